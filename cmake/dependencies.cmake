@@ -1,0 +1,41 @@
+# The libraries that nestvit stands on, as imported targets. Debian's come by pkg-config or their CMake packages;
+# libtorch and oneDNN from NESTVIT_DEPS (scripts/deps).
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+pkg_check_modules(jpeg REQUIRED IMPORTED_TARGET libjpeg)
+pkg_check_modules(spng REQUIRED IMPORTED_TARGET spng)
+pkg_check_modules(webp REQUIRED IMPORTED_TARGET libwebp)
+pkg_check_modules(cairo REQUIRED IMPORTED_TARGET cairo)
+
+set(missing_hint "run scripts/deps first, or point NESTVIT_DEPS at the folder it filled")
+
+if(NOT EXISTS "${NESTVIT_DEPS}/onednn/lib/libdnnl.so")
+  message(FATAL_ERROR "oneDNN is not in ${NESTVIT_DEPS}/onednn: ${missing_hint}")
+endif()
+add_library(dnnl SHARED IMPORTED)
+set_target_properties(dnnl PROPERTIES
+  IMPORTED_LOCATION "${NESTVIT_DEPS}/onednn/lib/libdnnl.so"
+  INTERFACE_INCLUDE_DIRECTORIES "${NESTVIT_DEPS}/onednn/include")
+
+if(NESTVIT_TRAIN)
+  if(NOT EXISTS "${NESTVIT_DEPS}/torch/lib/libtorch_cpu.so")
+    message(FATAL_ERROR "libtorch is not in ${NESTVIT_DEPS}/torch: ${missing_hint}, or use the preset core-only")
+  endif()
+  # Linked directly: the wheel's own CMake package refuses a machine without CUDA.
+  add_library(c10 SHARED IMPORTED)
+  set_target_properties(c10 PROPERTIES
+    IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libc10.so")
+  add_library(torch SHARED IMPORTED)
+  set_target_properties(torch PROPERTIES
+    IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libtorch_cpu.so"
+    INTERFACE_LINK_LIBRARIES c10
+    INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${NESTVIT_DEPS}/torch/lib"
+    INTERFACE_INCLUDE_DIRECTORIES
+      "${NESTVIT_DEPS}/torch/include;${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
+endif()

@@ -1,0 +1,84 @@
+// Files: memory-mapped reading, whole reading with a size limit, and writing beside-then-rename.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace nestvit {
+
+// A read-only mapping of a whole file. Throws Error when the file cannot be opened or is no file.
+class MappedFile {
+ public:
+  static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  MappedFile() = default;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// The whole file. Throws Error when unreadable or larger than max_bytes.
+std::vector<std::byte> read_file(const std::filesystem::path& path, uint64_t max_bytes = UINT64_MAX);
+std::string read_text(const std::filesystem::path& path, uint64_t max_bytes = 64 << 20);
+
+// Writes beside `path` and renames over it: readers see the old file or the whole new one. Throws Error (for
+// instance on a full disk) and leaves nothing behind.
+void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+// The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces `path`.
+void write_directory(const std::filesystem::path& path,
+                     const std::function<void(const std::filesystem::path&)>& fill);
+
+// Reads little-endian numbers and byte ranges from a buffer; throws Error naming `what` when it runs out.
+class BoundedReader {
+ public:
+  BoundedReader(std::span<const std::byte> bytes, std::string what)
+      : bytes_(bytes), what_(std::move(what)) {}
+  std::span<const std::byte> take(uint64_t count);
+  template <class T>
+  T little();  // unsigned integers, u8 to u64
+  template <class T>
+  T big();
+  uint64_t remaining() const { return bytes_.size() - at_; }
+  uint64_t position() const { return at_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::string what_;
+  uint64_t at_ = 0;
+};
+
+template <class T>
+T BoundedReader::little() {
+  T value = 0;
+  int shift = 0;
+  for (std::byte b : take(sizeof(T))) {
+    value |= static_cast<T>(static_cast<T>(b) << shift);
+    shift += 8;
+  }
+  return value;
+}
+
+template <class T>
+T BoundedReader::big() {
+  T value = 0;
+  for (std::byte b : take(sizeof(T))) {
+    if constexpr (sizeof(T) > 1) value = static_cast<T>(value << 8);
+    value = static_cast<T>(value | static_cast<T>(b));
+  }
+  return value;
+}
+
+}  // namespace nestvit

@@ -1,0 +1,48 @@
+// Reading JPEG, PNG and WebP, and writing PNG. Formats are recognised by content, never by extension.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "image/image.h"
+#include "model/preprocessing.h"
+
+namespace nestvit {
+
+struct DecodeOptions {
+  Dct dct = Dct::kAccurate;
+  bool exif_orientation = false;
+  std::optional<std::array<uint8_t, 3>> background;  // alpha over this colour; unset: alpha is dropped
+  int channels = 3;                                  // 1: luma (ITU-R 601, Pillow's "L")
+  int64_t max_pixels = 179'000'000;                  // above: Error, before any memory is taken (Pillow's limit)
+};
+
+DecodeOptions decode_options(const Preprocessing& preprocessing);
+
+struct ImageInfo {
+  std::string format;  // "jpeg", "png", "webp"
+  int height = 0;      // as stored, before EXIF orientation
+  int width = 0;
+  int orientation = 1;  // EXIF, 1 to 8
+};
+
+// Throw Error naming `origin`: not an image, truncated, broken, too large. Truncated data never passes as an image.
+// Grey, CMYK (also Adobe's inverted), 16-bit, palette and alpha all become 8-bit RGB (or luma) as Pillow makes them.
+ImageInfo probe_image(std::span<const std::byte> bytes, const std::string& origin);
+Image decode_image(std::span<const std::byte> bytes, const DecodeOptions& options, const std::string& origin);
+Image read_image(const std::filesystem::path& path, const DecodeOptions& options);
+
+// Only `window` (in stored coordinates) of a JPEG, as TensorFlow's decode_and_crop_jpeg makes it: chroma is upsampled
+// inside the window's own iMCU range. Other formats: decode, then crop.
+Image decode_window(std::span<const std::byte> bytes, const Box& window, const DecodeOptions& options,
+                    const std::string& origin);
+
+std::vector<std::byte> encode_png(const Image& image);
+void write_png(const std::filesystem::path& path, const Image& image);
+
+Image to_channels(const Image& image, int channels);  // grey to RGB and back (luma)
+
+}  // namespace nestvit

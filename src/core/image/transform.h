@@ -1,0 +1,38 @@
+// From an encoded or raw image to the S x S input: the evaluation transforms of both peers, and the reference's basic
+// training step. Augmentations of the full recipe are separate files beside this one.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "image/image.h"
+#include "model/preprocessing.h"
+
+namespace nestvit {
+
+// One example as a dataset holds it: either encoded bytes, or a raw image (CIFAR, IDX).
+struct Sample {
+  std::vector<std::byte> encoded;  // empty: `image` is set
+  Image image;
+  int label = -1;
+  std::string name;                // path or "train/123", for messages
+};
+
+// Stage "pixels": S x S in [0, 255], before normalisation; reference.md D.8 (kTf), timm's transforms_imagenet_eval (kPil).
+Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing);
+
+// The reference's basic training steps. kCrop (D.4): random box of area 5 to 100 %, resize, flip. kPad (D.5): pad by
+// 2, crop S, flip. kFlip: evaluation transform, then flip (for data that is already aligned). kNone: evaluation.
+enum class TrainTransform { kCrop, kPad, kFlip, kNone };
+Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing, TrainTransform transform, Rng& rng);
+
+// TF's sample_distorted_bounding_box as the reference calls it (D.4): a pure function of the generator's numbers.
+Box sample_crop(int height, int width, Rng& rng);
+
+// (x/255 - mean) / std into `chw` [C, S, S].
+void normalise(const Pixels& pixels, const Preprocessing& preprocessing, std::span<float> chw);
+
+}  // namespace nestvit

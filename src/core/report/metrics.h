@@ -1,0 +1,46 @@
+// Mergeable evaluation metrics: each sample counted once, in any order, over any number of parts.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace nestvit {
+
+struct ClassScores {
+  int64_t support = 0;  // examples of the class
+  double precision = 0, recall = 0, f1 = 0;  // 0 where undefined
+};
+
+class Metrics {
+ public:
+  explicit Metrics(int classes);
+  // logits [n, K], labels [n]; top-5 counts ties as PyTorch's topk would at most (rank = number of larger logits).
+  void add(std::span<const float> logits, std::span<const int> labels);
+  void merge(const Metrics& other);
+  int classes() const { return classes_; }
+  int64_t count() const { return count_; }
+  double top1() const;  // in percent
+  double top5() const;
+  double loss() const;  // mean cross-entropy (natural log)
+  int64_t confusion(int label, int predicted) const;
+  std::vector<ClassScores> per_class() const;
+
+ private:
+  int classes_;
+  int64_t count_ = 0, correct1_ = 0, correct5_ = 0;
+  double loss_ = 0;
+  std::vector<int64_t> confusion_;  // [K, K], row = true class
+};
+
+// softmax of one row of logits
+std::vector<float> softmax(std::span<const float> logits);
+// The k largest, best first; ties by index.
+std::vector<int> top_indices(std::span<const float> values, int k);
+
+// per_class.csv, confusion.csv and confusion.png in `directory`.
+void write_report(const std::filesystem::path& directory, const Metrics& metrics, const std::vector<std::string>& labels);
+
+}  // namespace nestvit

@@ -1,0 +1,55 @@
+// Named tensors, as files hold them: dtype, shape, and bytes that may lie in a mapped file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace nestvit {
+
+enum class DType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
+size_t dtype_size(DType dtype);
+const char* dtype_name(DType dtype);  // safetensors' spelling: "F32"
+
+// Row-major, immutable, cheap to copy (the bytes are shared).
+class Tensor {
+ public:
+  Tensor() = default;
+  // `owner` keeps `bytes` alive (a MappedFile, a vector).
+  Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
+         std::shared_ptr<const void> owner);
+  static Tensor f32(std::vector<int64_t> shape, std::vector<float> values);
+  static Tensor u8(std::vector<int64_t> shape, std::vector<uint8_t> values);
+  static Tensor i64(std::vector<int64_t> shape, std::vector<int64_t> values);
+
+  DType dtype() const { return dtype_; }
+  const std::vector<int64_t>& shape() const { return shape_; }
+  int64_t dim(size_t i) const { return shape_.at(i); }
+  int64_t size() const;  // elements
+  std::span<const std::byte> bytes() const { return bytes_; }
+  // The values, when they are stored as T (float, uint8_t, int32_t, int64_t, double); Error otherwise.
+  template <class T>
+  std::span<const T> as() const;
+  // Any floating dtype or integer, converted (F16 and BF16 exactly).
+  std::vector<float> to_f32() const;
+  Tensor reshaped(std::vector<int64_t> shape) const;
+
+ private:
+  DType dtype_ = DType::kF32;
+  std::vector<int64_t> shape_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
+};
+
+using TensorMap = std::map<std::string, Tensor>;
+
+std::string shape_text(const std::vector<int64_t>& shape);  // "[2, 3, 32, 32]"
+
+// The tensor of that name. Throws Error that names `origin` and the nearest present name.
+const Tensor& find_tensor(const TensorMap& tensors, const std::string& name, const std::string& origin);
+
+}  // namespace nestvit

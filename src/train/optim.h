@@ -1,0 +1,54 @@
+// The reference's optimisers (flax.optim 0.3.4), global-norm clipping, and the L2 loss term; reference.md F.1, F.2.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/model/params.h"
+#include "core/weights/tensor.h"
+#include "train/torch.h"
+
+namespace nestvit::train {
+
+enum class Optim { kAdamW, kAdam, kSgd };
+
+struct OptimConfig {
+  Optim optim = Optim::kAdamW;
+  double weight_decay = 0.05;
+  std::vector<std::string> wd_ignore = {"pos_embedding"};
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  double sgd_momentum = 0.9;
+  double grad_clip_max_norm = 0;  // 0: off
+};
+
+class Optimizer {
+ public:
+  Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config);
+
+  // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official layout; a zero scalar
+  // for adamw, which decays in step() instead.
+  torch::Tensor l2_term() const;
+
+  // Clips, updates and clears the gradients. Returns the global gradient norm before clipping.
+  double step(double learning_rate);
+
+  struct Group {
+    bool decayed;
+    int tensors;
+    int64_t values;
+  };
+  std::vector<Group> groups() const;  // what decays and what does not, for the start-up print
+
+  // Moments by "NAME.exp_avg" / "NAME.exp_avg_sq" / "NAME.momentum_buffer", and "step" (int64 scalar).
+  TensorMap state() const;
+  void load_state(const TensorMap& state);  // throws Error when it does not fit
+
+ private:
+  struct Entry;
+  std::vector<Entry> entries_;
+  OptimConfig config_;
+  int64_t steps_ = 0;
+};
+
+}  // namespace nestvit::train
