@@ -1,4 +1,5 @@
-// The one exception type that nestvit throws for what a user can cause: files, configuration, arguments.
+// The one exception type that nestvit throws for what a user can cause: files, configuration,
+// arguments.
 #pragma once
 
 #include <stdexcept>

@@ -1,8 +1,8 @@
 // Between nestvit's data and libtorch's: batches, named tensors, modules.
 #pragma once
 
-#include "core/image/image.h"
-#include "core/weights/tensor.h"
+#include "image/image.h"
+#include "weights/tensor.h"
 #include "train/torch.h"
 
 namespace nestvit::train {

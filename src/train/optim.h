@@ -1,13 +1,14 @@
-// The reference's optimisers (flax.optim 0.3.4), global-norm clipping, and the L2 loss term; reference.md F.1, F.2.
+// The reference's optimisers (flax.optim 0.3.4), global-norm clipping, and the L2 loss term;
+// reference.md F.1, F.2.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "core/model/params.h"
-#include "core/weights/tensor.h"
+#include "model/params.h"
 #include "train/torch.h"
+#include "weights/tensor.h"
 
 namespace nestvit::train {
 
@@ -26,11 +27,12 @@ class Optimizer {
  public:
   Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config);
 
-  // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official layout; a zero scalar
-  // for adamw, which decays in step() instead.
+  // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official
+  // layout; a zero scalar for adamw, which decays in step() instead.
   torch::Tensor l2_term() const;
 
-  // Clips, updates and clears the gradients. Returns the global gradient norm before clipping.
+  // Clips, updates and clears the gradients. Returns the global gradient norm before clipping. A
+  // parameter without a gradient counts as one with a gradient of 0, as in the reference.
   double step(double learning_rate);
 
   struct Group {
@@ -40,12 +42,25 @@ class Optimizer {
   };
   std::vector<Group> groups() const;  // what decays and what does not, for the start-up print
 
-  // Moments by "NAME.exp_avg" / "NAME.exp_avg_sq" / "NAME.momentum_buffer", and "step" (int64 scalar).
+  // Moments by "NAME.exp_avg" / "NAME.exp_avg_sq" / "NAME.momentum_buffer", and "step" (int64
+  // scalar).
   TensorMap state() const;
   void load_state(const TensorMap& state);  // throws Error when it does not fit
 
  private:
-  struct Entry;
+  // One trained parameter.
+  struct Entry {
+    std::string name;
+    torch::Tensor value;
+    bool decayed;                 // by step() (adamw, adam)
+    bool in_l2;                   // by l2_term() (adam, sgd)
+    torch::Tensor first, second;  // moments: exp_avg and exp_avg_sq, or momentum_buffer and nothing
+  };
+
+  bool adaptive() const { return config_.optim != Optim::kSgd; }
+  void update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate);
+  void update_sgd(const std::vector<torch::Tensor>& gradients, double learning_rate);
+
   std::vector<Entry> entries_;
   OptimConfig config_;
   int64_t steps_ = 0;

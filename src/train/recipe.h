@@ -1,47 +1,160 @@
-// The training recipe: the official YAML keys (reference.md F.8) and ours, one field list.
+// The training recipe: the official YAML keys (reference.md F.8) and ours, one field list. Free of libtorch.
+//
+// A run's recipe is made in three steps: a base (the official defaults, default_recipe() for a user's own data, or
+// config.yaml of a run that is resumed), the user's settings over it (apply), and what is still open filled in from
+// the data (resolve). The resolved recipe is written to WORKDIR/config.yaml and reads back as itself.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "core/base/fields.h"
-#include "core/model/nest.h"
-#include "train/optim.h"
+#include "base/fields.h"
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "model/nest.h"
+#include "model/preprocessing.h"
 #include "train/schedule.h"
 
 namespace nestvit::train {
 
+enum class Optim;  // optim.h, which needs libtorch
+
+// How training images are drawn (image/transform.h); kAuto: by dataset and size.
+enum class TransformChoice { kAuto, kCrop, kPad, kFlip, kNone };
+
+// augment.*: RandAugment's settings, with its constructor's defaults (reference.md E.1).
+struct AugmentKeys {
+  std::string type;  // empty: absent
+  int size = 0;      // 0: input_size
+  int randaugment_num_layers = 2;
+  bool randaugment_cutout = true;
+  std::optional<double> randaugment_magnitude;
+  std::optional<double> randaugment_magstd;
+  std::optional<double> randaugment_prob_to_apply;
+  std::optional<int> randaugment_num_levels = 10;
+};
+
+struct ColorJitterKeys {
+  std::string type;  // empty: absent
+  double strength = 0.3;
+  int size = 0;  // 0: input_size
+};
+
+struct MixKeys {
+  std::optional<double> mixup_alpha;   // unset: absent
+  std::optional<double> cutmix_alpha;  // unset: 1 once mixup_alpha is set, as in the reference
+  double prob_to_apply = 1;
+  double smoothing = 0;
+};
+
+// Where the data is and how it is read; `dataset` names its form.
+struct DataKeys {
+  std::string dir;
+  std::string train_split = "train";
+  std::string val_split = "val";
+  ClassOrder class_order = ClassOrder::kNatural;
+  std::string class_map;
+  double val_share = 0.2;
+  OnBadImage on_bad_image = OnBadImage::kError;
+};
+
 // Keys keep the official names and meanings; defaults are the official configs' where they agree.
 struct Recipe {
+  Recipe();
+
   std::string model_name = "nest_tiny_s16_32";
-  std::string dataset;                 // as DatasetOptions::name
+  std::string dataset;  // as DatasetOptions::name
   int per_device_batch_size = 192;
-  int eval_batch_size = 0;             // 0: per_device_batch_size
-  double learning_rate = 2.5e-4;       // for a batch of 256; scaled linearly
+  int eval_batch_size = 0;        // 0: per_device_batch_size
+  double learning_rate = 2.5e-4;  // for a batch of 256; scaled linearly
   double min_learning_rate = 0;
   ScheduleKind learning_rate_schedule = ScheduleKind::kCosine;
   double warmup_epochs = 5;
   int num_epochs = 300;
   int64_t num_train_steps = -1;
   int64_t num_eval_steps = -1;
-  Optim optim = Optim::kAdamW;
+  bool eval_pad_last_batch = true;
+  Optim optim{};  // kAdamW
   std::vector<std::string> optim_wd_ignore = {"pos_embedding"};
   double weight_decay = 0.05;
   double sgd_momentum = 0.9;
   double grad_clip_max_norm = 0;
   int64_t log_loss_every_steps = 500;
   int64_t eval_every_steps = -1;
-  double eval_per_epochs = 1;          // epochs per evaluation (the official name)
+  double eval_per_epochs = 0;  // epochs per evaluation (the official name); 0: unset
   int64_t checkpoint_every_steps = 5000;
+  int checkpoint_hist = 3;
+  int shuffle_buffer_size = 0;
   int64_t seed = 42;
-  int input_size = 0;                  // 0: the model's own
-  int num_classes = 0;                 // 0: the dataset's
-  double smoothing = 0;                // "mix.smoothing" in the official files
-  std::string train_transform = "auto";  // crop | pad | flip | none | auto (by dataset and size)
-  NestConfig nest;                     // "nest.*": overrides of the named model
+  int trial = 0;
+  int input_size = 0;   // 0: the model's own
+  int in_channels = 0;  // 0: the model's own
+  int num_classes = 0;  // 0: the dataset's
+  TransformChoice train_transform = TransformChoice::kAuto;
+  bool eval_only = false;
+  std::string init_checkpoint;
+  std::optional<std::string> reinit_head;
+  double resize_posembed = 1;
+  int log_model_profile = 0;
+  AugmentKeys augment;
+  std::optional<double> erase_prob;  // "randerasing.erase_prob"; unset: absent
+  ColorJitterKeys colorjitter;
+  MixKeys mix;
+  DataKeys data;
+  Preprocessing preprocessing;  // empty mean and std, crop_pct 0: by dataset
+  NestConfig nest;              // "nest.*": the named model with its overrides
 };
 
 Fields fields(Recipe& recipe);
+
+// What the user asked for: a YAML file, and KEY=TEXT settings over it, in order.
+struct Settings {
+  std::filesystem::path file;  // empty: none
+  std::vector<std::pair<std::string, std::string>> values;
+  bool empty() const { return file.empty() && values.empty(); }
+};
+
+// `base` with the settings over it. Another model_name than the base's replaces nest.* and input_size by that
+// model's own before any other key is read.
+Recipe apply(Recipe base, const Settings& settings);
+
+// What the data says about itself; makes the defaults of a user's own folder.
+struct DataFacts {
+  std::string kind;  // Dataset::kind()
+  int64_t train_size = 0;
+  int64_t val_size = 0;
+  int num_classes = 0;
+  int short_side = 0;  // median over a sample of training images, in pixels
+};
+DataFacts data_facts(const Dataset& train, const Dataset& val);
+
+// The recipe for data that came without --config; docs/training.md has the table and the reasons.
+// `input_size`: what the user asked for, or 0.
+Recipe default_recipe(const DataFacts& facts, int input_size);
+
+// Fills in what is open and checks what is not. Throws UsageError that names the key.
+void resolve(Recipe& recipe, const DataFacts& facts);
+
+DatasetOptions dataset_options(const Recipe& recipe, const std::string& split);
+
+// Keys that are read but whose feature is not built yet and that this recipe asks for: "augment.type=randaugment".
+std::vector<std::string> not_in_force(const Recipe& recipe);
+
+// Keys that a resumed run must keep, since weights, optimiser state or the order of the data hang on them.
+std::vector<std::string> locked_keys(Recipe& recipe);
+// A fingerprint of the locked keys' values.
+std::string digest(Recipe recipe);
+
+// Steps of the run, by the reference's arithmetic (reference.md F.3): partial batches straddle epoch borders.
+struct StepPlan {
+  int64_t total = 0;
+  int64_t per_epoch = 0;
+  int64_t per_evaluation = 0;
+};
+StepPlan step_plan(const Recipe& recipe, int64_t train_size);
 
 }  // namespace nestvit::train

@@ -1,4 +1,5 @@
-// NESTVIT_CHECK for our own bugs; nestvit::Error (include/nestvit/error.h) for what a user can cause.
+// NESTVIT_CHECK for our own bugs; nestvit::Error (include/nestvit/error.h) for what a user can
+// cause.
 #pragma once
 
 #include <nestvit/error.h>
@@ -7,9 +8,9 @@
 
 #define NESTVIT_STRING_(x) #x
 #define NESTVIT_STRING(x) NESTVIT_STRING_(x)
-#define NESTVIT_CHECK(condition)                                                                \
-  do {                                                                                          \
-    if (!(condition))                                                                           \
-      throw std::logic_error("internal error: " #condition " (" __FILE__ ":" NESTVIT_STRING(    \
-          __LINE__) ")");                                                                       \
+#define NESTVIT_CHECK(condition)                                         \
+  do {                                                                   \
+    if (!(condition))                                                    \
+      throw std::logic_error("internal error: " #condition " (" __FILE__ \
+                             ":" NESTVIT_STRING(__LINE__) ")");          \
   } while (false)

@@ -1,5 +1,6 @@
-// One list of fields per configuration struct serves YAML, --config.key=value, printing, help and the
-// "did you mean" of unknown keys. A struct offers `Fields fields(Struct&)`, in the order that is printed.
+// One list of fields per configuration struct serves YAML, --config.key=value, printing, help and
+// the "did you mean" of unknown keys. A struct offers `Fields fields(Struct&)`, in the order that
+// is printed.
 #pragma once
 
 #include <filesystem>
@@ -19,12 +20,12 @@ struct Choice {
 };
 
 using FieldValue =
-    std::variant<bool*, int*, int64_t*, double*, std::string*, std::optional<int>*, std::optional<double>*,
-                 std::optional<std::string>*, std::vector<int>*, std::vector<double>*,
-                 std::vector<std::string>*, Choice>;
+    std::variant<bool*, int*, int64_t*, double*, std::string*, std::optional<int>*,
+                 std::optional<double>*, std::optional<std::string>*, std::vector<int>*,
+                 std::vector<double>*, std::vector<std::string>*, Choice>;
 
 struct Field {
-  std::string key;   // "nest.patch_size"
+  std::string key;  // "nest.patch_size"
   FieldValue value;
   std::string help;
 };
@@ -36,7 +37,8 @@ class Fields {
 
   // An enumeration with a table {{Enum::kA, "a"}, ...}.
   template <class E>
-  Fields& choice(std::string key, E* value, std::vector<std::pair<E, std::string>> names, std::string help);
+  Fields& choice(std::string key, E* value, std::vector<std::pair<E, std::string>> names,
+                 std::string help);
 
   const std::vector<Field>& list() const { return list_; }
 
@@ -60,7 +62,8 @@ class Fields {
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 
 template <class E>
-Fields& Fields::choice(std::string key, E* value, std::vector<std::pair<E, std::string>> names, std::string help) {
+Fields& Fields::choice(std::string key, E* value, std::vector<std::pair<E, std::string>> names,
+                       std::string help) {
   Choice choice;
   for (const auto& [_, name] : names) choice.names.push_back(name);
   choice.get = [value, names] {

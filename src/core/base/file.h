@@ -29,19 +29,22 @@ class MappedFile {
 };
 
 // The whole file. Throws Error when unreadable or larger than max_bytes.
-std::vector<std::byte> read_file(const std::filesystem::path& path, uint64_t max_bytes = UINT64_MAX);
+std::vector<std::byte> read_file(const std::filesystem::path& path,
+                                 uint64_t max_bytes = UINT64_MAX);
 std::string read_text(const std::filesystem::path& path, uint64_t max_bytes = 64 << 20);
 
-// Writes beside `path` and renames over it: readers see the old file or the whole new one. Throws Error (for
-// instance on a full disk) and leaves nothing behind.
+// Writes beside `path` and renames over it: readers see the old file or the whole new one. Throws
+// Error (for instance on a full disk) and leaves nothing behind.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file(const std::filesystem::path& path, std::string_view text);
 
-// The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces `path`.
+// The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces
+// `path`.
 void write_directory(const std::filesystem::path& path,
                      const std::function<void(const std::filesystem::path&)>& fill);
 
-// Reads little-endian numbers and byte ranges from a buffer; throws Error naming `what` when it runs out.
+// Reads little-endian numbers and byte ranges from a buffer; throws Error naming `what` when it
+// runs out.
 class BoundedReader {
  public:
   BoundedReader(std::span<const std::byte> bytes, std::string what)

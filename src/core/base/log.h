@@ -15,9 +15,9 @@ bool stderr_is_terminal();
 std::string human_duration(double seconds);  // "1:05", "2:03:10"
 std::string human_count(int64_t count);      // "6,006,730"
 
-// A bar with time left, redrawn in place at most ten times a second, when stderr is a terminal. Elsewhere `line`
-// prints plain lines, at most one per `plain_interval_s`, and the last one always. Costs nothing per call between
-// redraws.
+// A bar with time left, redrawn in place at most ten times a second, when stderr is a terminal.
+// Elsewhere `line` prints plain lines, at most one per `plain_interval_s`, and the last one always.
+// Costs nothing per call between redraws.
 class Progress {
  public:
   Progress(std::string label, int64_t total, double plain_interval_s = 10);

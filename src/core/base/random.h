@@ -1,5 +1,6 @@
-// Counter-based random numbers (Philox 4x32-10): every draw is a pure function of (seed, purpose, epoch or step,
-// sample index), so batches do not depend on the number of workers and a run resumes in the middle of an epoch.
+// Counter-based random numbers (Philox 4x32-10): every draw is a pure function of (seed, purpose,
+// epoch or step, sample index), so batches do not depend on the number of workers and a run resumes
+// in the middle of an epoch.
 #pragma once
 
 #include <array>
@@ -14,11 +15,11 @@ class Rng {
  public:
   Rng(uint64_t seed, Purpose purpose, uint64_t epoch = 0, uint64_t index = 0);
   uint32_t next_u32();
-  float uniform();                        // in [0, 1), 24 bits
-  double uniform_double();                // in [0, 1), 53 bits
-  uint64_t below(uint64_t bound);         // in [0, bound), without bias; bound > 0
-  float normal();                         // N(0, 1), Box-Muller
-  float truncated_normal();               // N(0, 1) redrawn until in (-2, 2)
+  float uniform();                 // in [0, 1), 24 bits
+  double uniform_double();         // in [0, 1), 53 bits
+  uint64_t below(uint64_t bound);  // in [0, bound), without bias; bound > 0
+  float normal();                  // N(0, 1), Box-Muller
+  float truncated_normal();        // N(0, 1) redrawn until in (-2, 2)
 
  private:
   std::array<uint32_t, 4> counter_;

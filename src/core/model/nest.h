@@ -1,5 +1,6 @@
-// What a NesT is: its configuration, the named variants and the geometry that follows. Data only; the two forwards
-// (src/train/nest.cpp and src/core/runtime) read it. Semantics: reference.md A; hyper-parameters: A.6.
+// What a NesT is: its configuration, the named variants and the geometry that follows. Data only;
+// the two forwards (src/train/nest.cpp and src/core/runtime) read it. Semantics: reference.md A;
+// hyper-parameters: A.6.
 //
 // Shapes everywhere: B images, T blocks, N tokens per block, C channels, H heads, D = C/H.
 #pragma once
@@ -16,68 +17,72 @@ namespace nestvit {
 enum class Norm { kLayer, kBatch, kGroup };
 enum class Attention { kMultiHead, kMultiQuery };
 enum class Gelu { kTanh, kErf };
-// Padding of the 3x3 stride-2 max-pool: SAME pads (0, 1) as the paper's code does, symmetric (1, 1) as timm's nest_*.
+// Padding of the 3x3 stride-2 max-pool: SAME pads (0, 1) as the paper's code does, symmetric (1, 1)
+// as timm's nest_*.
 enum class PoolPadding { kSame, kSymmetric };
 
 // Field names are the official code's (`config.nest.*`), where it has them.
 struct NestConfig {
-  std::string variant = "nest_tiny_s16_32";  // the name it was made from; "architecture" in config.json
+  std::string variant =
+      "nest_tiny_s16_32";  // the name it was made from; "architecture" in config.json
   int image_size = 32;
   int in_channels = 3;
   int num_classes = 10;
-  int init_patch_embed_size = 1;              // edge of a token in pixels
-  int patch_size = 4;                         // edge of a block in tokens; N = patch_size^2
-  std::vector<int> num_layers_per_block = {3, 3, 3, 3};  // encoder layers per level, image side first
-  int embedding_dim = 192;                    // C of level 0
-  int num_heads = 3;                          // H of level 0
-  std::optional<int> scale_hidden_dims;       // C and H grow by this factor per level; unset: constant
-  std::vector<int> embed_dims;                // C per level, when no factor says it (timm); empty: derived
-  std::vector<int> level_heads;               // H per level, likewise
+  int init_patch_embed_size = 1;  // edge of a token in pixels
+  int patch_size = 4;             // edge of a block in tokens; N = patch_size^2
+  std::vector<int> num_layers_per_block = {3, 3, 3,
+                                           3};  // encoder layers per level, image side first
+  int embedding_dim = 192;                      // C of level 0
+  int num_heads = 3;                            // H of level 0
+  std::optional<int> scale_hidden_dims;  // C and H grow by this factor per level; unset: constant
+  std::vector<int> embed_dims;   // C per level, when no factor says it (timm); empty: derived
+  std::vector<int> level_heads;  // H per level, likewise
   Norm norm_type = Norm::kLayer;
   Attention attn_type = Attention::kMultiQuery;
   double mlp_ratio = 4;
   bool qkv_bias = true;
   double attn_drop = 0;
   double proj_drop = 0;
-  double stochastic_depth_drop = 0.1;         // drop-path rate of the last layer; grows linearly from 0
+  double stochastic_depth_drop = 0.1;  // drop-path rate of the last layer; grows linearly from 0
   Gelu gelu = Gelu::kTanh;
   PoolPadding pool_padding = PoolPadding::kSame;
 
   bool operator==(const NestConfig&) const = default;
 };
 
-// The fields that `--config.nest.KEY=` and `nest:` in a recipe may set (variant, image size, channels and classes
-// are set by their own flags).
+// The fields that `--config.nest.KEY=` and `nest:` in a recipe may set (variant, image size,
+// channels and classes are set by their own flags).
 Fields fields(NestConfig& config);
 
 struct Level {
-  int index;       // 0 at the image side
-  int grid;        // blocks per side; T = grid^2
-  int blocks;      // T
-  int edge;        // tokens per side of a block
-  int tokens;      // N
-  int width;       // C
-  int heads;       // H
-  int head_dim;    // D
-  int depth;       // encoder layers
-  int first_layer; // global number of the level's first encoder layer
+  int index;                               // 0 at the image side
+  int grid;                                // blocks per side; T = grid^2
+  int blocks;                              // T
+  int edge;                                // tokens per side of a block
+  int tokens;                              // N
+  int width;                               // C
+  int heads;                               // H
+  int head_dim;                            // D
+  int depth;                               // encoder layers
+  int first_layer;                         // global number of the level's first encoder layer
   int map() const { return grid * edge; }  // tokens per side of the whole plane
 };
 
-// The levels of a legal configuration. Throws UsageError that says which number must divide which and suggests a
-// legal value (reference.md A.1).
+// The levels of a legal configuration. Throws UsageError that says which number must divide which
+// and suggests a legal value (reference.md A.1).
 std::vector<Level> geometry(const NestConfig& config);
 
-int mlp_width(const NestConfig& config, int width);                 // trunc(mlp_ratio * C)
+int mlp_width(const NestConfig& config, int width);  // trunc(mlp_ratio * C)
 int total_depth(const NestConfig& config);
-double drop_path_rate(const NestConfig& config, int layer);         // linspace(0, rate, total)[layer]
+double drop_path_rate(const NestConfig& config, int layer);  // linspace(0, rate, total)[layer]
 
 // All names: the six official variants and timm's six.
 const std::vector<std::string>& variant_names();
 // Throws UsageError with the nearest name.
 NestConfig variant(const std::string& name);
 
-// Multiply-accumulates of one image: convolutions (borders counted in full), linear layers, attention products.
+// Multiply-accumulates of one image: convolutions (borders counted in full), linear layers,
+// attention products.
 int64_t multiply_accumulates(const NestConfig& config);
 
 }  // namespace nestvit

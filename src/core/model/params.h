@@ -1,5 +1,6 @@
-// The parameter table: every tensor of a NesT, once, as data. Both forwards, initialisation, import, export,
-// counting and weight decay read it. Names are timm's state_dict names; multi-query, BN and GN extend them.
+// The parameter table: every tensor of a NesT, once, as data. Both forwards, initialisation,
+// import, export, counting and weight decay read it. Names are timm's state_dict names;
+// multi-query, BN and GN extend them.
 #pragma once
 
 #include <cstdint>
@@ -14,27 +15,28 @@ enum class Init { kTruncatedNormal, kZeros, kOnes };  // reference.md A.5
 
 // How the official (Flax) arrays become ours; reference.md B.4. H, D as in the layer.
 enum class FlaxLayout {
-  kSame,       // vectors and position embeddings
-  kConv,       // [kh,kw,i,o] -> [o,i,kh,kw]
-  kDense,      // [i,o] -> [o,i]
-  kQuery,      // [C,H,D] -> [H*D,C], row h*D+d (multi-query's q)
-  kQueryBias,  // [H,D] -> [H*D]
-  kQkv,        // [C,H,D] and [C,H,2D] -> [3C,C]: q rows h*D+d, then k, then v
-  kQkvBias,    // [H,D] and [H,2D] -> [3C]
-  kProjection, // [H,D,C] -> [C,C], column d*H+h (timm's order)
-  kGroupNorm,  // [1,1,1,C] or [C] -> [C]
+  kSame,        // vectors and position embeddings
+  kConv,        // [kh,kw,i,o] -> [o,i,kh,kw]
+  kDense,       // [i,o] -> [o,i]
+  kQuery,       // [C,H,D] -> [H*D,C], row h*D+d (multi-query's q)
+  kQueryBias,   // [H,D] -> [H*D]
+  kQkv,         // [C,H,D] and [C,H,2D] -> [3C,C]: q rows h*D+d, then k, then v
+  kQkvBias,     // [H,D] and [H,2D] -> [3C]
+  kProjection,  // [H,D,C] -> [C,C], column d*H+h (timm's order)
+  kGroupNorm,   // [1,1,1,C] or [C] -> [C]
 };
 
 struct Param {
-  std::string name;                 // "levels.0.transformer_encoder.1.attn.qkv.weight"
+  std::string name;  // "levels.0.transformer_encoder.1.attn.qkv.weight"
   std::vector<int64_t> shape;
   Init init;
-  int level;                        // -1: patch embedding; number of levels: final norm and head
-  int heads;                        // H where the layout needs it, else 0
-  std::vector<std::string> flax;    // Flax paths it comes from, one or two; buffers: below batch_stats
+  int level;  // -1: patch embedding; number of levels: final norm and head
+  int heads;  // H where the layout needs it, else 0
+  std::vector<std::string>
+      flax;  // Flax paths it comes from, one or two; buffers: below batch_stats
   FlaxLayout layout;
-  bool buffer = false;              // a running statistic: stored, not trained, not counted
-  bool matrix = false;              // the weight of a linear or convolution: what quantisation may touch
+  bool buffer = false;  // a running statistic: stored, not trained, not counted
+  bool matrix = false;  // the weight of a linear or convolution: what quantisation may touch
 
   int64_t size() const;
 };
@@ -45,8 +47,8 @@ std::vector<Param> parameter_table(const NestConfig& config);
 // Trained parameters, as the papers count them (buffers left out).
 int64_t parameter_count(const NestConfig& config);
 
-// Whether weight decay touches `param`: its name and its Flax paths ("/A/B/c") contain none of `ignore`
-// (config key optim_wd_ignore; reference.md F.2).
+// Whether weight decay touches `param`: its name and its Flax paths ("/A/B/c") contain none of
+// `ignore` (config key optim_wd_ignore; reference.md F.2).
 bool decayed(const Param& param, const std::vector<std::string>& ignore);
 
 }  // namespace nestvit

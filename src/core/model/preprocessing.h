@@ -1,4 +1,5 @@
-// How an image becomes the model's input: a property of the model, stored with it. Data only; src/core/image does it.
+// How an image becomes the model's input: a property of the model, stored with it. Data only;
+// src/core/image does it.
 #pragma once
 
 #include <array>
@@ -11,8 +12,8 @@
 
 namespace nestvit {
 
-// kTf: TensorFlow's resize without antialias, in float (the paper's code). kPil: Pillow's antialiased fixed-point
-// resize on 8-bit images (timm). Mixing them costs accuracy silently.
+// kTf: TensorFlow's resize without antialias, in float (the paper's code). kPil: Pillow's
+// antialiased fixed-point resize on 8-bit images (timm). Mixing them costs accuracy silently.
 enum class Resampler { kTf, kPil };
 enum class Interpolation { kBilinear, kBicubic };
 enum class CropMode { kCenter, kSquash, kBorder };  // timm's crop_mode
@@ -20,17 +21,18 @@ enum class CropMode { kCenter, kSquash, kBorder };  // timm's crop_mode
 enum class Dct { kFast, kAccurate };
 
 struct Preprocessing {
-  int image_size = 224;                      // S; the input is S x S
-  int channels = 3;                          // 1: luma
+  int image_size = 224;  // S; the input is S x S
+  int channels = 3;      // 1: luma
   Resampler resampler = Resampler::kTf;
   Interpolation interpolation = Interpolation::kBilinear;  // kTf: bilinear only
-  double crop_pct = 0.875;                   // S / crop_pct is what the shorter side is resized to
-  CropMode crop_mode = CropMode::kCenter;    // kTf: centre only
+  double crop_pct = 0.875;                 // S / crop_pct is what the shorter side is resized to
+  CropMode crop_mode = CropMode::kCenter;  // kTf: centre only
   std::vector<double> mean = {0.485, 0.456, 0.406};  // of pixels in [0, 1]; one per channel
   std::vector<double> std = {0.229, 0.224, 0.225};
   Dct dct = Dct::kFast;
-  bool exif_orientation = false;             // turn as the camera says; both peers do not
-  std::optional<std::array<uint8_t, 3>> background;  // what shows through alpha; unset: alpha is dropped, as peers do
+  bool exif_orientation = false;  // turn as the camera says; both peers do not
+  std::optional<std::array<uint8_t, 3>>
+      background;  // what shows through alpha; unset: alpha is dropped, as peers do
 
   bool operator==(const Preprocessing&) const = default;
 };

@@ -1,0 +1,284 @@
+// Fields to and from YAML (yaml-cpp), and the nearest known word.
+#include "base/fields.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace nestvit {
+namespace {
+
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+
+template <class T>
+const char* type_name() {
+  if constexpr (std::is_same_v<T, bool>) return "true or false";
+  if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) return "a whole number";
+  if constexpr (std::is_same_v<T, double>) return "a number";
+  if constexpr (std::is_same_v<T, std::string>) return "a word";
+  return "a value";
+}
+
+[[noreturn]] void wrong_type(const std::string& key, const std::string& got,
+                             const std::string& expected, const std::string& origin) {
+  throw UsageError(fmt::format("{}{} is {}; expected {}", origin.empty() ? "" : origin + ": ", key,
+                               got, expected));
+}
+
+std::string node_text(const YAML::Node& node) {
+  YAML::Emitter out;
+  out << YAML::Flow << node;
+  return out.c_str();
+}
+
+template <class T>
+T scalar(const YAML::Node& node, const std::string& key, const std::string& origin) {
+  T value{};
+  const bool plain = node.IsScalar();
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (plain) return node.Scalar();
+    if (node.IsNull()) return "";
+  } else if (plain && YAML::convert<T>::decode(node, value)) {
+    if constexpr (std::is_same_v<T, double>) {
+      if (std::isnan(value)) wrong_type(key, "nan", "a number", origin);
+    }
+    return value;
+  }
+  if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) {
+    // 1e6 and 192.0 are whole numbers to the people who write them
+    double number = 0;
+    if (plain && YAML::convert<double>::decode(node, number) && number == std::floor(number) &&
+        std::abs(number) < (std::is_same_v<T, int> ? 2147483647.0 : 9e15))
+      return static_cast<T>(number);
+  }
+  wrong_type(key, node_text(node), type_name<T>(), origin);
+}
+
+void assign(const Field& field, const YAML::Node& node, const std::string& origin) {
+  std::visit(
+      [&](auto& target) {
+        using Target = std::decay_t<decltype(target)>;
+        if constexpr (std::is_same_v<Target, Choice>) {
+          const auto text = scalar<std::string>(node, field.key, origin);
+          if (!target.names.empty() &&
+              std::find(target.names.begin(), target.names.end(), text) == target.names.end()) {
+            std::string all;
+            for (const auto& name : target.names) all += (all.empty() ? "" : ", ") + name;
+            wrong_type(field.key, '"' + text + '"', "one of " + all, origin);
+          }
+          target.set(text);
+        } else {
+          using T = std::remove_pointer_t<Target>;
+          if constexpr (IsOptional<T>::value) {
+            if (node.IsNull()) {
+              target->reset();
+            } else {
+              *target = scalar<typename T::value_type>(node, field.key, origin);
+            }
+          } else if constexpr (IsVector<T>::value) {
+            using E = typename T::value_type;
+            if (!node.IsSequence())
+              wrong_type(field.key, node_text(node),
+                         fmt::format("a list, each entry {}", type_name<E>()), origin);
+            T values;
+            for (const auto& entry : node) values.push_back(scalar<E>(entry, field.key, origin));
+            *target = std::move(values);
+          } else {
+            *target = scalar<T>(node, field.key, origin);
+          }
+        }
+      },
+      const_cast<FieldValue&>(field.value));
+}
+
+// The shortest text that reads back as the same number.
+std::string number_text(double value) { return fmt::format("{}", value); }
+
+// Quoted when YAML would read the word as something else.
+std::string word_text(const std::string& word) {
+  YAML::Emitter out;
+  const bool ambiguous = word.empty() || word == "null" || word == "~" || word == "true" ||
+                         word == "false" ||
+                         word.find_first_not_of("+-.0123456789eE") == std::string::npos;
+  if (ambiguous) out << YAML::DoubleQuoted;
+  out << word;
+  return out.c_str();
+}
+
+template <class T>
+std::string value_text(const T& value) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return value ? "true" : "false";
+  } else if constexpr (std::is_same_v<T, double>) {
+    return number_text(value);
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return word_text(value);
+  } else {
+    return fmt::format("{}", value);
+  }
+}
+
+std::string field_text(const Field& field) {
+  return std::visit(
+      [](const auto& target) -> std::string {
+        using Target = std::decay_t<decltype(target)>;
+        if constexpr (std::is_same_v<Target, Choice>) {
+          return word_text(target.get());
+        } else {
+          using T = std::remove_pointer_t<Target>;
+          if constexpr (IsOptional<T>::value) {
+            return *target ? value_text(**target) : "null";
+          } else if constexpr (IsVector<T>::value) {
+            std::string text;
+            for (const auto& entry : *target)
+              text += (text.empty() ? "" : ", ") + value_text(entry);
+            return "[" + text + "]";
+          } else {
+            return value_text(*target);
+          }
+        }
+      },
+      field.value);
+}
+
+YAML::Node parse(const std::string& text, const std::string& origin) {
+  try {
+    return YAML::Load(text);
+  } catch (const YAML::Exception& e) {
+    throw UsageError(fmt::format("{} is no valid YAML: {}", origin, e.what()));
+  }
+}
+
+}  // namespace
+
+Fields& Fields::add(std::string key, FieldValue value, std::string help) {
+  list_.push_back({std::move(key), std::move(value), std::move(help)});
+  return *this;
+}
+
+Fields& Fields::add(const std::string& prefix, Fields nested) {
+  for (Field& field : nested.list_) {
+    field.key = prefix + "." + field.key;
+    list_.push_back(std::move(field));
+  }
+  return *this;
+}
+
+const Field& Fields::find(const std::string& key, const std::string& origin) const {
+  for (const Field& field : list_)
+    if (field.key == key) return field;
+  const std::string close = nearest(key, keys());
+  throw UsageError(fmt::format("{}unknown key \"{}\"", origin.empty() ? "" : origin + ": ", key),
+                   close.empty() ? "" : fmt::format("did you mean \"{}\"?", close));
+}
+
+bool Fields::has(const std::string& key) const {
+  return std::any_of(list_.begin(), list_.end(),
+                     [&](const Field& field) { return field.key == key; });
+}
+
+std::vector<std::string> Fields::keys() const {
+  std::vector<std::string> names;
+  for (const Field& field : list_) names.push_back(field.key);
+  return names;
+}
+
+void Fields::set(const std::string& key, const std::string& text) {
+  const Field& field = find(key, "");
+  assign(field, parse(text, key), "");
+}
+
+std::string Fields::get(const std::string& key) const { return field_text(find(key, "")); }
+
+void Fields::load_yaml(const std::filesystem::path& path) {
+  load_yaml_text(read_text(path, 1 << 20), path.string());
+}
+
+void Fields::load_yaml_text(const std::string& text, const std::string& origin) {
+  const YAML::Node root = parse(text, origin);
+  if (root.IsNull()) return;
+  if (!root.IsMap()) throw UsageError(fmt::format("{} is not a mapping of keys to values", origin));
+  const std::function<void(const YAML::Node&, const std::string&, int)> walk =
+      [&](const YAML::Node& map, const std::string& prefix, int depth) {
+        if (depth > 16) throw UsageError(fmt::format("{} is nested too deeply", origin));
+        for (const auto& entry : map) {
+          if (!entry.first.IsScalar())
+            throw UsageError(fmt::format("{}: a key must be a word", origin));
+          const std::string key = prefix + entry.first.Scalar();
+          if (entry.second.IsMap()) {
+            walk(entry.second, key + ".", depth + 1);
+          } else {
+            assign(find(key, origin), entry.second, origin);
+          }
+        }
+      };
+  walk(root, "", 0);
+}
+
+std::string Fields::to_yaml() const {
+  std::string text;
+  std::string scope;  // the prefix that the lines are nested under, "nest" or "a.b"
+  for (const Field& field : list_) {
+    const size_t dot = field.key.rfind('.');
+    const std::string prefix = dot == std::string::npos ? "" : field.key.substr(0, dot);
+    const auto depth = static_cast<size_t>(std::count(field.key.begin(), field.key.end(), '.'));
+    if (prefix != scope && !prefix.empty()) {
+      size_t start = 0;  // open every part of the prefix that is not open yet
+      for (size_t level = 0; level < depth; ++level) {
+        const size_t end = std::min(prefix.find('.', start), prefix.size());
+        const std::string open = prefix.substr(0, end);
+        if (scope != open && scope.rfind(open + ".", 0) != 0)
+          text += std::string(2 * level, ' ') + prefix.substr(start, end - start) + ":\n";
+        start = end + 1;
+      }
+    }
+    scope = prefix;
+    text += std::string(2 * depth, ' ') + field.key.substr(dot == std::string::npos ? 0 : dot + 1) +
+            ": " + field_text(field) + "\n";
+  }
+  return text;
+}
+
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  const auto distance = [](const std::string& a, const std::string& b) {
+    std::vector<size_t> row(b.size() + 1);
+    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (size_t i = 1; i <= a.size(); ++i) {
+      size_t diagonal = row[0];
+      row[0] = i;
+      for (size_t j = 1; j <= b.size(); ++j) {
+        const size_t above = row[j];
+        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+        diagonal = above;
+      }
+    }
+    return row[b.size()];
+  };
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : known) {
+    // a key is often typed without its prefix: compare the last part, too
+    const size_t dot = candidate.rfind('.');
+    size_t d = distance(word, candidate);
+    if (dot != std::string::npos) d = std::min(d, distance(word, candidate.substr(dot + 1)) + 1);
+    if (d < best_distance) {
+      best_distance = d;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace nestvit

@@ -1,0 +1,175 @@
+// POSIX mapping, and atomic replacement through a temporary name in the same folder.
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "base/check.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const char* doing, const fs::path& path, int error) {
+  std::string hint;
+  if (error == ENOENT) hint = "check the path";
+  if (error == EACCES || error == EPERM) hint = "check the permissions";
+  if (error == ENOSPC || error == EDQUOT)
+    hint = "free some space; what was there before is untouched";
+  throw Error(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(error)), hint);
+}
+
+struct Descriptor {
+  int fd;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+int open_regular(const fs::path& path, struct stat* info) {
+  // O_NONBLOCK: opening a named pipe must not hang.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) fail("open", path, errno);
+  if (::fstat(fd, info) != 0 || !S_ISREG(info->st_mode)) {
+    ::close(fd);
+    throw Error(fmt::format("{} is not a file", path.string()), "give the path of a file");
+  }
+  return fd;
+}
+
+std::string unique_suffix() {
+  static std::atomic<int> counter{0};
+  return fmt::format(".tmp-{}-{}", ::getpid(), counter++);
+}
+
+// A name beside `path`, so that the rename stays on one file system.
+fs::path beside(const fs::path& path) {
+  const fs::path name = path.filename().empty() ? path.parent_path().filename() : path.filename();
+  const fs::path parent =
+      path.filename().empty() ? path.parent_path().parent_path() : path.parent_path();
+  return parent / ("." + name.string() + unique_suffix());
+}
+
+void sync_path(const fs::path& path) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd >= 0) ::fsync(file.fd);
+}
+
+void write_all(int fd, const std::byte* data, size_t size, const fs::path& path) {
+  while (size > 0) {
+    const ssize_t written = ::write(fd, data, std::min<size_t>(size, 1 << 30));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write", path, errno);
+    data += written;
+    size -= static_cast<size_t>(written);
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
+  struct stat info {};
+  const Descriptor file{open_regular(path, &info)};
+  std::shared_ptr<MappedFile> mapped(new MappedFile);
+  mapped->size_ = static_cast<size_t>(info.st_size);
+  if (mapped->size_ > 0) {
+    void* address = ::mmap(nullptr, mapped->size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (address == MAP_FAILED) {
+      mapped->size_ = 0;
+      fail("map", path, errno);
+    }
+    mapped->data_ = static_cast<const std::byte*>(address);
+  }
+  return mapped;
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+std::vector<std::byte> read_file(const fs::path& path, uint64_t max_bytes) {
+  struct stat info {};
+  const Descriptor file{open_regular(path, &info)};
+  const auto size = static_cast<uint64_t>(info.st_size);
+  if (size > max_bytes)
+    throw Error(fmt::format("{} has {} bytes; at most {} are expected here", path.string(), size,
+                            max_bytes));
+  std::vector<std::byte> bytes(size);
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) throw Error(fmt::format("{} became shorter while it was read", path.string()));
+    done += static_cast<size_t>(got);
+  }
+  return bytes;
+}
+
+std::string read_text(const fs::path& path, uint64_t max_bytes) {
+  const auto bytes = read_file(path, max_bytes);
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+void write_file(const fs::path& path, std::span<const std::byte> bytes) {
+  const fs::path temporary = beside(path);
+  try {
+    const Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    if (file.fd < 0) fail("write", path, errno);
+    write_all(file.fd, bytes.data(), bytes.size(), path);
+    if (::fsync(file.fd) != 0) fail("write", path, errno);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail("write", path, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void write_file(const fs::path& path, std::string_view text) {
+  write_file(path, std::as_bytes(std::span(text.data(), text.size())));
+}
+
+void write_directory(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
+  const fs::path temporary = beside(path);
+  std::error_code ignored;
+  try {
+    std::error_code error;
+    if (!fs::create_directories(temporary, error))
+      fail("create", path, error ? error.value() : EEXIST);
+    fill(temporary);
+    sync_path(temporary);
+    const fs::path old = beside(path);
+    const bool replaces = ::rename(path.c_str(), old.c_str()) == 0;
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      const int reason = errno;
+      if (replaces) ::rename(old.c_str(), path.c_str());
+      fail("write", path, reason);
+    }
+    if (replaces) fs::remove_all(old, ignored);
+    sync_path(fs::absolute(path).parent_path());
+  } catch (...) {
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+}
+
+std::span<const std::byte> BoundedReader::take(uint64_t count) {
+  if (count > remaining())
+    throw Error(fmt::format("{} ends too early: {} bytes are needed at position {}, {} are there",
+                            what_, count, at_, remaining()),
+                "the file is truncated or damaged");
+  const auto taken = bytes_.subspan(at_, count);
+  at_ += count;
+  return taken;
+}
+
+}  // namespace nestvit

@@ -1,0 +1,117 @@
+// Fields: YAML in and out, types, and errors that name the nearest key.
+#include "base/fields.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+namespace nestvit {
+namespace {
+
+using ::testing::HasSubstr;
+
+enum class Colour { kRed, kGreen };
+
+struct Inner {
+  int depth = 1;
+  std::vector<int> list = {1, 2};
+};
+
+struct Settings {
+  bool flag = false;
+  int count = 1;
+  int64_t large = 2;
+  double rate = 0.5;
+  std::string name = "x";
+  std::optional<int> maybe;
+  std::vector<std::string> words = {"a"};
+  Colour colour = Colour::kRed;
+  Inner inner;
+};
+
+Fields fields(Settings& s) {
+  Fields inner;
+  inner.add("depth", &s.inner.depth, "").add("list", &s.inner.list, "");
+  Fields f;
+  f.add("flag", &s.flag, "")
+      .add("count", &s.count, "")
+      .add("large", &s.large, "")
+      .add("rate", &s.rate, "");
+  f.add("name", &s.name, "").add("maybe", &s.maybe, "").add("words", &s.words, "");
+  f.choice("colour", &s.colour, {{Colour::kRed, "red"}, {Colour::kGreen, "green"}}, "");
+  f.add("inner", inner);
+  return f;
+}
+
+std::string error_of(const std::string& key, const std::string& text) {
+  Settings s;
+  try {
+    fields(s).set(key, text);
+  } catch (const UsageError& e) {
+    return std::string(e.what()) + " | " + e.hint();
+  }
+  return "(no error)";
+}
+
+TEST(FieldsTest, YamlRoundTrip) {
+  Settings s;
+  fields(s).load_yaml_text(
+      "flag: true\ncount: 7\nlarge: 9000000000\nrate: 2.5e-4\nname: \"true\"\nmaybe: 3\nwords: [b, "
+      "'c d']\n"
+      "colour: green\ninner: {depth: 4, list: []}\n",
+      "test");
+  EXPECT_TRUE(s.flag);
+  EXPECT_EQ(s.large, 9000000000);
+  EXPECT_EQ(s.rate, 2.5e-4);
+  EXPECT_EQ(s.maybe, 3);
+  EXPECT_EQ(s.words, (std::vector<std::string>{"b", "c d"}));
+  EXPECT_EQ(s.colour, Colour::kGreen);
+  EXPECT_EQ(s.inner.depth, 4);
+  Settings copy;
+  fields(copy).load_yaml_text(fields(s).to_yaml(), "copy");
+  EXPECT_EQ(fields(copy).to_yaml(), fields(s).to_yaml());
+  EXPECT_EQ(copy.name, "true");
+  EXPECT_TRUE(copy.inner.list.empty());
+}
+
+TEST(FieldsTest, SetByDottedKey) {
+  Settings s;
+  Fields f = fields(s);
+  f.set("inner.list", "[4, 5, 6]");
+  f.set("maybe", "null");
+  f.set("rate", "3");
+  f.set("count", "1e3");
+  EXPECT_EQ(s.inner.list, (std::vector<int>{4, 5, 6}));
+  EXPECT_FALSE(s.maybe);
+  EXPECT_EQ(s.rate, 3);
+  EXPECT_EQ(s.count, 1000);
+}
+
+TEST(FieldsTest, ErrorsNameWhatWasExpected) {
+  EXPECT_THAT(error_of("cuont", "1"), HasSubstr("did you mean \"count\""));
+  EXPECT_THAT(error_of("dept", "1"), HasSubstr("did you mean \"inner.depth\""));
+  EXPECT_THAT(error_of("count", "1.5"), HasSubstr("a whole number"));
+  EXPECT_THAT(error_of("count", "99999999999"), HasSubstr("a whole number"));
+  EXPECT_THAT(error_of("rate", "fast"), HasSubstr("a number"));
+  EXPECT_THAT(error_of("rate", ".nan"), HasSubstr("a number"));
+  EXPECT_THAT(error_of("flag", "maybe"), HasSubstr("true or false"));
+  EXPECT_THAT(error_of("words", "x"), HasSubstr("a list"));
+  EXPECT_THAT(error_of("colour", "blue"), HasSubstr("one of red, green"));
+  EXPECT_THAT(error_of("inner.list", "[1, x]"), HasSubstr("a whole number"));
+  EXPECT_THAT(error_of("name", "[unclosed"), HasSubstr("no valid YAML"));
+}
+
+TEST(FieldsTest, UnknownYamlKeyIsAnError) {
+  Settings s;
+  EXPECT_THROW(fields(s).load_yaml_text("epchs: 3", "file.yaml"), UsageError);
+  EXPECT_THROW(fields(s).load_yaml_text("- a\n- b\n", "file.yaml"), UsageError);
+  EXPECT_NO_THROW(fields(s).load_yaml_text("", "empty.yaml"));
+}
+
+TEST(FieldsTest, NearestRefusesFarWords) {
+  EXPECT_EQ(nearest("epohcs", {"epochs", "seed"}), "epochs");
+  EXPECT_EQ(nearest("zzzzzz", {"epochs", "seed"}), "");
+}
+
+}  // namespace
+}  // namespace nestvit
