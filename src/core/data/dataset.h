@@ -16,23 +16,27 @@ class Dataset {
   virtual int64_t size() const = 0;
   // Encoded bytes or a raw image, with its label and name. Throws Error when it cannot be read.
   virtual Sample get(int64_t index) const = 0;
-  virtual int label(int64_t index) const = 0;            // without reading the image
+  virtual int label(int64_t index) const = 0;  // without reading the image
   virtual std::string name(int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
-  virtual std::string kind() const = 0;                  // "image folder", "cifar10", ...
+  virtual std::string kind() const = 0;  // "image folder", "cifar10", ...
 };
 
 enum class ClassOrder { kNatural, kPlain };  // class2 < class10, or byte order (torchvision)
 
 struct DatasetOptions {
+  // A folder, or a .csv or .tsv list. Empty with the name "fashion-mnist": the system's copy.
   std::filesystem::path root;
-  std::string name;                 // --dataset: "", "folder", "cifar10", "cifar100", "fashion-mnist", "idx", "csv";
-                                    // "torch/cifar10" is accepted. "": recognised from what the folder holds.
-  std::string split = "train";      // "train", "val" (synonyms as timm: validation, valid, eval, test)
+  // --dataset: "", "folder", "cifar10", "cifar100", "fashion-mnist", "idx", "csv"; "torch/cifar10"
+  // is accepted. "": recognised from what the folder holds.
+  std::string name;
+  std::string split =
+      "train";  // "train", "val" (synonyms as timm: validation, valid, eval), "test"
   ClassOrder class_order = ClassOrder::kNatural;
   std::filesystem::path class_map;  // one name per line, line number = index
-  // A folder without val/: this share of each class goes to "val", chosen by a seeded hash of the relative path,
-  // so it does not change when other files come or go.
+  // A folder without val/: this share of each class goes to "val": the images whose seeded hash of
+  // the relative path ranks lowest, so that it hardly changes when other files come or go.
+  // 0: all to "train"; 1: all to "val".
   double val_share = 0.2;
   uint64_t seed = 42;
 };
@@ -40,7 +44,7 @@ struct DatasetOptions {
 // Throws Error: nothing there, no image found, one class only, empty class, unknown label, ...
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& options);
 
-// The first `count` indices of a seeded permutation, as a dataset (tests, --limit).
+// Some of a dataset's samples, in the order of `indices` (--limit, tests).
 std::unique_ptr<Dataset> subset(std::unique_ptr<Dataset> dataset, std::vector<int64_t> indices);
 
 }  // namespace nestvit

@@ -1,5 +1,5 @@
-// The loader: worker threads decode and transform samples into batches, through a bounded queue, in an order that
-// does not depend on the number of workers.
+// The loader: worker threads decode and transform samples into batches, through a bounded queue, in
+// an order that does not depend on the number of workers.
 #pragma once
 
 #include <functional>
@@ -18,7 +18,7 @@ enum class OnBadImage { kError, kSkip };
 struct LoaderOptions {
   int batch_size = 32;
   int workers = 2;
-  int prefetch = 4;                 // batches ready or in work beyond the one handed out
+  int prefetch = 4;  // batches ready or in work beyond the one handed out
   OnBadImage on_bad_image = OnBadImage::kError;
 };
 
@@ -27,13 +27,14 @@ using Transform = std::function<Pixels(const Sample&, int64_t index)>;
 
 class Loader {
  public:
-  // `order`: the indices to serve, in this order; the last batch may be short. `preprocessing` says size and
-  // normalisation.
-  Loader(const Dataset& dataset, std::vector<int64_t> order, Transform transform, const Preprocessing& preprocessing,
-         const LoaderOptions& options);
+  // `order`: the indices to serve, in this order; the last batch may be short. `preprocessing` says
+  // size and normalisation.
+  Loader(const Dataset& dataset, std::vector<int64_t> order, Transform transform,
+         const Preprocessing& preprocessing, const LoaderOptions& options);
   ~Loader();
-  // The next batch, or nothing at the end. Throws the first Error of a worker (unless bad images are skipped; a
-  // skipped image shortens its batch). The batch is reused by the next call when moved back with recycle().
+  // The next batch, or nothing at the end. Throws the first Error of a worker (unless bad images
+  // are skipped; a skipped image shortens its batch). The batch is reused by the next call when
+  // moved back with recycle().
   std::optional<Batch> next();
   void recycle(Batch batch);
   double wait_seconds() const;  // time next() spent waiting, in all

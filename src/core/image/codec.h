@@ -1,4 +1,5 @@
-// Reading JPEG, PNG and WebP, and writing PNG. Formats are recognised by content, never by extension.
+// Reading JPEG, PNG and WebP, and writing PNG. Formats are recognised by content, never by
+// extension.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +16,10 @@ namespace nestvit {
 struct DecodeOptions {
   Dct dct = Dct::kAccurate;
   bool exif_orientation = false;
-  std::optional<std::array<uint8_t, 3>> background;  // alpha over this colour; unset: alpha is dropped
-  int channels = 3;                                  // 1: luma (ITU-R 601, Pillow's "L")
-  int64_t max_pixels = 179'000'000;                  // above: Error, before any memory is taken (Pillow's limit)
+  std::optional<std::array<uint8_t, 3>>
+      background;                    // alpha over this colour; unset: alpha is dropped
+  int channels = 3;                  // 1: luma (ITU-R 601, Pillow's "L")
+  int64_t max_pixels = 179'000'000;  // above: Error, before any memory is taken (Pillow's limit)
 };
 
 DecodeOptions decode_options(const Preprocessing& preprocessing);
@@ -29,16 +31,20 @@ struct ImageInfo {
   int orientation = 1;  // EXIF, 1 to 8
 };
 
-// Throw Error naming `origin`: not an image, truncated, broken, too large. Truncated data never passes as an image.
-// Grey, CMYK (also Adobe's inverted), 16-bit, palette and alpha all become 8-bit RGB (or luma) as Pillow makes them.
+// Throw Error naming `origin`: not an image, truncated, broken, too large. Truncated data never
+// passes as an image. Grey, CMYK (also Adobe's inverted), 16-bit, palette and alpha all become
+// 8-bit RGB (or luma) as Pillow makes them. Exceptions: CMYK under the fast DCT is converted as
+// TensorFlow does; 16-bit grey keeps its high byte (Pillow clips).
 ImageInfo probe_image(std::span<const std::byte> bytes, const std::string& origin);
-Image decode_image(std::span<const std::byte> bytes, const DecodeOptions& options, const std::string& origin);
+Image decode_image(std::span<const std::byte> bytes, const DecodeOptions& options,
+                   const std::string& origin);
 Image read_image(const std::filesystem::path& path, const DecodeOptions& options);
 
-// Only `window` (in stored coordinates) of a JPEG, as TensorFlow's decode_and_crop_jpeg makes it: chroma is upsampled
-// inside the window's own iMCU range. Other formats: decode, then crop.
-Image decode_window(std::span<const std::byte> bytes, const Box& window, const DecodeOptions& options,
-                    const std::string& origin);
+// Only `window` (in stored coordinates) of a JPEG, as TensorFlow's decode_and_crop_jpeg makes it:
+// chroma is upsampled inside the window's own iMCU range. Rows below the window are not decoded.
+// Other formats: decode, then crop. Orientation is not applied.
+Image decode_window(std::span<const std::byte> bytes, const Box& window,
+                    const DecodeOptions& options, const std::string& origin);
 
 std::vector<std::byte> encode_png(const Image& image);
 void write_png(const std::filesystem::path& path, const Image& image);

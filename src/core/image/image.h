@@ -1,4 +1,5 @@
-// Images in memory: 8-bit HWC as decoded, float HWC between transforms, and the float NCHW batch that models take.
+// Images in memory: 8-bit HWC as decoded, float HWC between transforms, and the float NCHW batch
+// that models take.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +38,9 @@ struct Batch {
   int channels = 3;  // C
   int height = 0;
   int width = 0;
-  std::vector<float> images;      // NCHW, normalised
-  std::vector<int> labels;        // [B]; -1: none
-  std::vector<int64_t> indices;   // [B], position in the dataset
+  std::vector<float> images;     // NCHW, normalised
+  std::vector<int> labels;       // [B]; -1: none
+  std::vector<int64_t> indices;  // [B], position in the dataset
 };
 
 }  // namespace nestvit

@@ -1,5 +1,6 @@
-// From an encoded or raw image to the S x S input: the evaluation transforms of both peers, and the reference's basic
-// training step. Augmentations of the full recipe are separate files beside this one.
+// From an encoded or raw image to the S x S input: the evaluation transforms of both peers, and the
+// reference's basic training step. Augmentations of the full recipe are separate files beside this
+// one.
 #pragma once
 
 #include <cstddef>
@@ -18,18 +19,26 @@ struct Sample {
   std::vector<std::byte> encoded;  // empty: `image` is set
   Image image;
   int label = -1;
-  std::string name;                // path or "train/123", for messages
+  std::string name;  // path or "train/123", for messages
 };
 
-// Stage "pixels": S x S in [0, 255], before normalisation; reference.md D.8 (kTf), timm's transforms_imagenet_eval (kPil).
+// Stage "pixels": S x S in [0, 255], before normalisation; reference.md D.8 (kTf), timm's
+// transforms_imagenet_eval (kPil).
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing);
 
-// The reference's basic training steps. kCrop (D.4): random box of area 5 to 100 %, resize, flip. kPad (D.5): pad by
-// 2, crop S, flip. kFlip: evaluation transform, then flip (for data that is already aligned). kNone: evaluation.
+// The reference's basic training steps. kCrop (D.4): random box of area 5 to 100 %, resize, flip.
+// kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform, then flip (for data that is
+// already aligned). kNone: evaluation.
 enum class TrainTransform { kCrop, kPad, kFlip, kNone };
-Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing, TrainTransform transform, Rng& rng);
+Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
+                       TrainTransform transform, Rng& rng);
 
-// TF's sample_distorted_bounding_box as the reference calls it (D.4): a pure function of the generator's numbers.
+// Small data at another size (reference.md D.6): to side int(S * 256/224), bilinear, truncated to 8
+// bits. What follows is the evaluation or training of larger images.
+Image enlarge_small(const Image& image, int image_size);
+
+// TF's sample_distorted_bounding_box as the reference calls it (D.4): a pure function of the
+// generator's numbers.
 Box sample_crop(int height, int width, Rng& rng);
 
 // (x/255 - mean) / std into `chw` [C, S, S].

@@ -1,0 +1,127 @@
+// Natural order of class names, and the class map file.
+#include "data/classes.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/file.h"
+
+namespace nestvit {
+namespace {
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+// The longest run from `at` of digits, or of other characters.
+std::string_view run(std::string_view text, size_t at, bool digits) {
+  size_t end = at;
+  while (end < text.size() && is_digit(text[end]) == digits) ++end;
+  return text.substr(at, end - at);
+}
+
+int compare_numbers(std::string_view a, std::string_view b) {
+  while (a.size() > 1 && a.front() == '0') a.remove_prefix(1);
+  while (b.size() > 1 && b.front() == '0') b.remove_prefix(1);
+  if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;
+  return a.compare(b);
+}
+
+int compare_texts(std::string_view a, std::string_view b) {
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const auto x = static_cast<unsigned char>(lower(a[i])),
+               y = static_cast<unsigned char>(lower(b[i]));
+    if (x != y) return x < y ? -1 : 1;
+  }
+  return a.size() == b.size() ? 0 : a.size() < b.size() ? -1 : 1;
+}
+
+}  // namespace
+
+bool natural_less(const std::string& a, const std::string& b) {
+  size_t i = 0, j = 0;
+  // As timm's key, a list that alternates text and number: whole runs compare, not characters.
+  for (bool digits = false; i < a.size() && j < b.size(); digits = !digits) {
+    const auto x = run(a, i, digits), y = run(b, j, digits);
+    if (int order = digits ? compare_numbers(x, y) : compare_texts(x, y)) return order < 0;
+    i += x.size();
+    j += y.size();
+  }
+  if ((i < a.size()) != (j < b.size())) return j < b.size();
+  return a < b;
+}
+
+void sort_classes(std::vector<std::string>& names, ClassOrder order) {
+  if (order == ClassOrder::kNatural)
+    std::sort(names.begin(), names.end(), natural_less);
+  else
+    std::sort(names.begin(), names.end());
+}
+
+std::vector<std::string> parse_class_map(const std::string& text, const std::string& origin) {
+  const std::string_view bom = "\xEF\xBB\xBF", blank = " \t\r\f\v";
+  std::vector<std::string> names;
+  std::unordered_map<std::string, size_t> seen;
+  size_t at = text.starts_with(bom) ? bom.size() : 0;
+  for (size_t line = 1, empty_line = 0; at < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const size_t first = std::min(text.find_first_not_of(blank, at), end);
+    std::string name = text.substr(first, end - first);
+    name.erase(name.find_last_not_of(blank) + 1);
+    at = end + 1;
+    if (name.empty()) {
+      if (!empty_line) empty_line = line;
+      continue;
+    }
+    if (empty_line)
+      throw Error(fmt::format("class map {}: line {} is empty", origin, empty_line),
+                  "the line number is the class index: write one name per line without gaps");
+    if (auto [it, fresh] = seen.emplace(name, line); !fresh)
+      throw Error(fmt::format("class map {}: '{}' is on line {} and again on line {}", origin, name,
+                              it->second, line),
+                  "every class has one line");
+    if (names.size() == kMaxClasses)
+      throw Error(fmt::format("class map {}: more than {} lines", origin, kMaxClasses),
+                  "is this the right file?");
+    names.push_back(std::move(name));
+  }
+  if (names.empty())
+    throw Error(fmt::format("class map {} is empty", origin), "write one class name per line");
+  return names;
+}
+
+std::vector<std::string> read_class_map(const std::filesystem::path& path) {
+  return parse_class_map(read_text(path), path.string());
+}
+
+std::vector<std::string> numbered_classes(int count, const std::string& prefix) {
+  std::vector<std::string> names;
+  names.reserve(count);
+  for (int i = 0; i < count; ++i) names.push_back(prefix + std::to_string(i));
+  return names;
+}
+
+std::vector<std::string> class_names(const DatasetOptions& options, int count,
+                                     std::vector<std::string> usual) {
+  if (options.class_map.empty()) return usual;
+  auto names = read_class_map(options.class_map);
+  if (static_cast<int>(names.size()) < count)
+    throw Error(fmt::format("class map {} has {} lines, but {} has {} classes",
+                            options.class_map.string(), names.size(), options.root.string(), count),
+                "write one name per class, in the order of the labels");
+  return names;
+}
+
+void require_two_classes(const std::vector<std::string>& classes, const std::string& where,
+                         const std::string& hint) {
+  if (classes.size() >= 2) return;
+  throw Error(classes.empty() ? fmt::format("{}: no classes", where)
+                              : fmt::format("{}: only one class, '{}'; at least two are needed",
+                                            where, classes[0]),
+              hint);
+}
+
+}  // namespace nestvit

@@ -1,0 +1,19 @@
+// A folder of images: class names are folder names.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "data/dataset.h"
+
+namespace nestvit {
+
+// DIR/train and DIR/val with one folder per class in each, or DIR itself with one folder per class
+// and a seeded split. Below a class folder, images are found at any depth. DIR/test is read only
+// when options.split asks for it.
+std::unique_ptr<Dataset> open_folder(const DatasetOptions& options);
+
+// Whether `root` has sub-folders that could be classes or splits.
+bool looks_like_image_folder(const std::filesystem::path& root);
+
+}  // namespace nestvit

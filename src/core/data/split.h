@@ -1,0 +1,31 @@
+// Which part of the data is asked for, and the seeded split of data that comes in one part.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace nestvit {
+
+enum class Split { kTrain, kVal, kTest };
+
+// What folders and lists of this part are called; the usual name first.
+const std::vector<std::string>& split_names(Split split);
+
+// The part of that name, if it is one of split_names(). parse_split throws UsageError if not.
+std::optional<Split> find_split_named(const std::string& word);
+Split parse_split(const std::string& word);
+inline bool is_split(const std::string& word) { return find_split_named(word).has_value(); }
+
+// The items that belong to `split` (kTrain or kVal), in order, when val_share of each class goes to
+// kVal. Items are ranked by a seeded hash of their key (the relative path), so that their order
+// does not matter, and an item that comes or goes moves at most one other. A class of two or more
+// items has at least one in each part (unless the share is 0 or 1); a single item goes to kTrain.
+std::vector<int64_t> seeded_part(const std::vector<std::string>& keys,
+                                 const std::vector<int>& labels, const DatasetOptions& options,
+                                 Split split);
+
+}  // namespace nestvit

@@ -1,0 +1,261 @@
+// Decode, resize, crop and flip as the official code (kTf) and timm (kPil) do; see the contracts in
+// transform.h.
+#include "image/transform.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "image/codec.h"
+#include "image/resize.h"
+
+namespace nestvit {
+namespace {
+
+void check_settings(const Preprocessing& p) {
+  if (p.image_size < 1 || p.image_size > 1 << 14)
+    throw UsageError(fmt::format("image_size is {}, expected 1 to {}", p.image_size, 1 << 14));
+  if (!(p.crop_pct >= 0.01 && p.crop_pct <= 100))
+    throw UsageError(fmt::format("crop_pct is {}, expected 0.01 to 100", p.crop_pct));
+  if (p.channels != 1 && p.channels != 3)
+    throw UsageError(fmt::format("channels is {}, expected 1 or 3", p.channels));
+}
+
+Image decoded(const Sample& sample, const Preprocessing& p) {
+  if (!sample.encoded.empty()) return decode_image(sample.encoded, decode_options(p), sample.name);
+  const Image& image = sample.image;
+  if (image.height < 1 || image.width < 1 || image.pixels.size() != image.size())
+    throw Error(fmt::format("{}: the image is empty or incomplete: {}x{}x{} with {} bytes",
+                            sample.name, image.height, image.width, image.channels,
+                            image.pixels.size()));
+  return to_channels(image, p.channels);
+}
+
+double round_even(double x) { return std::nearbyint(x); }
+
+// Along one axis, what a centre crop of `size` takes: [begin, begin + count), and `before` of
+// padding.
+struct Span {
+  int begin = 0;
+  int count = 0;
+  int before = 0;
+};
+
+// torchvision's CenterCrop (and timm's CenterCropOrPad): its offset rounds half to even.
+Span centre_rounded(int64_t side, int size) {
+  if (side < size) return {0, static_cast<int>(side), (size - static_cast<int>(side)) / 2};
+  return {static_cast<int>(round_even(static_cast<double>(side - size) / 2)), size, 0};
+}
+
+// The official code's: its offset rounds down. It knows no crop beyond the image; that is padded
+// like timm does.
+Span centre_floor(int64_t side, int size) {
+  if (side < size) return centre_rounded(side, size);
+  return {static_cast<int>((side - size) / 2), size, 0};
+}
+
+ResizeTarget target_of(int64_t height, int64_t width, Span rows, Span columns) {
+  return {height, width, {rows.begin, columns.begin, rows.count, columns.count}};
+}
+
+// `pixels` placed on S x S of `fill`.
+Pixels padded(Pixels pixels, int size, Span rows, Span columns, const std::vector<float>& fill) {
+  if (pixels.height == size && pixels.width == size) return pixels;
+  const int channels = pixels.channels;
+  Pixels result{size, size, channels, {}};
+  result.values.resize(static_cast<size_t>(size) * size * channels);
+  for (size_t i = 0; i < result.values.size(); ++i) result.values[i] = fill[i % channels];
+  const size_t length = static_cast<size_t>(pixels.width) * channels;
+  for (int y = 0; y < pixels.height; ++y)
+    std::copy_n(pixels.values.data() + y * length, length,
+                result.values.data() +
+                    (static_cast<size_t>(rows.before + y) * size + columns.before) * channels);
+  return result;
+}
+
+Pixels evaluate_tf(const Image& image, const Preprocessing& p) {
+  const int size = p.image_size;
+  // For 0.875 the reference computes 256/224 * S, which may differ from S / 0.875 by one.
+  const int shorter =
+      static_cast<int>(p.crop_pct == 0.875 ? 256.0 / 224.0 * size : size / p.crop_pct);
+  const float ratio =
+      static_cast<float>(shorter) / static_cast<float>(std::min(image.height, image.width));
+  const auto side = [&](int length) {
+    return std::max<int64_t>(std::llrint(static_cast<float>(length) * ratio), 1);
+  };
+  const int64_t height = side(image.height), width = side(image.width);
+  const Span rows = centre_floor(height, size), columns = centre_floor(width, size);
+  return padded(resize_tf(image, target_of(height, width, rows, columns)), size, rows, columns,
+                std::vector<float>(static_cast<size_t>(image.channels), 0.0f));
+}
+
+// timm's transforms_imagenet_eval.
+Pixels evaluate_pil(const Image& image, const Preprocessing& p) {
+  const int size = p.image_size;
+  const auto scaled = static_cast<int64_t>(std::floor(size / p.crop_pct));
+  std::vector<float> fill(static_cast<size_t>(image.channels), 0.0f);
+  int64_t height = scaled, width = scaled;  // kSquash
+  if (p.crop_mode == CropMode::kCenter) {
+    // torchvision: int(size * long / short)
+    const auto longer =
+        static_cast<int64_t>(static_cast<double>(scaled * std::max(image.height, image.width)) /
+                             std::min(image.height, image.width));
+    (image.height < image.width ? width : height) = longer;
+  } else if (p.crop_mode == CropMode::kBorder) {
+    const double ratio =
+        static_cast<double>(std::max(image.height, image.width)) / static_cast<double>(scaled);
+    height = std::max<int64_t>(static_cast<int64_t>(round_even(image.height / ratio)), 1);
+    width = std::max<int64_t>(static_cast<int64_t>(round_even(image.width / ratio)), 1);
+    for (size_t c = 0; c < std::min(fill.size(), p.mean.size()); ++c)
+      fill[c] = static_cast<float>(std::clamp(round_even(255 * p.mean[c]), 0.0, 255.0));
+  }
+  const Span rows = centre_rounded(height, size), columns = centre_rounded(width, size);
+  const Image part = resize_pil(image, target_of(height, width, rows, columns), p.interpolation);
+  return padded(to_pixels(part), size, rows, columns, fill);
+}
+
+Pixels evaluate(const Image& image, const Preprocessing& p) {
+  return p.resampler == Resampler::kTf ? evaluate_tf(image, p) : evaluate_pil(image, p);
+}
+
+bool coin(Rng& rng) { return rng.uniform() < 0.5f; }
+
+Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
+  Image image;
+  int orientation = 1, height = 0, width = 0;
+  if (!sample.encoded.empty()) {
+    const ImageInfo info = probe_image(sample.encoded, sample.name);
+    orientation = p.exif_orientation ? info.orientation : 1;
+    height = info.height;
+    width = info.width;
+  }
+  // Windows are in stored coordinates; a turned picture is cropped after turning.
+  if (sample.encoded.empty() || orientation != 1) {
+    image = decoded(sample, p);
+    image = crop(image, sample_crop(image.height, image.width, rng));
+  } else {
+    if (height < 1 || width < 1) throw Error(sample.name + ": the image is empty");
+    const Box box = sample_crop(height, width, rng);
+    image = decode_window(sample.encoded, box, decode_options(p), sample.name);
+  }
+  const int size = p.image_size;
+  Pixels pixels = p.resampler == Resampler::kTf
+                      ? resize_tf(image, {size, size, {0, 0, size, size}})
+                      : to_pixels(resize_pil(image, size, size, p.interpolation));
+  return coin(rng) ? flip_horizontal(pixels) : pixels;
+}
+
+Pixels train_pad(const Sample& sample, const Preprocessing& p, Rng& rng) {
+  constexpr int kBorder = 2;  // of zeros, on each side
+  const int size = p.image_size;
+  const Image image = decoded(sample, p);
+  const Pixels whole =
+      image.height == size && image.width == size ? to_pixels(image) : evaluate(image, p);
+  const int dy = static_cast<int>(rng.below(2 * kBorder + 1)) - kBorder;
+  const int dx = static_cast<int>(rng.below(2 * kBorder + 1)) - kBorder;
+  Pixels shifted{size, size, whole.channels, std::vector<float>(whole.values.size(), 0.0f)};
+  const int left = std::max(dx, 0), count = std::max(size - std::abs(dx), 0);
+  for (int y = std::max(-dy, 0); y < std::min(size - dy, size); ++y) {
+    const size_t from = (static_cast<size_t>(y + dy) * size + left) * whole.channels;
+    const size_t to = (static_cast<size_t>(y) * size + std::max(-dx, 0)) * whole.channels;
+    std::copy_n(whole.values.data() + from, static_cast<size_t>(count) * whole.channels,
+                shifted.values.data() + to);
+  }
+  return coin(rng) ? flip_horizontal(shifted) : shifted;
+}
+
+int round_int(float x) { return static_cast<int>(std::lrintf(x)); }
+
+// One attempt of sample_crop; false: rejected.
+bool attempt_crop(int height, int width, Rng& rng, Box& box) {
+  constexpr float kMinAspect = 0.75f, kMaxAspect = 1.33f, kMinArea = 0.05f, kMaxArea = 1.0f;
+  const float all = static_cast<float>(height) * static_cast<float>(width);
+  const float min_area = kMinArea * all, max_area = kMaxArea * all;
+  const float aspect = rng.uniform() * (kMaxAspect - kMinAspect) + kMinAspect;
+  int h = round_int(std::sqrt(min_area / aspect));
+  int most = round_int(std::sqrt(max_area / aspect));
+  const auto width_of = [&](int rows) { return round_int(static_cast<float>(rows) * aspect); };
+  if (width_of(most) > width) {
+    most = static_cast<int>((static_cast<float>(width) + 0.5f - 1e-7f) / aspect);
+    if (width_of(most) > width) --most;
+  }
+  most = std::min(most, height);
+  h = std::min(h, most);
+  if (h < most) h += static_cast<int>(rng.below(static_cast<uint64_t>(most - h) + 1));
+  int w = width_of(h);
+  const auto area = [&] { return static_cast<float>(w) * static_cast<float>(h); };
+  if (area() < min_area) w = width_of(++h);
+  if (area() > max_area) w = width_of(--h);
+  if (area() < min_area || area() > max_area || w > width || h > height || w < 1 || h < 1)
+    return false;
+  box.height = h;
+  box.width = w;
+  // The last possible offset is never drawn: so does the reference.
+  box.y = h < height ? static_cast<int>(rng.below(static_cast<uint64_t>(height - h))) : 0;
+  box.x = w < width ? static_cast<int>(rng.below(static_cast<uint64_t>(width - w))) : 0;
+  return true;
+}
+
+}  // namespace
+
+Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing) {
+  check_settings(preprocessing);
+  return evaluate(decoded(sample, preprocessing), preprocessing);
+}
+
+Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
+                       TrainTransform transform, Rng& rng) {
+  check_settings(preprocessing);
+  switch (transform) {
+    case TrainTransform::kCrop:
+      return train_crop(sample, preprocessing, rng);
+    case TrainTransform::kPad:
+      return train_pad(sample, preprocessing, rng);
+    case TrainTransform::kFlip: {
+      Pixels pixels = evaluation_pixels(sample, preprocessing);
+      return coin(rng) ? flip_horizontal(pixels) : pixels;
+    }
+    case TrainTransform::kNone:
+      break;
+  }
+  return evaluation_pixels(sample, preprocessing);
+}
+
+Box sample_crop(int height, int width, Rng& rng) {
+  NESTVIT_CHECK(height > 0 && width > 0);
+  constexpr int kAttempts = 100;
+  Box box;
+  for (int i = 0; i < kAttempts; ++i)
+    if (attempt_crop(height, width, rng, box)) return box;
+  return {0, 0, height, width};
+}
+
+Image enlarge_small(const Image& image, int image_size) {
+  const int side = static_cast<int>(image_size * 256.0 / 224.0);
+  const Pixels pixels = resize_tf(to_pixels(image), side, side);
+  Image result{side, side, image.channels, std::vector<uint8_t>(pixels.values.size())};
+  std::transform(pixels.values.begin(), pixels.values.end(), result.pixels.begin(),
+                 [](float v) { return static_cast<uint8_t>(v); });
+  return result;
+}
+
+void normalise(const Pixels& pixels, const Preprocessing& preprocessing, std::span<float> chw) {
+  const size_t channels = static_cast<size_t>(pixels.channels);
+  const size_t count = static_cast<size_t>(pixels.height) * pixels.width;
+  NESTVIT_CHECK(pixels.values.size() == count * channels && chw.size() == count * channels);
+  if (preprocessing.mean.size() != channels || preprocessing.std.size() != channels)
+    throw UsageError(fmt::format("mean has {} and std {} values, expected {}: one per channel",
+                                 preprocessing.mean.size(), preprocessing.std.size(), channels));
+  for (size_t c = 0; c < channels; ++c) {
+    const auto mean = static_cast<float>(preprocessing.mean[c]);
+    const auto deviation = static_cast<float>(preprocessing.std[c]);
+    const float* from = pixels.values.data() + c;
+    float* to = chw.data() + c * count;
+    for (size_t i = 0; i < count; ++i) to[i] = (from[i * channels] / 255.0f - mean) / deviation;
+  }
+}
+
+}  // namespace nestvit

@@ -1,0 +1,62 @@
+// Natural order and class maps.
+#include "data/classes.h"
+
+#include "fixture.h"
+
+namespace nestvit {
+namespace {
+
+using namespace testing;
+using ::testing::ElementsAre;
+
+TEST(Classes, NaturalOrderIsTimms) {
+  // What Python gives for sorted(names, key=natural_key), timm/data/readers/... natural_key.
+  std::vector<std::string> names = {"b",
+                                    "a10",
+                                    "a2",
+                                    "a",
+                                    "A3",
+                                    "a-1",
+                                    "10",
+                                    "9",
+                                    "a2b",
+                                    "a2b10",
+                                    "a2b9",
+                                    "a02c",
+                                    "99999999999999999999999",
+                                    "100000000000000000000000"};
+  sort_classes(names, ClassOrder::kNatural);
+  EXPECT_THAT(names,
+              ElementsAre("9", "10", "99999999999999999999999", "100000000000000000000000", "a",
+                          "a2", "a2b", "a2b9", "a2b10", "a02c", "A3", "a10", "a-1", "b"));
+}
+
+TEST(Classes, NaturalOrderIsAStrictWeakOrder) {
+  const std::vector<std::string> names = {"",    "0",   "00",   "a",   "A", "a0",
+                                          "a00", "A0b", "a00B", "a0b", "-", "a-"};
+  for (const auto& a : names) {
+    EXPECT_FALSE(natural_less(a, a));
+    for (const auto& b : names) {
+      EXPECT_EQ(a != b, natural_less(a, b) != natural_less(b, a)) << a << " " << b;
+      for (const auto& c : names)
+        EXPECT_TRUE(natural_less(a, c) || !natural_less(a, b) || !natural_less(b, c))
+            << a << " " << b << " " << c;
+    }
+  }
+}
+
+TEST(Classes, MapIsOneNamePerLine) {
+  EXPECT_THAT(parse_class_map("cat\n dog \r\nbig emu", "m"), ElementsAre("cat", "dog", "big emu"));
+  EXPECT_THAT(parse_class_map("\xEF\xBB\xBF"
+                              "cat\ndog\n\n\n",
+                              "m"),
+              ElementsAre("cat", "dog"));
+  expect_error([] { parse_class_map("cat\n\ndog\n", "m.txt"); }, {"m.txt", "line 2 is empty"});
+  expect_error([] { parse_class_map("cat\ndog\ncat\n", "m.txt"); },
+               {"'cat' is on line 1 and again on line 3"});
+  expect_error([] { parse_class_map(" \n", "m.txt"); }, {"m.txt is empty"});
+  expect_error([] { read_class_map("/nowhere/map.txt"); }, {"/nowhere/map.txt"});
+}
+
+}  // namespace
+}  // namespace nestvit

@@ -1,0 +1,59 @@
+// Opening by name or by content, and subsets.
+#include "data/dataset.h"
+
+#include "data/idx.h"
+#include "fixture.h"
+
+namespace nestvit {
+namespace {
+
+using namespace testing;
+
+TEST(OpenDataset, NamesTheNearest) {
+  TemporaryFolder folder;
+  expect_error<UsageError>([&] { open(folder.path(), "train", "cifra10"); },
+                           {"'cifra10'", "did you mean 'cifar10'?"});
+  expect_error<UsageError>([&] { open("", "train", "folder"); }, {"no data given", "--data-dir"});
+}
+
+TEST(OpenDataset, AcceptsSpellings) {
+  TemporaryFolder folder;
+  folder.bytes("test_batch.bin", make_cifar(2, 1, 10));
+  for (const auto& name : {"", "cifar10", "torch/cifar10", "torch/CIFAR10"})
+    EXPECT_EQ(open(folder.path(), "test", name)->size(), 2);
+}
+
+TEST(OpenDataset, AListBesideClassFoldersIsNotTheData) {
+  TemporaryFolder folder;
+  for (const char* name : {"a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"}) folder.text(name, "x");
+  folder.text("counts.csv", "class,count\na,2\nb,2\n");
+  EXPECT_EQ(open(folder.path())->kind(), "image folder");
+  folder.text("train.csv", "a/1.jpg,x\nb/1.jpg,y\n");
+  EXPECT_EQ(open(folder.path())->kind(), "list");
+  EXPECT_EQ(open(folder.path(), "train", "folder")->kind(), "image folder");
+}
+
+TEST(OpenDataset, SystemFashionMnist) {
+  if (!fs::is_directory(system_fashion_mnist()))
+    GTEST_SKIP() << "package dataset-fashion-mnist is not installed";
+  const auto train = open("", "train", "fashion-mnist"), test = open("", "val", "fashion-mnist");
+  EXPECT_EQ(train->size(), 60000);
+  EXPECT_EQ(test->size(), 10000);
+  for (const auto& [name, count] : counts_of(*train)) EXPECT_EQ(count, 6000) << name;
+  EXPECT_EQ(train->classes().at(train->label(0)), "Ankle boot");  // as its README shows
+}
+
+TEST(Subset, ServesTheChosen) {
+  TemporaryFolder folder;
+  folder.bytes("test_batch.bin", make_cifar(9, 1, 10));
+  const auto some = subset(open(folder.path(), "test"), {4, 2, 4});
+  EXPECT_EQ(some->size(), 3);
+  EXPECT_EQ(some->label(0), 4);
+  EXPECT_EQ(some->get(1).label, 2);
+  EXPECT_EQ(some->name(2), "test/4");
+  EXPECT_EQ(some->classes().size(), 10u);
+  EXPECT_THROW(subset(open(folder.path(), "test"), {9}), std::logic_error);
+}
+
+}  // namespace
+}  // namespace nestvit

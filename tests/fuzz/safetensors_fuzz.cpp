@@ -1,0 +1,19 @@
+// libFuzzer: any bytes as a safetensors file. Whatever is accepted must be readable to its last
+// value.
+#include <nestvit/error.h>
+
+#include <cstdint>
+
+#include "weights/safetensors.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  auto owner = std::make_shared<const std::vector<uint8_t>>(data, data + size);
+  try {
+    nestvit::Metadata metadata;
+    const auto tensors =
+        nestvit::parse_safetensors(std::as_bytes(std::span(*owner)), owner, "fuzz", &metadata);
+    for (const auto& [name, tensor] : tensors) tensor.to_f32();
+  } catch (const nestvit::Error&) {
+  }
+  return 0;
+}
