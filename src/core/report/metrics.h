@@ -10,14 +10,15 @@
 namespace nestvit {
 
 struct ClassScores {
-  int64_t support = 0;  // examples of the class
+  int64_t support = 0;                       // examples of the class
   double precision = 0, recall = 0, f1 = 0;  // 0 where undefined
 };
 
 class Metrics {
  public:
   explicit Metrics(int classes);
-  // logits [n, K], labels [n]; top-5 counts ties as PyTorch's topk would at most (rank = number of larger logits).
+  // logits [n, K], labels [n]. An answer's rank is the number of larger logits, and of equal ones
+  // with a smaller index: a constant model scores chance, as with a stable top-k. NaN ranks last.
   void add(std::span<const float> logits, std::span<const int> labels);
   void merge(const Metrics& other);
   int classes() const { return classes_; }
@@ -40,7 +41,9 @@ std::vector<float> softmax(std::span<const float> logits);
 // The k largest, best first; ties by index.
 std::vector<int> top_indices(std::span<const float> values, int k);
 
-// per_class.csv, confusion.csv and confusion.png in `directory`.
-void write_report(const std::filesystem::path& directory, const Metrics& metrics, const std::vector<std::string>& labels);
+// per_class.csv, confusion.csv, confusion.png and summary.json in `directory`, which is made if
+// missing.
+void write_report(const std::filesystem::path& directory, const Metrics& metrics,
+                  const std::vector<std::string>& labels);
 
 }  // namespace nestvit

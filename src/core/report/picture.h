@@ -1,4 +1,5 @@
-// Pictures that people look at: a sheet of images with their answers, and the confusion matrix. PNG by cairo.
+// Pictures that people look at: a sheet of images with their answers, and the confusion matrix. PNG
+// by cairo.
 #pragma once
 
 #include <filesystem>
@@ -16,13 +17,15 @@ struct Answer {
 
 struct AnsweredImage {
   Image image;
-  std::string title;            // file name
-  std::string truth;            // true class, "" when unknown: the first answer is green when right, red when wrong
+  std::string title;  // file name
+  std::string
+      truth;  // true class, "" when unknown: the first answer is green when right, red when wrong
   std::vector<Answer> answers;  // best first
 };
 
 // A grid of cards: the image enlarged, below it the answers as bars with probabilities.
-void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images, int columns = 4);
+void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
+                        int columns = 4);
 
 // Rows are true classes; each row's shares as shades; counts printed up to 30 classes.
 void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,

@@ -1,5 +1,6 @@
-// The model directory: config.json (timm / Hugging Face format, with labels and preprocessing) + model.safetensors
-// with timm's tensor names. What timm's format has no word for stands under "nestvit" in config.json.
+// The model directory: config.json (timm / Hugging Face format, with labels and preprocessing) +
+// model.safetensors with timm's tensor names. What timm's format has no word for stands under
+// "nestvit" in config.json.
 #pragma once
 
 #include <filesystem>
@@ -16,14 +17,15 @@ namespace nestvit {
 struct Model {
   NestConfig config;
   Preprocessing preprocessing;
-  std::vector<std::string> labels;                 // one per class; "class 7" when the file names none
-  std::map<std::string, std::string> descriptions; // label -> longer text, may be empty
-  TensorMap tensors;                               // exactly parameter_table(config), f32
-  std::string origin;                              // where it was read, for messages
+  std::vector<std::string> labels;  // one per class; "class 7" when the file names none
+  std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
+  TensorMap tensors;                                // exactly parameter_table(config), f32
+  std::string origin;                               // where it was read, for messages
 };
 
-// Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the parameter table.
-// Throws Error: missing file, unknown architecture, missing, additional or misshapen tensor (named, got, expected).
+// Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
+// parameter table. Throws Error: missing file, unknown architecture, missing, additional or
+// misshapen tensor (named, got, expected).
 Model load_model(const std::filesystem::path& directory);
 
 // The description alone: config.json without the tensors (they stay empty).
@@ -32,7 +34,8 @@ Model load_model_config(const std::filesystem::path& directory);
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
 void save_model(const std::filesystem::path& directory, const Model& model);
 
-// Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the file.
+// Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
+// file.
 void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin);
 
 // Fresh weights by reference.md A.5, a pure function of (config, seed, tensor name).

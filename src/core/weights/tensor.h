@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ const char* dtype_name(DType dtype);  // safetensors' spelling: "F32"
 class Tensor {
  public:
   Tensor() = default;
-  // `owner` keeps `bytes` alive (a MappedFile, a vector).
+  // `owner` keeps `bytes` alive (a MappedFile, a vector). Bytes that are not aligned for `dtype`
+  // are copied.
   Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
          std::shared_ptr<const void> owner);
   static Tensor f32(std::vector<int64_t> shape, std::vector<float> values);
@@ -31,7 +33,8 @@ class Tensor {
   int64_t dim(size_t i) const { return shape_.at(i); }
   int64_t size() const;  // elements
   std::span<const std::byte> bytes() const { return bytes_; }
-  // The values, when they are stored as T (float, uint8_t, int32_t, int64_t, double); Error otherwise.
+  // The values, when they are stored as T (float, double, int64_t, int32_t, int16_t, int8_t,
+  // uint8_t); Error otherwise.
   template <class T>
   std::span<const T> as() const;
   // Any floating dtype or integer, converted (F16 and BF16 exactly).
@@ -49,7 +52,11 @@ using TensorMap = std::map<std::string, Tensor>;
 
 std::string shape_text(const std::vector<int64_t>& shape);  // "[2, 3, 32, 32]"
 
+// The product; nothing when an extent is negative or the product does not fit (a hostile file).
+std::optional<int64_t> element_count(const std::vector<int64_t>& shape);
+
 // The tensor of that name. Throws Error that names `origin` and the nearest present name.
-const Tensor& find_tensor(const TensorMap& tensors, const std::string& name, const std::string& origin);
+const Tensor& find_tensor(const TensorMap& tensors, const std::string& name,
+                          const std::string& origin);
 
 }  // namespace nestvit

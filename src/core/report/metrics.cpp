@@ -1,0 +1,214 @@
+// Top-k, loss and the confusion matrix, counted sample by sample.
+#include "report/metrics.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "report/picture.h"
+#include "report/results.h"
+
+namespace nestvit {
+namespace {
+
+// Whether logit a at index i comes before logit b at index j: larger first, then the smaller index;
+// NaN last, so that a broken model never counts as right.
+bool before(float a, int i, float b, int j) {
+  if (std::isnan(a) || std::isnan(b)) return std::isnan(a) == std::isnan(b) ? i < j : std::isnan(b);
+  return a != b ? a > b : i < j;
+}
+
+int rank_of(std::span<const float> logits, int label) {
+  if (std::isnan(logits[label])) return static_cast<int>(logits.size());
+  int rank = 0;
+  for (int i = 0; i < static_cast<int>(logits.size()); ++i)
+    rank += i != label && before(logits[i], i, logits[label], label);
+  return rank;
+}
+
+double cross_entropy(std::span<const float> logits, int label) {
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - top);
+  return std::log(sum) - (logits[label] - top);
+}
+
+double ratio(int64_t part, int64_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::string label_of(const std::vector<std::string>& labels, int i) {
+  return i < static_cast<int>(labels.size()) ? labels[i] : fmt::format("class {}", i);
+}
+
+std::string per_class_csv(const std::vector<ClassScores>& scores,
+                          const std::vector<std::string>& labels) {
+  std::string text = csv_line({"label", "support", "precision", "recall", "f1"});
+  for (int i = 0; i < static_cast<int>(scores.size()); ++i)
+    text +=
+        csv_line({label_of(labels, i), fmt::format("{}", scores[i].support),
+                  fmt::format("{:.6f}", scores[i].precision),
+                  fmt::format("{:.6f}", scores[i].recall), fmt::format("{:.6f}", scores[i].f1)});
+  return text;
+}
+
+std::string confusion_csv(const Metrics& metrics, const std::vector<std::string>& labels) {
+  std::vector<std::string> line = {"true \\ predicted"};
+  for (int i = 0; i < metrics.classes(); ++i) line.push_back(label_of(labels, i));
+  std::string text = csv_line(line);
+  for (int i = 0; i < metrics.classes(); ++i) {
+    line = {label_of(labels, i)};
+    for (int j = 0; j < metrics.classes(); ++j)
+      line.push_back(fmt::format("{}", metrics.confusion(i, j)));
+    text += csv_line(line);
+  }
+  return text;
+}
+
+// The pairs (true, predicted) that were confused most often.
+Value most_confused(const Metrics& metrics, const std::vector<std::string>& labels) {
+  struct Pair {
+    int64_t count;
+    int label, predicted;
+  };
+  std::vector<Pair> pairs;
+  for (int i = 0; i < metrics.classes(); ++i)
+    for (int j = 0; j < metrics.classes(); ++j)
+      if (i != j && metrics.confusion(i, j) > 0) pairs.push_back({metrics.confusion(i, j), i, j});
+  const size_t kept = std::min<size_t>(pairs.size(), 10);
+  std::partial_sort(pairs.begin(), pairs.begin() + static_cast<std::ptrdiff_t>(kept), pairs.end(),
+                    [](const Pair& a, const Pair& b) {
+                      if (a.count != b.count) return a.count > b.count;
+                      return std::pair(a.label, a.predicted) < std::pair(b.label, b.predicted);
+                    });
+  Value::List list;
+  for (size_t i = 0; i < kept; ++i)
+    list.push_back(Value::Members{{"label", label_of(labels, pairs[i].label)},
+                                  {"predicted", label_of(labels, pairs[i].predicted)},
+                                  {"count", pairs[i].count}});
+  return list;
+}
+
+std::string summary_json(const Metrics& metrics, const std::vector<ClassScores>& scores,
+                         const std::vector<std::string>& labels) {
+  ClassScores mean;
+  int present = 0;
+  for (const ClassScores& score : scores) {
+    if (score.support == 0) continue;
+    ++present;
+    mean.precision += score.precision;
+    mean.recall += score.recall;
+    mean.f1 += score.f1;
+  }
+  const double classes = std::max(present, 1);
+  return to_json(Value::Members{{"images", metrics.count()},
+                                {"classes", metrics.classes()},
+                                {"classes_with_images", present},
+                                {"top1", metrics.top1()},
+                                {"top5", metrics.top5()},
+                                {"loss", metrics.loss()},
+                                {"macro_precision", mean.precision / classes},
+                                {"macro_recall", mean.recall / classes},
+                                {"macro_f1", mean.f1 / classes},
+                                {"most_confused", most_confused(metrics, labels)}}) +
+         "\n";
+}
+
+}  // namespace
+
+Metrics::Metrics(int classes)
+    : classes_(classes), confusion_(static_cast<size_t>(classes) * classes, 0) {}
+
+void Metrics::add(std::span<const float> logits, std::span<const int> labels) {
+  NESTVIT_CHECK(logits.size() == labels.size() * classes_);
+  for (size_t n = 0; n < labels.size(); ++n) {
+    const auto row = logits.subspan(n * classes_, classes_);
+    const int label = labels[n];
+    NESTVIT_CHECK(label >= 0 && label < classes_);
+    const int rank = rank_of(row, label);
+    ++count_;
+    correct1_ += rank < 1;
+    correct5_ += rank < 5;
+    loss_ += cross_entropy(row, label);
+    ++confusion_[static_cast<size_t>(label) * classes_ + top_indices(row, 1)[0]];
+  }
+}
+
+void Metrics::merge(const Metrics& other) {
+  NESTVIT_CHECK(classes_ == other.classes_);
+  count_ += other.count_;
+  correct1_ += other.correct1_;
+  correct5_ += other.correct5_;
+  loss_ += other.loss_;
+  for (size_t i = 0; i < confusion_.size(); ++i) confusion_[i] += other.confusion_[i];
+}
+
+double Metrics::top1() const { return 100 * ratio(correct1_, count_); }
+double Metrics::top5() const { return 100 * ratio(correct5_, count_); }
+double Metrics::loss() const { return count_ == 0 ? 0 : loss_ / static_cast<double>(count_); }
+
+int64_t Metrics::confusion(int label, int predicted) const {
+  return confusion_.at(static_cast<size_t>(label) * classes_ + predicted);
+}
+
+std::vector<ClassScores> Metrics::per_class() const {
+  std::vector<ClassScores> scores(classes_);
+  for (int c = 0; c < classes_; ++c) {
+    int64_t predicted = 0;
+    for (int i = 0; i < classes_; ++i) {
+      scores[c].support += confusion(c, i);
+      predicted += confusion(i, c);
+    }
+    const int64_t right = confusion(c, c);
+    scores[c].precision = ratio(right, predicted);
+    scores[c].recall = ratio(right, scores[c].support);
+    scores[c].f1 = ratio(2 * right, predicted + scores[c].support);
+  }
+  return scores;
+}
+
+std::vector<float> softmax(std::span<const float> logits) {
+  std::vector<float> result(logits.size());
+  if (logits.empty()) return result;
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - top);
+  for (size_t i = 0; i < logits.size(); ++i)
+    result[i] = static_cast<float>(std::exp(logits[i] - top) / sum);
+  return result;
+}
+
+std::vector<int> top_indices(std::span<const float> values, int k) {
+  std::vector<int> order(values.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto kept = order.begin() + std::clamp<std::ptrdiff_t>(k, 0, std::ssize(order));
+  std::partial_sort(order.begin(), kept, order.end(),
+                    [&](int i, int j) { return before(values[i], i, values[j], j); });
+  order.erase(kept, order.end());
+  return order;
+}
+
+void write_report(const std::filesystem::path& directory, const Metrics& metrics,
+                  const std::vector<std::string>& labels) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error)
+    throw Error(fmt::format("{}: cannot make the folder: {}", directory.string(), error.message()));
+  std::vector<std::string> names;
+  for (int i = 0; i < metrics.classes(); ++i) names.push_back(label_of(labels, i));
+  std::vector<int64_t> counts;
+  for (int i = 0; i < metrics.classes(); ++i)
+    for (int j = 0; j < metrics.classes(); ++j) counts.push_back(metrics.confusion(i, j));
+
+  const std::vector<ClassScores> scores = metrics.per_class();
+  write_file(directory / "per_class.csv", per_class_csv(scores, names));
+  write_file(directory / "confusion.csv", confusion_csv(metrics, names));
+  write_file(directory / "summary.json", summary_json(metrics, scores, names));
+  write_confusion_picture(directory / "confusion.png", counts, names);
+}
+
+}  // namespace nestvit

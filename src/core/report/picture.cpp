@@ -1,0 +1,368 @@
+// Drawing with cairo: the answer sheet and the confusion matrix.
+#include "report/picture.h"
+
+#include <cairo.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numbers>
+#include <numeric>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/file.h"
+
+#ifdef __SANITIZE_ADDRESS__
+// fontconfig keeps what it cached until the process ends; the leak check must not count that as
+// ours.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
+#endif
+
+namespace nestvit {
+namespace {
+
+struct Colour {
+  double r, g, b;
+};
+constexpr Colour kPaper{0.957, 0.961, 0.969}, kCard{1, 1, 1}, kEdge{0.87, 0.88, 0.90};
+constexpr Colour kInk{0.13, 0.15, 0.18}, kFaint{0.45, 0.48, 0.53};
+constexpr Colour kRight{0.13, 0.55, 0.33}, kWrong{0.80, 0.24, 0.22}, kAnswer{0.20, 0.42, 0.75};
+constexpr Colour kOther{0.70, 0.74, 0.80}, kTrack{0.925, 0.933, 0.945};
+constexpr Colour kShade{0.10, 0.30, 0.62};  // a share of 1 in the confusion matrix
+constexpr int kMaxEdge = 32767;             // cairo's limit for an image surface
+constexpr double kAtLeastEnlarged = 3;      // from this factor on pixels are shown as squares
+
+// cairo refuses a string with bytes that are no UTF-8, and file names may hold any.
+std::string clean_utf8(std::string_view text) {
+  std::string clean;
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const size_t length = byte < 0x80                   ? 1
+                          : byte >= 0xC2 && byte < 0xE0 ? 2
+                          : (byte & 0xF0) == 0xE0       ? 3
+                          : byte >= 0xF0 && byte < 0xF5 ? 4
+                                                        : 0;
+    bool good = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7F;
+    unsigned code = length == 1 ? byte : byte & (0x7Fu >> length);
+    for (size_t j = 1; good && j < length; ++j) {
+      const auto next = static_cast<unsigned char>(text[i + j]);
+      good = (next & 0xC0) == 0x80;
+      code = (code << 6) | (next & 0x3F);
+    }
+    good = good && !(length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
+           !(length == 4 && (code < 0x10000 || code > 0x10FFFF));
+    clean += good ? std::string(text.substr(i, length)) : "\xEF\xBF\xBD";
+    i += good ? length : 1;
+  }
+  return clean;
+}
+
+class Canvas {
+ public:
+  Canvas(int width, int height, const std::string& what)
+      : surface_(cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height),
+                 cairo_surface_destroy),
+        context_(cairo_create(surface_.get()), cairo_destroy) {
+    if (width > kMaxEdge || height > kMaxEdge ||
+        cairo_surface_status(surface_.get()) != CAIRO_STATUS_SUCCESS)
+      throw Error(fmt::format("{}: a picture of {} x {} pixels is too large", what, width, height),
+                  "show fewer images, or more in a row");
+  }
+
+  cairo_t* cr() const { return context_.get(); }
+
+  void colour(Colour c, double alpha = 1) { cairo_set_source_rgba(cr(), c.r, c.g, c.b, alpha); }
+
+  void box(double x, double y, double width, double height, Colour c) {
+    colour(c);
+    cairo_rectangle(cr(), x, y, width, height);
+    cairo_fill(cr());
+  }
+
+  void rounded_box(double x, double y, double width, double height, double radius, Colour fill) {
+    using std::numbers::pi;
+    radius = std::min({radius, width / 2, height / 2});
+    if (width <= 0 || height <= 0) return;
+    cairo_new_sub_path(cr());
+    cairo_arc(cr(), x + width - radius, y + radius, radius, -pi / 2, 0);
+    cairo_arc(cr(), x + width - radius, y + height - radius, radius, 0, pi / 2);
+    cairo_arc(cr(), x + radius, y + height - radius, radius, pi / 2, pi);
+    cairo_arc(cr(), x + radius, y + radius, radius, pi, 3 * pi / 2);
+    cairo_close_path(cr());
+    colour(fill);
+    cairo_fill(cr());
+  }
+
+  void font(double size, bool bold = false) {
+    cairo_select_font_face(cr(), "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr(), size);
+  }
+
+  double text_width(const std::string& text) {
+    cairo_text_extents_t extents;
+    cairo_text_extents(cr(), text.c_str(), &extents);
+    return extents.x_advance;
+  }
+
+  // `text`, shortened with an ellipsis to at most `width`.
+  std::string fitted(const std::string& text, double width) {
+    std::string fit = clean_utf8(text);
+    if (text_width(fit) <= width) return fit;
+    while (!fit.empty()) {
+      while ((fit.back() & 0xC0) == 0x80) fit.pop_back();
+      fit.pop_back();
+      if (text_width(fit + "…") <= width) break;
+    }
+    return fit + "…";
+  }
+
+  // `anchor`: 0 text starts at x, 0.5 is centred there, 1 ends there; y is the baseline.
+  void text(double x, double y, const std::string& text, Colour c, double anchor = 0) {
+    colour(c);
+    cairo_move_to(cr(), x - anchor * text_width(text), y);
+    cairo_show_text(cr(), text.c_str());
+  }
+
+  // The whole image inside the square, centred; tiny ones with sharp pixels.
+  void image(const Image& image, double x, double y, double edge);
+
+  void write(const std::filesystem::path& path) {
+    NESTVIT_CHECK(cairo_status(cr()) == CAIRO_STATUS_SUCCESS);
+    std::string png;
+    const auto append = [](void* to, const unsigned char* bytes, unsigned count) {
+      static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
+      return CAIRO_STATUS_SUCCESS;
+    };
+    cairo_surface_flush(surface_.get());
+    if (cairo_surface_write_to_png_stream(surface_.get(), append, &png) != CAIRO_STATUS_SUCCESS)
+      throw Error(fmt::format("{}: cannot encode the picture", path.string()));
+    write_file(path, png);
+  }
+
+ private:
+  std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> surface_;
+  std::unique_ptr<cairo_t, decltype(&cairo_destroy)> context_;
+};
+
+void Canvas::image(const Image& image, double x, double y, double edge) {
+  if (image.width <= 0 || image.height <= 0) return;
+  NESTVIT_CHECK(image.pixels.size() == image.size() &&
+                (image.channels == 1 || image.channels == 3));
+  const std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> source(
+      cairo_image_surface_create(CAIRO_FORMAT_RGB24, image.width, image.height),
+      cairo_surface_destroy);
+  if (cairo_surface_status(source.get()) != CAIRO_STATUS_SUCCESS) return;  // beyond kMaxEdge
+  const int stride = cairo_image_surface_get_stride(source.get());
+  unsigned char* bytes = cairo_image_surface_get_data(source.get());
+  const uint8_t* from = image.pixels.data();
+  for (int row = 0; row < image.height; ++row) {
+    auto* to = reinterpret_cast<uint32_t*>(bytes + static_cast<ptrdiff_t>(row) * stride);
+    for (int column = 0; column < image.width; ++column, from += image.channels) {
+      const uint8_t g = image.channels == 3 ? from[1] : from[0];
+      const uint8_t b = image.channels == 3 ? from[2] : from[0];
+      to[column] = static_cast<uint32_t>(from[0]) << 16 | static_cast<uint32_t>(g) << 8 | b;
+    }
+  }
+  cairo_surface_mark_dirty(source.get());
+
+  double scale = edge / std::max(image.width, image.height);
+  const bool sharp = scale >= kAtLeastEnlarged;
+  if (sharp) scale = std::floor(scale);  // pixels of equal size
+  cairo_save(cr());
+  cairo_translate(cr(), std::round(x + (edge - image.width * scale) / 2),
+                  std::round(y + (edge - image.height * scale) / 2));
+  cairo_rectangle(cr(), 0, 0, std::round(image.width * scale), std::round(image.height * scale));
+  cairo_clip(cr());
+  cairo_scale(cr(), scale, scale);
+  cairo_set_source_surface(cr(), source.get(), 0, 0);
+  cairo_pattern_set_filter(cairo_get_source(cr()),
+                           sharp ? CAIRO_FILTER_NEAREST : CAIRO_FILTER_BEST);
+  cairo_pattern_set_extend(cairo_get_source(cr()), CAIRO_EXTEND_PAD);
+  cairo_paint(cr());
+  cairo_restore(cr());
+}
+
+// One card of the sheet.
+constexpr int kGap = 16, kPadding = 12, kImageEdge = 224, kTitleHeight = 27, kTruthHeight = 17,
+              kBarHeight = 32;
+constexpr int kCardWidth = kImageEdge + 2 * kPadding;
+
+// `title_height`: room between the image and the bars, the same on every card of a sheet.
+void draw_card(Canvas& canvas, const AnsweredImage& card, double x, double y, double height,
+               double title_height) {
+  canvas.rounded_box(x - 1, y - 1, kCardWidth + 2, height + 2, 9, kEdge);
+  canvas.rounded_box(x, y, kCardWidth, height, 8, kCard);
+  canvas.image(card.image, x + kPadding, y + kPadding, kImageEdge);
+
+  double line = y + kPadding + kImageEdge + 20;
+  const bool known = !card.truth.empty();
+  const bool right = known && !card.answers.empty() && card.answers[0].label == card.truth;
+  canvas.font(13, true);
+  canvas.text(x + kPadding, line, canvas.fitted(card.title, kImageEdge), kInk);
+  line += kTruthHeight;
+  canvas.font(11);
+  if (known)
+    canvas.text(x + kPadding, line, canvas.fitted("true class: " + card.truth, kImageEdge),
+                right ? kFaint : kWrong);
+
+  line = y + kPadding + kImageEdge + title_height + 6;
+  for (size_t i = 0; i < card.answers.size(); ++i, line += kBarHeight) {
+    const Answer& answer = card.answers[i];
+    const Colour shade = i > 0 ? kOther : !known ? kAnswer : right ? kRight : kWrong;
+    const double share =
+        std::isfinite(answer.probability) ? std::clamp(answer.probability, 0.0, 1.0) : 0;
+    canvas.font(12, i == 0);
+    const std::string percent = fmt::format("{:.1f} %", 100 * answer.probability);
+    const double room = kImageEdge - canvas.text_width(percent) - 8;
+    canvas.text(x + kPadding, line + 11, canvas.fitted(answer.label, room), i == 0 ? kInk : kFaint);
+    canvas.text(x + kPadding + kImageEdge, line + 11, percent, i == 0 ? kInk : kFaint, 1);
+    canvas.rounded_box(x + kPadding, line + 16, kImageEdge, 7, 3.5, kTrack);
+    if (share > 0)
+      canvas.rounded_box(x + kPadding, line + 16, std::max(kImageEdge * share, 3.0), 7, 3.5, shade);
+  }
+}
+
+// The confusion matrix: how large a cell is, and what fits into it.
+struct MatrixStyle {
+  int cell;
+  bool counts;     // printed up to 30 classes
+  double font;     // of the labels
+  int label_step;  // every n-th class is named: cells lower than the font skip names
+  double label_room = 0;
+};
+
+MatrixStyle matrix_style(int classes) {
+  MatrixStyle style{};
+  style.cell = classes <= 12    ? 56
+               : classes <= 30  ? 40
+               : classes <= 110 ? 13
+                                : std::max(2, 1400 / classes);
+  style.counts = classes <= 30;
+  style.font = classes <= 30 ? 13 : 10;
+  style.label_step = std::max(1, static_cast<int>(std::ceil((style.font + 1) / style.cell)));
+  return style;
+}
+
+void draw_matrix_labels(Canvas& canvas, const MatrixStyle& style,
+                        const std::vector<std::string>& names, double left, double top) {
+  canvas.font(style.font);
+  const double middle = style.cell / 2.0 + style.font * 0.36;  // half of the height of a capital
+  for (size_t i = 0; i < names.size(); i += style.label_step) {
+    const double at = static_cast<double>(i) * style.cell;
+    canvas.text(left - 8, top + at + middle, canvas.fitted(names[i], style.label_room), kInk, 1);
+    cairo_save(canvas.cr());
+    cairo_translate(canvas.cr(), left + at + middle, top - 8);
+    cairo_rotate(canvas.cr(), -std::numbers::pi / 2);
+    canvas.text(0, 0, canvas.fitted(names[i], style.label_room), kInk);
+    cairo_restore(canvas.cr());
+  }
+}
+
+void draw_matrix_cells(Canvas& canvas, const MatrixStyle& style, const std::vector<int64_t>& counts,
+                       int classes, double left, double top) {
+  const double gap = style.cell >= 10 ? 1 : 0;
+  for (int i = 0; i < classes; ++i) {
+    const auto row = counts.begin() + static_cast<ptrdiff_t>(i) * classes;
+    const auto total = static_cast<double>(std::accumulate(row, row + classes, int64_t{0}));
+    for (int j = 0; j < classes; ++j) {
+      const double share = total > 0 ? static_cast<double>(row[j]) / total : 0;
+      // The square root keeps rare confusions visible beside a strong diagonal.
+      const double s = std::sqrt(share);
+      const Colour shade = i == j ? kShade : kWrong;
+      const Colour mixed{1 + s * (shade.r - 1), 1 + s * (shade.g - 1), 1 + s * (shade.b - 1)};
+      const double x = left + j * style.cell, y = top + i * style.cell;
+      canvas.box(x, y, style.cell - gap, style.cell - gap, mixed);
+      if (!style.counts || row[j] == 0) continue;
+      const std::string text = fmt::format("{}", row[j]);
+      canvas.font(13, i == j);
+      const double fit = std::min(1.0, (style.cell - 6) / canvas.text_width(text));
+      canvas.font(13 * fit, i == j);
+      canvas.text(x + style.cell / 2.0, y + style.cell / 2.0 + 13 * fit * 0.36, text,
+                  s > 0.6 ? kCard : kInk, 0.5);
+    }
+  }
+}
+
+}  // namespace
+
+void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
+                        int columns) {
+  if (images.empty()) throw Error(fmt::format("{}: no image to show", path.string()));
+  const int count = static_cast<int>(std::min<size_t>(images.size(), kMaxEdge));
+  columns = std::clamp(columns, 1, count);
+  const int rows = (count + columns - 1) / columns;
+  size_t answers = 0;
+  int title_height = kTitleHeight;
+  for (const AnsweredImage& card : images) {
+    answers = std::max(answers, card.answers.size());
+    if (!card.truth.empty()) title_height = kTitleHeight + kTruthHeight;
+  }
+  const int card_height =
+      2 * kPadding + kImageEdge + title_height + static_cast<int>(answers) * kBarHeight;
+
+  const int64_t width = kGap + int64_t{columns} * (kCardWidth + kGap);
+  const int64_t height = kGap + int64_t{rows} * (card_height + kGap);
+  Canvas canvas(static_cast<int>(std::min<int64_t>(width, kMaxEdge + 1)),
+                static_cast<int>(std::min<int64_t>(height, kMaxEdge + 1)), path.string());
+  canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
+  for (int i = 0; i < count; ++i)
+    draw_card(canvas, images[i], kGap + (i % columns) * (kCardWidth + kGap),
+              kGap + (i / columns) * (card_height + kGap), card_height, title_height);
+  canvas.write(path);
+}
+
+void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,
+                             const std::vector<std::string>& labels) {
+  const int classes = static_cast<int>(labels.size());
+  NESTVIT_CHECK(classes > 0 && counts.size() == labels.size() * labels.size());
+  MatrixStyle style = matrix_style(classes);
+  {
+    Canvas ruler(1, 1, path.string());
+    ruler.font(style.font);
+    for (const std::string& label : labels)
+      style.label_room = std::max(style.label_room, ruler.text_width(clean_utf8(label)) + 1);
+    style.label_room = std::min(style.label_room, 180.0);
+  }
+  constexpr int kMargin = 24, kTitle = 58, kAxis = 24;
+  const double left = kMargin + kAxis + style.label_room + 8;
+  const double top = kMargin + kTitle + kAxis + style.label_room + 8;
+  const int64_t plane = int64_t{classes} * style.cell;
+  const double width = std::max(left + static_cast<double>(plane), 470.0) + kMargin;
+  const double height = top + static_cast<double>(plane) + kMargin;
+  Canvas canvas(static_cast<int>(std::min(width, kMaxEdge + 1.0)),
+                static_cast<int>(std::min(height, kMaxEdge + 1.0)), path.string());
+  canvas.box(0, 0, width, height, kCard);
+
+  int64_t all = 0, right = 0;
+  for (int i = 0; i < classes; ++i) right += counts[static_cast<size_t>(i) * classes + i];
+  for (int64_t count : counts) all += count;
+  canvas.font(17, true);
+  canvas.text(kMargin, kMargin + 14, "Confusion matrix", kInk);
+  canvas.font(12);
+  canvas.text(
+      kMargin, kMargin + 35,
+      fmt::format("{} of {} images right ({:.2f} %); shade: share of the true class", right, all,
+                  all > 0 ? 100.0 * static_cast<double>(right) / static_cast<double>(all) : 0.0),
+      kFaint);
+
+  canvas.font(13, true);
+  canvas.text(left + static_cast<double>(plane) / 2, kMargin + kTitle + 12, "predicted class", kInk,
+              0.5);
+  cairo_save(canvas.cr());
+  cairo_translate(canvas.cr(), kMargin + 12, top + static_cast<double>(plane) / 2);
+  cairo_rotate(canvas.cr(), -std::numbers::pi / 2);
+  canvas.text(0, 0, "true class", kInk, 0.5);
+  cairo_restore(canvas.cr());
+
+  canvas.box(left - 1, top - 1, static_cast<double>(plane) + 1, static_cast<double>(plane) + 1,
+             kEdge);
+  draw_matrix_cells(canvas, style, counts, classes, left, top);
+  draw_matrix_labels(canvas, style, labels, left, top);
+  canvas.write(path);
+}
+
+}  // namespace nestvit

@@ -1,0 +1,110 @@
+// The engine: checks its input, cuts large batches into pieces of bounded memory, and runs them on
+// its own thread.
+#include "runtime/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+#include <optional>
+
+#include "base/check.h"
+#include "runtime/forward.h"
+#include "runtime/threads.h"
+
+namespace nestvit {
+namespace {
+
+// Images per piece of a batch: more bring no speed once every matrix product fills the caches, only
+// memory.
+constexpr int64_t kMostImages = 32;
+constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
+
+int64_t images_at_a_time(const NestConfig& config) {
+  return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
+}
+
+template <class Body>
+void with_memory(const NestConfig& config, Body body) {
+  try {
+    body();
+  } catch (const std::bad_alloc&) {
+    throw Error(fmt::format("no memory left to run {}", config.variant),
+                "use a smaller batch, image or model, or fewer threads");
+  }
+}
+
+}  // namespace
+
+struct Engine::Impl {
+  const NestConfig config;
+  const std::vector<Level> levels;
+  const int64_t piece;  // images at a time
+  ComputeThread compute;
+  std::optional<Forward>
+      forward;  // lives and dies on the compute thread, as oneDNN's scratch memory does
+
+  Impl(const Model& model, const EngineOptions& options)
+      : config(model.config),
+        levels(geometry(config)),
+        piece(images_at_a_time(config)),
+        compute(thread_count(options.threads)) {
+    with_memory(config, [&] { compute.run([&] { forward.emplace(model, compute.threads()); }); });
+  }
+  ~Impl() {
+    compute.run([this] { forward.reset(); });
+  }
+
+  int64_t image_size() const {
+    return int64_t{config.in_channels} * config.image_size * config.image_size;
+  }
+
+  void check(std::span<const float> input, int batch) const {
+    if (batch < 1)
+      throw Error(fmt::format("a batch of {} images cannot be run", batch),
+                  "give at least one image");
+    const int64_t wanted = batch * image_size();
+    if (static_cast<int64_t>(input.size()) != wanted)
+      throw Error(
+          fmt::format(
+              "the input of {} holds {} numbers; a batch of {} is [{}, {}, {}, {}], {} numbers",
+              config.variant, input.size(), batch, batch, config.in_channels, config.image_size,
+              config.image_size, wanted),
+          "resize the images to the model's input size");
+  }
+
+  Output run(std::span<const float> input, int64_t batch, bool features) {
+    Output output;
+    output.logits.resize(batch * config.num_classes);
+    if (features)
+      for (const Level& level : levels) {
+        const int64_t size = batch * level.blocks * level.tokens * level.width;
+        output.levels.push_back(
+            {{batch, level.blocks, level.tokens, level.width}, std::vector<float>(size)});
+      }
+    for (int64_t first = 0; first < batch; first += piece) {
+      std::vector<float*> destinations;
+      for (LevelOutput& level : output.levels)
+        destinations.push_back(level.values.data() + first * (level.values.size() / batch));
+      (*forward)(input.data() + first * image_size(), std::min(piece, batch - first),
+                 output.logits.data() + first * config.num_classes, destinations);
+    }
+    return output;
+  }
+};
+
+Engine::Engine(const Model& model, const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(model, options)) {}
+Engine::~Engine() = default;
+
+Output Engine::run(std::span<const float> input, int batch, bool features) const {
+  impl_->check(input, batch);
+  Output output;
+  with_memory(impl_->config,
+              [&] { impl_->compute.run([&] { output = impl_->run(input, batch, features); }); });
+  return output;
+}
+
+const NestConfig& Engine::config() const { return impl_->config; }
+
+}  // namespace nestvit

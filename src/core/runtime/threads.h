@@ -1,0 +1,51 @@
+// How many threads to use, and the one thread that leads them.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace nestvit {
+
+// The processors that the cgroup's CPU quota allows, rounded up; 0: no quota. `root` holds the tree
+// of /proc and /sys/fs/cgroup (both cgroup versions); tests pass their own.
+int cgroup_processors(const std::filesystem::path& root = "/");
+
+// `requested` when it is above 0; else OMP_NUM_THREADS when it is set; else the smaller of the
+// affinity mask and the cgroup quota. At least 1. Throws UsageError for a negative or absurd
+// `requested`.
+int thread_count(int requested);
+
+// A thread that does all computing of an engine, with an OpenMP team of `threads` whose members
+// flush denormals. The team belongs to the thread that starts it: callers come from any thread (an
+// HTTP server's, another OpenMP region's), and one fixed leader keeps the team, the number of
+// threads that oneDNN plans for, and the floating-point mode the same for all of them.
+class ComputeThread {
+ public:
+  explicit ComputeThread(int threads);
+  ~ComputeThread();
+  ComputeThread(const ComputeThread&) = delete;
+  ComputeThread& operator=(const ComputeThread&) = delete;
+
+  int threads() const { return threads_; }
+  // Runs `work` on the thread and waits for its end; calls from several threads queue up. Rethrows
+  // what it throws.
+  void run(const std::function<void()>& work);
+
+ private:
+  void loop();
+
+  const int threads_;
+  std::mutex callers_;  // held by the one caller whose work runs
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const std::function<void()>* work_ = nullptr;  // set: to be done
+  std::exception_ptr error_;
+  bool stop_ = false;
+  std::thread thread_;  // last: it reads the members above
+};
+
+}  // namespace nestvit

@@ -1,0 +1,455 @@
+// Reads timm's config.json (nested pretrained_cfg, or the legacy flat form) and ours, and writes
+// ours. timm builds its model from "architecture", "model_args" and "pretrained_cfg"; we read
+// "nestvit" when it is there, which says it all.
+#include "weights/config_json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/check.h"
+#include "base/fields.h"
+
+namespace nestvit {
+namespace {
+
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr int kDeepest = 16;  // objects in objects; timm's files have 3
+constexpr int64_t kLargestNumber = 1 << 20;
+
+std::string clipped(const json& value) {
+  const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  return text.size() > 60 ? text.substr(0, 57) + "..." : text;
+}
+
+[[noreturn]] void wrong(const std::string& key, const json& got, const std::string& expected) {
+  throw Error(fmt::format("\"{}\" is {}, expected {}", key, clipped(got), expected));
+}
+
+// The value of a key, or nothing when it is absent or null.
+const json* find(const json& object, const std::string& key) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+int whole(const json& value, const std::string& key) {
+  if (!value.is_number_integer() ||
+      (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX))
+    wrong(key, value, "a whole number");
+  const auto number = value.get<int64_t>();
+  if (number < 0 || number > kLargestNumber)
+    wrong(key, value, fmt::format("a whole number from 0 to {}", kLargestNumber));
+  return static_cast<int>(number);
+}
+
+double number(const json& value, const std::string& key) {
+  if (!value.is_number() || !std::isfinite(value.get<double>())) wrong(key, value, "a number");
+  return value.get<double>();
+}
+
+std::string word(const json& value, const std::string& key) {
+  if (!value.is_string()) wrong(key, value, "a text");
+  return value.get<std::string>();
+}
+
+void read(const json& object, const std::string& key, int& target) {
+  if (const json* value = find(object, key)) target = whole(*value, key);
+}
+void read(const json& object, const std::string& key, double& target) {
+  if (const json* value = find(object, key)) target = number(*value, key);
+}
+void read(const json& object, const std::string& key, std::vector<double>& target) {
+  const json* value = find(object, key);
+  if (!value) return;
+  if (!value->is_array()) wrong(key, *value, "a list of numbers");
+  target.clear();
+  for (const json& entry : *value) target.push_back(number(entry, key));
+}
+
+// timm gives one number per level, or one for all.
+std::optional<std::vector<int>> per_level(const json& object, const std::string& key,
+                                          size_t levels) {
+  const json* value = find(object, key);
+  if (!value) return std::nullopt;
+  if (!value->is_array()) return std::vector<int>(levels, whole(*value, key));
+  std::vector<int> list;
+  for (const json& entry : *value) list.push_back(whole(entry, key));
+  if (list.size() != levels) wrong(key, *value, fmt::format("{} numbers, one per level", levels));
+  return list;
+}
+
+// img_size may be S, [S, S] or, as input_size, [C, S, S].
+int square_side(const json& value, const std::string& key) {
+  if (!value.is_array()) return whole(value, key);
+  const size_t n = value.size();
+  if (n < 2 || n > 3 || value[n - 1] != value[n - 2]) wrong(key, value, "a square size");
+  return whole(value[n - 1], key);
+}
+
+// "nest_tiny_jx.goog_in1k" and the old name "jx_nest_tiny" are nest_tiny_jx.
+std::string variant_of(std::string architecture) {
+  architecture = architecture.substr(0, architecture.find('.'));
+  if (architecture.rfind("jx_", 0) == 0) architecture = architecture.substr(3) + "_jx";
+  return architecture;
+}
+
+// What changes a timm NesT's result. Another key may do so too, so it is an error, as it is to
+// timm.
+void read_timm_options(const json& args, NestConfig& config) {
+  static const std::vector<std::string> kKnown = {
+      "img_size",  "in_chans",   "patch_size",     "num_levels", "embed_dims",  "num_heads",
+      "depths",    "mlp_ratio",  "num_classes",    "qkv_bias",   "drop_rate",   "attn_drop_rate",
+      "act_layer", "norm_layer", "drop_path_rate", "pad_type",   "weight_init", "global_pool"};
+  if (!args.is_object()) wrong("model_args", args, "an object");
+  for (const auto& [key, value] : args.items()) {
+    if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
+      const std::string close = nearest(key, kKnown);
+      throw Error(fmt::format("\"model_args\" has the unknown key \"{}\"", key.substr(0, 60)),
+                  close.empty() ? "" : fmt::format("did you mean \"{}\"?", close));
+    }
+  }
+  read(args, "mlp_ratio", config.mlp_ratio);
+  read(args, "drop_rate", config.proj_drop);
+  read(args, "attn_drop_rate", config.attn_drop);
+  read(args, "drop_path_rate", config.stochastic_depth_drop);
+  if (const json* bias = find(args, "qkv_bias")) {
+    if (!bias->is_boolean()) wrong("qkv_bias", *bias, "true or false");
+    config.qkv_bias = bias->get<bool>();
+  }
+  if (const json* padding = find(args, "pad_type")) {
+    if (*padding != "" && *padding != "same") wrong("pad_type", *padding, "\"\" or \"same\"");
+    config.pool_padding = *padding == "same" ? PoolPadding::kSame : PoolPadding::kSymmetric;
+  }
+  if (const json* act = find(args, "act_layer")) {
+    if (*act != "gelu" && *act != "gelu_tanh") wrong("act_layer", *act, "gelu or gelu_tanh");
+    config.gelu = *act == "gelu" ? Gelu::kErf : Gelu::kTanh;
+  }
+  if (const json* norm = find(args, "norm_layer"))
+    if (*norm != "layernorm") wrong("norm_layer", *norm, "layernorm");
+}
+
+void read_timm_levels(const json& args, NestConfig& config) {
+  const std::vector<Level> original = geometry(variant(config.variant));  // before img_size
+  int count = static_cast<int>(original.size());
+  read(args, "num_levels", count);
+  if (count < 1 || count > 12) wrong("num_levels", count, "a number from 1 to 12");
+  const auto levels = static_cast<size_t>(count);
+  const auto widths = per_level(args, "embed_dims", levels);
+  const auto heads = per_level(args, "num_heads", levels);
+  if (const auto depths = per_level(args, "depths", levels)) config.num_layers_per_block = *depths;
+  if (widths || heads) {
+    config.embed_dims.clear();
+    config.level_heads.clear();
+    for (const Level& level : original) {
+      config.embed_dims.push_back(level.width);
+      config.level_heads.push_back(level.heads);
+    }
+    if (widths) config.embed_dims = *widths;
+    if (heads) config.level_heads = *heads;
+    config.embedding_dim = config.embed_dims[0];
+    config.num_heads = config.level_heads[0];
+    config.scale_hidden_dims.reset();
+  }
+  if (config.num_layers_per_block.size() != levels ||
+      (config.embed_dims.empty() ? original.size() : config.embed_dims.size()) != levels ||
+      (config.level_heads.empty() ? original.size() : config.level_heads.size()) != levels)
+    wrong("num_levels", count, "as many entries in \"embed_dims\", \"num_heads\" and \"depths\"");
+  read(args, "patch_size", config.init_patch_embed_size);
+  // timm derives the edge of a block from the image; ours is given.
+  const int64_t blocks = int64_t{config.init_patch_embed_size} << (levels - 1);
+  if (blocks == 0 || config.image_size % blocks != 0)
+    wrong("img_size", config.image_size,
+          fmt::format("a multiple of {} (patch_size * 2^(num_levels - 1))", blocks));
+  config.patch_size = static_cast<int>(config.image_size / blocks);
+}
+
+void read_timm_model(const json& root, const json& pretrained, Model& model) {
+  const json* architecture = find(root, "architecture");
+  if (!architecture)
+    throw Error("it has no \"architecture\"", "is this the config.json of a NesT?");
+  NestConfig& config = model.config;
+  config = variant(variant_of(word(*architecture, "architecture")));
+  static const json kNone = json::object();
+  const json* given = find(root, "model_args");
+  const json& args = given ? *given : kNone;
+  if (const json* input = find(pretrained, "input_size")) {
+    if (!input->is_array() || input->size() != 3) wrong("input_size", *input, "[channels, S, S]");
+    config.in_channels = whole((*input)[0], "input_size");
+    config.image_size = square_side(*input, "input_size");
+  }
+  if (const json* side = find(args, "img_size")) config.image_size = square_side(*side, "img_size");
+  read(args, "in_chans", config.in_channels);
+  read(pretrained, "num_classes", config.num_classes);
+  read(root, "num_classes", config.num_classes);  // wins over the nested one in timm
+  read(args, "num_classes", config.num_classes);
+  if (config.num_classes == 0)
+    throw Error("\"num_classes\" is 0: the model has no classifier", "give a model with a head");
+  read_timm_options(args, config);
+  for (const json* holder : {&root, &args})
+    if (const json* pool = find(*holder, "global_pool"))
+      if (*pool != "avg") wrong("global_pool", *pool, "\"avg\"");
+  read_timm_levels(args, config);
+}
+
+// timm's evaluation transform: Pillow's resize on pixels that the accurate DCT decoded.
+void read_timm_preprocessing(const json& pretrained, Model& model) {
+  Preprocessing& p = model.preprocessing;
+  p = preprocessing_mode("timm", model.config.image_size);
+  p.channels = model.config.in_channels;
+  if (p.channels !=
+      static_cast<int>(p.mean.size())) {  // no default of timm's fits; the file must say
+    p.mean.assign(static_cast<size_t>(p.channels), 0.5);
+    p.std.assign(static_cast<size_t>(p.channels), 0.5);
+  }
+  Fields target = fields(p);
+  for (const char* key : {"interpolation", "crop_mode"})
+    if (const json* value = find(pretrained, key)) target.set(key, word(*value, key).substr(0, 40));
+  read(pretrained, "crop_pct", p.crop_pct);
+  read(pretrained, "mean", p.mean);
+  read(pretrained, "std", p.std);
+}
+
+void read_fields(const json& object, const std::string& scope, Fields target) {
+  if (!object.is_object()) wrong(scope, object, "an object");
+  for (const auto& [key, value] : object.items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (text.size() > 400) wrong(scope + "." + key, value, "a short value");
+    target.set(key, text);
+  }
+}
+
+void read_own(const json& own, Model& model) {
+  if (!own.is_object()) wrong("nestvit", own, "an object");
+  NestConfig& config = model.config;
+  if (const json* name = find(own, "variant")) {
+    const std::string text = word(*name, "variant");
+    const auto& known = variant_names();
+    if (std::find(known.begin(), known.end(), text) != known.end()) config = variant(text);
+    config.variant = text;
+  }
+  read(own, "image_size", config.image_size);
+  read(own, "in_channels", config.in_channels);
+  read(own, "num_classes", config.num_classes);
+  if (const json* nest = find(own, "nest")) read_fields(*nest, "nestvit.nest", fields(config));
+}
+
+void read_labels(const json& root, const json& pretrained, Model& model) {
+  const auto classes = static_cast<size_t>(model.config.num_classes);
+  model.labels.clear();
+  for (size_t k = 0; k < classes; ++k) model.labels.push_back(fmt::format("class {}", k));
+  const json* names = nullptr;
+  for (const json* holder : {&root, &pretrained})
+    for (const char* key : {"label_names", "labels"})
+      if (!names) names = find(*holder, key);
+  if (names && names->is_array()) {
+    if (names->size() != classes)
+      throw Error(
+          fmt::format("\"label_names\" has {} entries for {} classes", names->size(), classes));
+    for (size_t k = 0; k < classes; ++k) model.labels[k] = word((*names)[k], "label_names");
+  } else if (names && names->is_object()) {  // index -> name, with gaps
+    for (const auto& [key, name] : names->items()) {
+      const bool digits = !key.empty() && key.size() < 9 &&
+                          key.find_first_not_of("0123456789") == std::string::npos;
+      if (!digits || std::stoul(key) >= classes)
+        throw Error(fmt::format("\"label_names\" names class \"{}\", expected 0 to {}",
+                                key.substr(0, 40), classes - 1));
+      model.labels[std::stoul(key)] = word(name, "label_names");
+    }
+  } else if (names) {
+    wrong("label_names", *names, "a list of names");
+  }
+  for (const json* holder : {&pretrained, &root})
+    if (const json* texts = find(*holder, "label_descriptions")) {
+      if (!texts->is_object()) wrong("label_descriptions", *texts, "an object of texts");
+      for (const auto& [key, text] : texts->items())
+        model.descriptions[key] = word(text, "label_descriptions");
+    }
+}
+
+void check_model(const Model& model) {
+  geometry(model.config);
+  const Preprocessing& p = model.preprocessing;
+  const auto same = [](const char* what, int got, int expected, const char* of) {
+    if (got != expected)
+      throw Error(fmt::format("the preprocessing has {} {}, the model expects {} {}", what, got, of,
+                              expected));
+  };
+  same("image_size", p.image_size, model.config.image_size, "image_size");
+  same("channels", p.channels, model.config.in_channels, "channels");
+  if (!(p.crop_pct > 0 && p.crop_pct <= 1))
+    throw Error(fmt::format("crop_pct is {}, expected above 0 and at most 1", p.crop_pct));
+  for (const auto* list : {&p.mean, &p.std})
+    if (static_cast<int>(list->size()) != p.channels)
+      throw Error(fmt::format("{} has {} entries for {} channels", list == &p.mean ? "mean" : "std",
+                              list->size(), p.channels));
+  for (double value : p.std)
+    if (!(value > 0)) throw Error(fmt::format("std has {}, expected numbers above 0", value));
+  if (!model.labels.empty() && static_cast<int>(model.labels.size()) != model.config.num_classes)
+    throw Error(fmt::format("there are {} labels for {} classes", model.labels.size(),
+                            model.config.num_classes));
+}
+
+json parse_bounded(std::string_view text) {
+  const auto limit_depth = [](int depth, json::parse_event_t, json&) {
+    if (depth > kDeepest) throw Error(fmt::format("it is nested deeper than {} levels", kDeepest));
+    return true;
+  };
+  try {
+    return json::parse(text, limit_depth);
+  } catch (const json::parse_error& e) {
+    throw Error(fmt::format("it is no valid JSON at byte {}", e.byte));
+  }
+}
+
+// Writing.
+
+// Numbers, lists, true and null as themselves, words as strings.
+ordered_json typed(const std::string& yaml) {
+  ordered_json value = ordered_json::parse(yaml, nullptr, false);
+  return value.is_discarded() ? ordered_json(yaml) : value;
+}
+
+ordered_json fields_json(const Fields& source, const std::vector<std::string>& keys) {
+  ordered_json object = ordered_json::object();
+  for (const std::string& key : keys) object[key] = typed(source.get(key));
+  return object;
+}
+
+std::vector<std::vector<int>> level_numbers(const NestConfig& config) {
+  std::vector<std::vector<int>> lists(3);  // embed_dims, num_heads, depths
+  for (const Level& level : geometry(config)) {
+    lists[0].push_back(level.width);
+    lists[1].push_back(level.heads);
+    lists[2].push_back(level.depth);
+  }
+  return lists;
+}
+
+bool timm_has(const NestConfig& config) {
+  return config.attn_type == Attention::kMultiHead && config.norm_type == Norm::kLayer;
+}
+
+// timm's name of the same size, or of the size that the variant is named after.
+std::string timm_family(const NestConfig& config) {
+  std::string family = "nest_tiny";
+  for (const char* size : {"tiny", "small", "base"})
+    if (config.variant.find(size) != std::string::npos) family = std::string("nest_") + size;
+  for (const char* name : {"nest_tiny", "nest_small", "nest_base"})
+    if (level_numbers(variant(name)) == level_numbers(config)) family = name;
+  return family;
+}
+
+ordered_json timm_args(const NestConfig& config, const std::string& family) {
+  ordered_json args;
+  args["img_size"] = config.image_size;
+  args["patch_size"] = config.init_patch_embed_size;
+  args["num_levels"] = config.num_layers_per_block.size();
+  const auto levels = level_numbers(config);
+  // timm's named models pass these themselves and refuse to be given them twice.
+  if (levels != level_numbers(variant(family))) {
+    args["embed_dims"] = levels[0];
+    args["num_heads"] = levels[1];
+    args["depths"] = levels[2];
+  }
+  args["in_chans"] = config.in_channels;
+  args["num_classes"] = config.num_classes;
+  args["mlp_ratio"] = config.mlp_ratio;
+  args["qkv_bias"] = config.qkv_bias;
+  args["attn_drop_rate"] = config.attn_drop;
+  args["drop_path_rate"] = config.stochastic_depth_drop;
+  return args;
+}
+
+ordered_json pretrained_json(const NestConfig& config, const Preprocessing& p,
+                             const Fields& words) {
+  ordered_json cfg;
+  cfg["tag"] = "nestvit";
+  cfg["custom_load"] = false;
+  cfg["input_size"] = {config.in_channels, config.image_size, config.image_size};
+  cfg["fixed_input_size"] = true;
+  cfg["interpolation"] = words.get("interpolation");
+  cfg["crop_pct"] = p.crop_pct;
+  cfg["crop_mode"] = words.get("crop_mode");
+  cfg["mean"] = p.mean;
+  cfg["std"] = p.std;
+  cfg["num_classes"] = config.num_classes;
+  cfg["pool_size"] = {config.patch_size, config.patch_size};
+  // timm adapts the first convolution from 3 channels to the wanted number; ours has that number
+  // already.
+  if (config.in_channels == 3)
+    cfg["first_conv"] = "patch_embed.proj";
+  else
+    cfg["first_conv"] = nullptr;
+  cfg["classifier"] = "head";
+  return cfg;
+}
+
+ordered_json own_json(NestConfig& config, const Fields& preprocessing) {
+  ordered_json own;
+  own["variant"] = config.variant;
+  own["image_size"] = config.image_size;
+  own["in_channels"] = config.in_channels;
+  own["num_classes"] = config.num_classes;
+  const Fields nest = fields(config);
+  own["nest"] = fields_json(nest, nest.keys());
+  own["preprocessing"] = fields_json(preprocessing, preprocessing.keys());
+  return own;
+}
+
+}  // namespace
+
+Model parse_config(std::string_view text, const std::string& origin) {
+  try {
+    const json root = parse_bounded(text);
+    if (!root.is_object()) throw Error("it is no JSON object");
+    const json* nested = find(root, "pretrained_cfg");
+    const json& pretrained = nested ? *nested : root;
+    Model model;
+    model.origin = origin;
+    const json* own = find(root, "nestvit");
+    if (own) {
+      read_own(*own, model);
+    } else {
+      read_timm_model(root, pretrained, model);
+    }
+    read_timm_preprocessing(pretrained, model);
+    if (own)
+      if (const json* fields_given = find(*own, "preprocessing"))
+        read_fields(*fields_given, "nestvit.preprocessing", fields(model.preprocessing));
+    check_model(model);
+    read_labels(root, pretrained, model);
+    return model;
+  } catch (const Error& e) {
+    throw Error(fmt::format("{}: {}", origin, e.what()), e.hint());
+  }
+}
+
+std::string config_text(const Model& model) {
+  check_model(model);
+  NestConfig config = model.config;
+  Preprocessing preprocessing = model.preprocessing;
+  const Fields words = fields(preprocessing);
+  ordered_json root;
+  const std::string family = timm_family(config);
+  const bool timm = timm_has(config);
+  const bool same = config.pool_padding == PoolPadding::kSame;
+  root["architecture"] = !timm ? config.variant : same ? family + "_jx" : family;
+  root["num_classes"] = config.num_classes;
+  root["num_features"] = level_numbers(config)[0].back();
+  root["global_pool"] = "avg";
+  if (!model.labels.empty()) root["label_names"] = model.labels;
+  if (!model.descriptions.empty()) root["label_descriptions"] = model.descriptions;
+  if (timm) root["model_args"] = timm_args(config, family);
+  root["pretrained_cfg"] = pretrained_json(config, preprocessing, words);
+  root["nestvit"] = own_json(config, words);
+  // A class may be named after a folder, whose name may be no UTF-8.
+  return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace nestvit

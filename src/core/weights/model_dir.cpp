@@ -1,0 +1,155 @@
+// Model directories: reading and writing both files, the check of tensors against the table, fresh
+// weights.
+#include "weights/model_dir.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "model/params.h"
+#include "weights/config_json.h"
+#include "weights/safetensors.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr const char* kWeights = "model.safetensors";
+constexpr const char* kWhatAModelIs =
+    "a model is a directory with config.json and model.safetensors";
+constexpr uint64_t kLargestConfig = 16 << 20;  // 22,000 classes with long descriptions need 3 MB
+
+void check_directory(const fs::path& directory, const char* file) {
+  std::error_code ignored;  // what cannot be looked at is as good as absent
+  if (!fs::exists(directory, ignored))
+    throw Error(fmt::format("there is no model directory {}", directory.string()),
+                "check the path");
+  if (!fs::is_directory(directory, ignored))
+    throw Error(fmt::format("{} is no directory", directory.string()), kWhatAModelIs);
+  if (fs::exists(directory / file, ignored)) return;
+  std::string hint = kWhatAModelIs;
+  for (const char* inner : {"last", "best"})
+    if (fs::exists(directory / inner / file, ignored))
+      hint = fmt::format("it holds a model: give {}", (directory / inner).string());
+  throw Error(fmt::format("{} holds no {}", directory.string(), file), hint);
+}
+
+bool widens_to_f32(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF64;
+}
+
+// PyTorch's batch norm counts its batches; nothing reads the number.
+bool is_bookkeeping(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
+
+// "2 missing (a, b)": the count and up to three examples.
+class Findings {
+ public:
+  explicit Findings(std::string kind) : kind_(std::move(kind)) {}
+  void add(const std::string& example) {
+    if (++count_ <= 3) examples_ += (examples_.empty() ? "" : "; ") + example;
+  }
+  std::string text() const {
+    return fmt::format("{} {} ({}{})", count_, kind_, examples_, count_ > 3 ? "; ..." : "");
+  }
+  bool empty() const { return count_ == 0; }
+
+ private:
+  std::string kind_, examples_;
+  size_t count_ = 0;
+};
+
+uint64_t name_hash(const std::string& name) {  // FNV-1a
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+Tensor initial_tensor(const Param& param, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(param.size()),
+                            param.init == Init::kOnes ? 1.f : 0.f);
+  if (param.init == Init::kTruncatedNormal) {
+    Rng rng(seed, Purpose::kInit, name_hash(param.name));
+    for (float& value : values) value = rng.truncated_normal() * 0.02f;
+  }
+  return Tensor::f32(param.shape, std::move(values));
+}
+
+}  // namespace
+
+Model load_model_config(const fs::path& directory) {
+  check_directory(directory, kConfig);
+  const fs::path path = directory / kConfig;
+  Model model = parse_config(read_text(path, kLargestConfig), path.string());
+  model.origin = directory.string();
+  return model;
+}
+
+Model load_model(const fs::path& directory) {
+  Model model = load_model_config(directory);
+  check_directory(directory, kWeights);
+  const fs::path path = directory / kWeights;
+  for (auto& [name, tensor] : read_safetensors(path)) {
+    if (is_bookkeeping(name)) continue;
+    model.tensors.emplace(name, widens_to_f32(tensor.dtype())
+                                    ? Tensor::f32(tensor.shape(), tensor.to_f32())
+                                    : tensor);
+  }
+  verify_tensors(model.tensors, model.config, path.string());
+  return model;
+}
+
+void save_model(const fs::path& directory, const Model& model) {
+  verify_tensors(model.tensors, model.config, "the model to be saved");
+  const std::string config = config_text(model);
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) throw Error(fmt::format("cannot create {}: {}", directory.string(), error.message()));
+  write_safetensors(directory / kWeights, model.tensors);
+  write_file(directory / kConfig, config);
+}
+
+void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin) {
+  Findings missing("missing"), unknown("unknown"), different("of another shape or type");
+  size_t known = 0;
+  TensorMap rest = tensors;
+  for (const Param& param : parameter_table(config)) {
+    const auto found = rest.find(param.name);
+    if (found == rest.end()) {
+      missing.add(fmt::format("{} {}", param.name, shape_text(param.shape)));
+      continue;
+    }
+    const Tensor& tensor = found->second;
+    if (tensor.shape() != param.shape || tensor.dtype() != DType::kF32)
+      different.add(fmt::format("{} is {} {}, expected F32 {}", param.name,
+                                dtype_name(tensor.dtype()), shape_text(tensor.shape()),
+                                shape_text(param.shape)));
+    rest.erase(found);
+    ++known;
+  }
+  for (const auto& [name, tensor] : rest)
+    unknown.add(fmt::format("{} {}", name, shape_text(tensor.shape())));
+  std::string problems;
+  for (const Findings* findings : {&missing, &unknown, &different})
+    if (!findings->empty()) problems += (problems.empty() ? "" : ", ") + findings->text();
+  if (problems.empty()) return;
+  throw Error(
+      fmt::format(
+          "{} does not fit {} with {} classes at {} px: of its {} tensors, {} are expected; {}",
+          origin, config.variant, config.num_classes, config.image_size, tensors.size(), known,
+          problems),
+      "config.json must describe the model that these weights belong to");
+}
+
+TensorMap initial_tensors(const NestConfig& config, uint64_t seed) {
+  TensorMap tensors;
+  for (const Param& param : parameter_table(config))
+    tensors.emplace(param.name, initial_tensor(param, seed));
+  return tensors;
+}
+
+}  // namespace nestvit
