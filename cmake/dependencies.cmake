@@ -36,6 +36,7 @@ if(NESTVIT_TRAIN)
     IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libtorch_cpu.so"
     INTERFACE_LINK_LIBRARIES c10
     INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${NESTVIT_DEPS}/torch/lib"
-    INTERFACE_INCLUDE_DIRECTORIES
-      "${NESTVIT_DEPS}/torch/include;${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
+    # Searched last: the wheel brings its own fmt and dnnl headers, which must not hide ours.
+    INTERFACE_COMPILE_OPTIONS
+      "SHELL:-idirafter ${NESTVIT_DEPS}/torch/include;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
 endif()

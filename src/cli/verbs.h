@@ -1,17 +1,67 @@
-// The verbs: one list for the program, its help and its shell completion.
+// The verbs: one table per program drives its dispatch, its help and its shell completion.
 #pragma once
 
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/engine.h"
 
+namespace CLI {
+class App;
+}
+
 namespace nestvit::cli {
 
-// A forward bound to a loaded model: input [batch, channels, S, S] -> logits, level outputs. nestvit passes the
-// torch-free engine, nestvit-train its libtorch twin.
+// A forward bound to a loaded model: input [batch, channels, S, S] -> logits, level outputs.
+// nestvit passes the torch-free engine, nestvit-train its libtorch twin.
 using Forward = std::function<Output(std::span<const float> input, int batch, bool features)>;
 using MakeForward = std::function<Forward(const Model& model, int threads)>;
+
+// The forward that a program carries, and its name for --engine.
+struct Backend {
+  std::string engine;  // "core" or "torch"
+  MakeForward make_forward;
+};
+
+// What was typed.
+struct Invocation {
+  std::string program;                 // "nestvit"
+  std::vector<std::string> arguments;  // all after the program's name, the verb first
+  std::vector<std::pair<std::string, std::string>>
+      overrides;  // --config.KEY=VALUE, in order, without "config."
+};
+
+struct Verb {
+  std::string name;
+  std::string summary;  // one line, for the list of verbs
+  std::string details;  // paragraphs below the summary in the verb's own --help
+  std::string
+      examples;  // one command per line; a line that starts with '#' says what the next one does
+  // Declares the options on `app` and returns what runs after parsing: an exit code, or an Error
+  // thrown. Runs after `invocation` was filled. Empty: the verb lives in the sibling program, which
+  // gets all arguments.
+  std::function<std::function<int()>(CLI::App& app, const Invocation& invocation)> declare;
+  bool overrides = false;  // takes --config.KEY=VALUE
+};
+
+struct Program {
+  std::string name;  // "nestvit"
+  std::string summary;
+  std::vector<Verb> verbs;
+};
+
+// Parses, dispatches, prints errors. Exit codes: 0; 1 for an Error; 2 for a UsageError or a wrong
+// command line. Adds --help, --version and the verb `completion`.
+int run_program(Program program, int argc, char** argv);
+
+// Verbs that both programs have.
+Verb eval_verb(const Backend& backend);
+Verb run_verb(const Backend& backend);
+// Verbs of nestvit.
+Verb predict_verb(const Backend& backend);
+Verb inspect_verb();
+Verb preprocess_verb();
 
 }  // namespace nestvit::cli

@@ -1,8 +1,10 @@
-// The training recipe: the official YAML keys (reference.md F.8) and ours, one field list. Free of libtorch.
+// The training recipe: the official YAML keys (reference.md F.8) and ours, one field list. Free of
+// libtorch.
 //
-// A run's recipe is made in three steps: a base (the official defaults, default_recipe() for a user's own data, or
-// config.yaml of a run that is resumed), the user's settings over it (apply), and what is still open filled in from
-// the data (resolve). The resolved recipe is written to WORKDIR/config.yaml and reads back as itself.
+// A run's recipe is made in three steps: a base (the official defaults, default_recipe() for a
+// user's own data, or config.yaml of a run that is resumed), the user's settings over it (apply),
+// and what is still open filled in from the data (resolve). The resolved recipe is written to
+// WORKDIR/config.yaml and reads back as itself.
 #pragma once
 
 #include <cstdint>
@@ -118,8 +120,8 @@ struct Settings {
   bool empty() const { return file.empty() && values.empty(); }
 };
 
-// `base` with the settings over it. Another model_name than the base's replaces nest.* and input_size by that
-// model's own before any other key is read.
+// `base` with the settings over it. Another model_name than the base's replaces nest.* and
+// input_size by that model's own before any other key is read.
 Recipe apply(Recipe base, const Settings& settings);
 
 // What the data says about itself; makes the defaults of a user's own folder.
@@ -141,15 +143,18 @@ void resolve(Recipe& recipe, const DataFacts& facts);
 
 DatasetOptions dataset_options(const Recipe& recipe, const std::string& split);
 
-// Keys that are read but whose feature is not built yet and that this recipe asks for: "augment.type=randaugment".
+// Keys that are read but whose feature is not built yet and that this recipe asks for:
+// "augment.type=randaugment".
 std::vector<std::string> not_in_force(const Recipe& recipe);
 
-// Keys that a resumed run must keep, since weights, optimiser state or the order of the data hang on them.
+// Keys that a resumed run must keep, since weights, optimiser state or the order of the data hang
+// on them.
 std::vector<std::string> locked_keys(Recipe& recipe);
 // A fingerprint of the locked keys' values.
 std::string digest(Recipe recipe);
 
-// Steps of the run, by the reference's arithmetic (reference.md F.3): partial batches straddle epoch borders.
+// Steps of the run, by the reference's arithmetic (reference.md F.3): partial batches straddle
+// epoch borders.
 struct StepPlan {
   int64_t total = 0;
   int64_t per_epoch = 0;

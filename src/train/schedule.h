@@ -9,8 +9,8 @@ enum class ScheduleKind { kCosine, kLinear, kConstant };
 
 struct Schedule {
   ScheduleKind kind = ScheduleKind::kCosine;
-  double base = 0;             // peak: learning_rate * global batch / 256
-  double minimum = 0;          // min_learning_rate * global batch / 256; acts after warm-up
+  double base = 0;     // peak: learning_rate * global batch / 256
+  double minimum = 0;  // min_learning_rate * global batch / 256; acts after warm-up
   int64_t steps_per_epoch = 1;
   double warmup_epochs = 0;
   double num_epochs = 1;

@@ -152,6 +152,11 @@ int first_grid(const NestConfig& c) {
 
 void check_width(const NestConfig& c, const Level& level) {
   check_range("channels of a level", level.width, 1, kLargestWidth);
+  if (mlp_width(c, level.width) < 1)
+    throw UsageError(
+        fmt::format("level {}: nest.mlp_ratio {} leaves no hidden unit for {} channels",
+                    level.index, c.mlp_ratio, level.width),
+        "the paper's ratio is 4");
   if (level.width % level.heads != 0)
     throw UsageError(fmt::format("level {}: {} heads must divide its {} channels", level.index,
                                  level.heads, level.width),

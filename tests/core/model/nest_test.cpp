@@ -114,6 +114,9 @@ TEST(Nest, IllegalWidthsAreNamed) {
   config.num_heads = 0;
   EXPECT_THAT(usage_error([&] { geometry(config); }), HasSubstr("nest.num_heads is 0"));
   config = variant("nest_tiny_s16_32");
+  config.mlp_ratio = 0.001;
+  EXPECT_THAT(usage_error([&] { geometry(config); }), HasSubstr("leaves no hidden unit"));
+  config = variant("nest_tiny_s16_32");
   config.embed_dims = {192, 192};
   EXPECT_THAT(usage_error([&] { geometry(config); }), HasSubstr("2 entries for 4 levels"));
 }

@@ -1,0 +1,18 @@
+// What `predict` is pointed at: files, folders and standard input, as one dataset.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace nestvit::cli {
+
+// Files as they are; folders recursively, files with an image's extension, in natural order; "-" is
+// standard input. An image in a folder that is called like one of `labels` has that label. Throws
+// Error: nothing there, no image in a folder.
+std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
+                                     const std::vector<std::string>& labels);
+
+}  // namespace nestvit::cli

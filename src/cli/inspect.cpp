@@ -1,0 +1,218 @@
+// nestvit inspect: what a model is, by its description alone.
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "base/log.h"
+#include "model/params.h"
+#include "options.h"
+#include "report/results.h"
+
+namespace nestvit::cli {
+namespace {
+
+struct InspectOptions {
+  std::string model;
+  int num_classes = 0, image_size = 0, channels = 0;
+  bool json = false;
+};
+
+struct Description {
+  NestConfig config;
+  std::optional<Model> stored;  // a model directory, with labels and preprocessing
+};
+
+Description describe_model(const InspectOptions& options, const Invocation& invocation) {
+  namespace fs = std::filesystem;
+  Description description;
+  std::error_code error;
+  if (fs::exists(options.model, error) || options.model.find('/') != std::string::npos) {
+    description.stored = load_model_config(options.model);
+    description.config = description.stored->config;
+  } else {
+    description.config = variant(options.model);
+  }
+  NestConfig& config = description.config;
+  if (options.num_classes > 0) config.num_classes = options.num_classes;
+  if (options.image_size > 0) config.image_size = options.image_size;
+  if (options.channels > 0) config.in_channels = options.channels;
+  Fields settable;
+  settable.add("nest", fields(config));
+  for (const auto& [key, value] : invocation.overrides) settable.set(key, value);
+  return description;
+}
+
+// Trained parameters of each level; first the patch embedding, last the final norm and head.
+std::vector<int64_t> parameters_by_part(const NestConfig& config, int levels) {
+  std::vector<int64_t> counts(levels + 2, 0);
+  for (const Param& param : parameter_table(config))
+    if (!param.buffer) counts.at(param.level + 1) += param.size();
+  return counts;
+}
+
+Value value_of(const FieldValue& field) {
+  return std::visit(
+      [](const auto& v) -> Value {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, Choice>) {
+          return v.get();
+        } else if constexpr (requires { v->has_value(); }) {
+          return *v ? Value(**v) : Value();
+        } else if constexpr (requires { v->push_back({}); } && !std::is_same_v<T, std::string*>) {
+          return Value::list(*v);
+        } else {
+          return *v;
+        }
+      },
+      field);
+}
+
+Value::Members members_of(const Fields& fields) {
+  Value::Members members;
+  for (const Field& field : fields.list()) members.emplace_back(field.key, value_of(field.value));
+  return members;
+}
+
+void print_json(Description& description, const std::string& name) {
+  NestConfig& config = description.config;
+  const std::vector<Level> levels = geometry(config);
+  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
+  Value::List level_list;
+  for (const Level& level : levels)
+    level_list.push_back(Value::Members{{"level", level.index},
+                                        {"blocks", level.blocks},
+                                        {"tokens", level.tokens},
+                                        {"width", level.width},
+                                        {"heads", level.heads},
+                                        {"head_dim", level.head_dim},
+                                        {"layers", level.depth},
+                                        {"map", level.map()},
+                                        {"parameters", parts[level.index + 1]}});
+  Value labels, preprocessing;
+  if (description.stored) {
+    labels = Value::list(description.stored->labels);
+    preprocessing = members_of(fields(description.stored->preprocessing));
+  }
+  fmt::print("{}\n",
+             to_json(Value::Members{
+                 {"model", name},
+                 {"variant", config.variant},
+                 {"input", Value::List{config.in_channels, config.image_size, config.image_size}},
+                 {"num_classes", config.num_classes},
+                 {"parameters", parameter_count(config)},
+                 {"multiply_accumulates", multiply_accumulates(config)},
+                 {"parameters_patch_embed", parts.front()},
+                 {"parameters_head", parts.back()},
+                 {"levels", level_list},
+                 {"config", members_of(fields(config))},
+                 {"labels", labels},
+                 {"preprocessing", preprocessing}}));
+}
+
+void print_fields(const std::string& title, const Fields& fields) {
+  fmt::print("\n{}\n", title);
+  for (const Field& field : fields.list())
+    fmt::print("  {:<22} {}\n", field.key, fields.get(field.key));
+}
+
+void print_labels(const std::vector<std::string>& labels) {
+  constexpr size_t kShown = 20;
+  fmt::print("\nlabels ({})\n", labels.size());
+  for (size_t i = 0; i < std::min(labels.size(), kShown); ++i)
+    fmt::print("  {:>4}  {}\n", i, labels[i]);
+  if (labels.size() > kShown) fmt::print("  ... (--json lists all)\n");
+}
+
+void print_table(Description& description, const std::string& name) {
+  NestConfig& config = description.config;
+  const std::vector<Level> levels = geometry(config);
+  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
+  const std::string model =
+      name == config.variant ? name : fmt::format("{} ({})", name, config.variant);
+  fmt::print("model                 {}\n", model);
+  fmt::print("input                 {} x {} x {}\n", config.in_channels, config.image_size,
+             config.image_size);
+  fmt::print("classes               {}\n", human_count(config.num_classes));
+  fmt::print("parameters            {}\n", human_count(parameter_count(config)));
+  fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
+             human_count(multiply_accumulates(config)),
+             static_cast<double>(multiply_accumulates(config)) / 1e9);
+
+  fmt::print("\n{:<12}{:>8}{:>8}{:>8}{:>7}{:>10}{:>8}{:>11}{:>15}\n", "level", "blocks", "tokens",
+             "width", "heads", "head dim", "layers", "map", "parameters");
+  const auto other = [](const char* part, int64_t parameters) {
+    fmt::print("{:<12}{:>60}{:>15}\n", part, "", human_count(parameters));
+  };
+  other("patch embed", parts.front());
+  for (const Level& level : levels)
+    fmt::print("{:<12}{:>8}{:>8}{:>8}{:>7}{:>10}{:>8}{:>11}{:>15}\n", level.index, level.blocks,
+               level.tokens, level.width, level.heads, level.head_dim, level.depth,
+               fmt::format("{} x {}", level.map(), level.map()),
+               human_count(parts[level.index + 1]));
+  other("norm, head", parts.back());
+
+  print_fields("configuration (override with --config.nest.KEY=VALUE)", fields(config));
+  if (!description.stored) return;
+  print_fields("preprocessing", fields(description.stored->preprocessing));
+  print_labels(description.stored->labels);
+}
+
+std::string config_keys_help() {
+  NestConfig config;
+  std::string text = "KEY of --config.nest.KEY=VALUE is one of:";
+  const Fields settable = fields(config);
+  for (const Field& field : settable.list())
+    text += fmt::format("\n  {}: {}", field.key, field.help);
+  return text;
+}
+
+}  // namespace
+
+Verb inspect_verb() {
+  Verb verb;
+  verb.name = "inspect";
+  verb.summary = "Describe a model: levels, parameters, multiply-accumulates, labels.";
+  verb.details = fmt::format(
+      "MODEL is a model directory (only its config.json is read) or the name of a variant: {}.\n\n"
+      "A level has T blocks of N tokens, C channels (width), H heads and D = C/H; its map is the "
+      "side of its whole plane in tokens. Parameters are counted as the papers do; "
+      "multiply-accumulates cover convolutions (borders counted in full), linear layers and "
+      "attention products.\n\n"
+      "--json prints one object with the keys model, variant, input [C, S, S], num_classes, "
+      "parameters, multiply_accumulates, parameters_patch_embed, parameters_head, levels (level, "
+      "blocks, tokens, width, heads, head_dim, layers, map, parameters), config (the keys below), "
+      "labels and preprocessing (both null for a variant).\n\n{}",
+      fmt::join(variant_names(), ", "), config_keys_help());
+  verb.examples =
+      "nestvit inspect nest_tiny_s196_224 --num-classes 10\n"
+      "# what a wider model would cost\n"
+      "nestvit inspect nest_tiny_s196_224 --config.nest.embedding_dim=128 "
+      "--config.nest.num_heads=4\n"
+      "nestvit inspect out/checkpoints/best --json";
+  verb.overrides = true;
+  verb.declare = [](CLI::App& app, const Invocation& invocation) {
+    auto options = std::make_shared<InspectOptions>();
+    add_text(app, "MODEL", &options->model, "DIR", "A model directory or the name of a variant.",
+             Need::kRequired);
+    add_number(app, "--num-classes", &options->num_classes, 1,
+               "Count with a head of that many classes instead of the model's own.");
+    add_number(app, "--img-size,--image-size", &options->image_size, 1,
+               "Side of the input in pixels instead of the model's own.");
+    add_number(app, "--in-chans", &options->channels, 1,
+               "Channels of the input instead of the model's own.");
+    add_flag(app, "--json", &options->json, "Print one JSON object instead of tables.");
+    return [options, &invocation] {
+      Description description = describe_model(*options, invocation);
+      options->json ? print_json(description, options->model)
+                    : print_table(description, options->model);
+      return 0;
+    };
+  };
+  return verb;
+}
+
+}  // namespace nestvit::cli

@@ -1,0 +1,16 @@
+// nestvit-train: training, and the verbs that libtorch's forward can serve too.
+#include "torch_forward.h"
+#include "train_command.h"
+#include "verbs.h"
+
+int main(int argc, char** argv) {
+  using namespace nestvit::cli;
+  std::vector<std::string> arguments = plain_overrides({argv, argv + argc});
+  std::vector<char*> plain;
+  for (std::string& argument : arguments) plain.push_back(argument.data());
+  const Backend backend{"torch", torch_forward};
+  return run_program({"nestvit-train",
+                      "NesT on libtorch: training, and evaluation with its forward.",
+                      {train_verb(), eval_verb(backend), run_verb(backend)}},
+                     static_cast<int>(plain.size()), plain.data());
+}

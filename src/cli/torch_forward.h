@@ -1,0 +1,10 @@
+// libtorch's forward, as the verbs take one.
+#pragma once
+
+#include "verbs.h"
+
+namespace nestvit::cli {
+
+Forward torch_forward(const Model& model, int threads);
+
+}  // namespace nestvit::cli

@@ -1,0 +1,81 @@
+// Checkpoints of a run: WORKDIR/checkpoints/step-N/{config.json, model.safetensors,
+// optimizer.safetensors, state.json}, each written beside and renamed; WORKDIR/last and
+// WORKDIR/best link to two of them. A step folder is a model directory (weights/model_dir.h) plus
+// what training needs to go on.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weights/model_dir.h"
+
+namespace nestvit::train {
+
+// One line of summary.csv.
+struct SummaryRow {
+  int64_t step = 0;
+  double epoch = 0;  // passes done
+  double train_loss = 0;
+  std::optional<double> eval_loss, eval_top1, eval_top5;  // unset: not evaluated here
+  double learning_rate = 0;
+
+  bool operator==(const SummaryRow&) const = default;
+};
+
+// What a run must remember beside weights and optimiser. The next sample is step * batch size,
+// counted over epochs.
+struct RunState {
+  int64_t step = 0;
+  int64_t batch_size = 0;
+  int64_t train_size = 0;
+  int64_t best_step = -1;  // -1: never evaluated
+  double best_top1 = 0;
+  double loss_sum = 0;  // over the steps since the last row
+  int64_t loss_steps = 0;
+  std::vector<SummaryRow> history;
+  std::vector<std::pair<std::string, std::string>> skipped;  // images left out: name, reason
+  std::string recipe_digest;
+
+  bool operator==(const RunState&) const = default;
+};
+
+std::string state_json(const RunState& state);
+// Throws Error that names `origin`.
+RunState parse_state(const std::string& text, const std::string& origin);
+
+class Checkpoints {
+ public:
+  // `keep`: how many of the newest stay, beside the best and the last.
+  Checkpoints(std::filesystem::path workdir, int keep);
+
+  // Whether `workdir` holds a checkpoint to go on from.
+  bool any() const;
+
+  // Writes step-N, points `last` at it, and `best` when state.best_step is this step; then removes
+  // old ones. When the disk is full, throws Error and leaves everything as it was.
+  void save(const RunState& state, const Model& model, const TensorMap& optimizer) const;
+
+  struct Saved {
+    RunState state;
+    Model model;
+    TensorMap optimizer;
+  };
+  Saved load_last() const;
+
+  // Removes what a crash left behind: folders half written or half removed.
+  void sweep() const;
+
+ private:
+  std::filesystem::path step_path(int64_t step) const;
+  void link(const std::string& name, int64_t step) const;
+  void prune(const RunState& state) const;
+
+  std::filesystem::path workdir_;
+  int keep_;
+};
+
+}  // namespace nestvit::train

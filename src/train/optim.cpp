@@ -1,0 +1,169 @@
+// The reference's optimisers (flax.optim 0.3.4), global-norm clipping, and the L2 loss term;
+// reference.md F.1, F.2.
+#include "train/optim.h"
+
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include <fmt/format.h>
+#include "train/bridge.h"
+
+namespace nestvit::train {
+namespace {
+
+// Whether the official array has more than one dimension: the attention biases are [H, D] there,
+// GroupNorm's [1, 1, 1, C].
+bool official_matrix(const Param& param) {
+  switch (param.layout) {
+    case FlaxLayout::kQueryBias:
+    case FlaxLayout::kQkvBias:
+    case FlaxLayout::kGroupNorm:
+      return true;
+    default:
+      return param.shape.size() > 1;
+  }
+}
+
+}  // namespace
+
+Optimizer::Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config)
+    : config_(config) {
+  const auto parameters = module.named_parameters();
+  for (const Param& param : parameter_table(model)) {
+    if (param.buffer) continue;
+    const torch::Tensor* value = parameters.find(param.name);
+    NESTVIT_CHECK(value != nullptr);
+    const bool any = config.weight_decay > 0;
+    const bool decay = any && adaptive() && nestvit::decayed(param, config.wd_ignore);
+    const bool l2 = any && config.optim != Optim::kAdamW && official_matrix(param);
+    entries_.push_back({param.name, *value, decay, l2, torch::zeros_like(*value),
+                        adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
+  }
+  NESTVIT_CHECK(entries_.size() == parameters.size());
+}
+
+torch::Tensor Optimizer::l2_term() const {
+  torch::Tensor sum = torch::zeros({}, entries_.front().value.options());
+  for (const Entry& entry : entries_)
+    if (entry.in_l2) sum = sum + entry.value.square().sum();
+  return sum * (0.5 * config_.weight_decay);
+}
+
+double Optimizer::step(double learning_rate) {
+  torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> gradients;
+  for (Entry& entry : entries_) {
+    const torch::Tensor& gradient = entry.value.grad();
+    gradients.push_back(gradient.defined() ? gradient : torch::zeros_like(entry.value));
+  }
+  const double norm =
+      torch::stack(at::_foreach_norm(gradients)).to(torch::kFloat64).norm().item<double>();
+  if (config_.grad_clip_max_norm > 0)
+    at::_foreach_mul_(gradients, std::min(1.0, config_.grad_clip_max_norm / (norm + 1e-6)));
+
+  ++steps_;
+  adaptive() ? update_adam(gradients, learning_rate) : update_sgd(gradients, learning_rate);
+  for (Entry& entry : entries_) entry.value.mutable_grad() = torch::Tensor();
+  return norm;
+}
+
+// m <- beta1*m + (1-beta1)*g; v <- beta2*v + (1-beta2)*g^2;
+// p <- p - lr * (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + eps) - lr*wd*p
+// Not torch's fused AdamW: it takes 1-beta^t in double, the reference in float32, which for beta2
+// is off by 1e-5 in the first steps and decides later where a max-pool picks among near equals.
+void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate) {
+  const auto correction = [&](double beta) {
+    return double{1 - std::pow(static_cast<float>(beta), static_cast<float>(steps_))};
+  };
+  std::vector<torch::Tensor> values, first, second;
+  for (const Entry& entry : entries_) {
+    values.push_back(entry.value);
+    first.push_back(entry.first);
+    second.push_back(entry.second);
+  }
+  at::_foreach_mul_(first, config_.beta1);
+  at::_foreach_add_(first, gradients, 1 - config_.beta1);
+  at::_foreach_mul_(second, config_.beta2);
+  at::_foreach_addcmul_(second, gradients, gradients, 1 - config_.beta2);
+
+  const auto root = at::_foreach_div(second, correction(config_.beta2));
+  at::_foreach_sqrt_(root);
+  at::_foreach_add_(root, config_.eps);
+  const auto update = at::_foreach_div(first, correction(config_.beta1));
+  at::_foreach_mul_(update, learning_rate);
+  at::_foreach_div_(update, root);
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (entries_[i].decayed) update[i].add_(values[i], learning_rate * config_.weight_decay);
+  at::_foreach_sub_(values, update);
+}
+
+// buf <- beta*buf + g; p <- p - lr*(g + beta*buf)
+void Optimizer::update_sgd(const std::vector<torch::Tensor>& gradients, double learning_rate) {
+  std::vector<torch::Tensor> values, buffers;
+  for (const Entry& entry : entries_) {
+    values.push_back(entry.value);
+    buffers.push_back(entry.first);
+  }
+  at::_foreach_mul_(buffers, config_.sgd_momentum);
+  at::_foreach_add_(buffers, gradients);
+  at::_foreach_add_(values, gradients, -learning_rate);
+  at::_foreach_add_(values, buffers, -learning_rate * config_.sgd_momentum);
+}
+
+std::vector<Optimizer::Group> Optimizer::groups() const {
+  std::vector<Group> groups;
+  for (const bool decayed : {true, false}) {
+    Group group{decayed, 0, 0};
+    for (const Entry& entry : entries_) {
+      if ((entry.decayed || entry.in_l2) != decayed) continue;
+      group.tensors += 1;
+      group.values += entry.value.numel();
+    }
+    if (group.tensors > 0) groups.push_back(group);
+  }
+  return groups;
+}
+
+TensorMap Optimizer::state() const {
+  TensorMap state;
+  state["step"] = Tensor::i64({}, {steps_});
+  for (const Entry& entry : entries_) {
+    state[entry.name + (adaptive() ? ".exp_avg" : ".momentum_buffer")] = from_torch(entry.first);
+    if (adaptive()) state[entry.name + ".exp_avg_sq"] = from_torch(entry.second);
+  }
+  return state;
+}
+
+void Optimizer::load_state(const TensorMap& state) {
+  const std::string hint =
+      "it belongs to another model or optimiser: resume with the run's own recipe";
+  const Tensor& step = find_tensor(state, "step", "the optimiser state");
+  if (step.dtype() != DType::kI64 || step.size() != 1 || step.as<int64_t>()[0] < 0)
+    throw Error("the optimiser state's step is not one non-negative integer", hint);
+
+  std::vector<std::pair<torch::Tensor, const Tensor*>>
+      copies;  // all are checked before the first is made
+  const auto match = [&](const std::string& name, const torch::Tensor& target) {
+    const Tensor& source = find_tensor(state, name, "the optimiser state");
+    if (source.shape() != target.sizes().vec())
+      throw Error(fmt::format("the optimiser state's {} has shape {}, the model needs {}", name,
+                              shape_text(source.shape()), shape_text(target.sizes().vec())),
+                  hint);
+    copies.emplace_back(target, &source);
+  };
+  for (const Entry& entry : entries_) {
+    match(entry.name + (adaptive() ? ".exp_avg" : ".momentum_buffer"), entry.first);
+    if (adaptive()) match(entry.name + ".exp_avg_sq", entry.second);
+  }
+  if (state.size() != copies.size() + 1)
+    throw Error(fmt::format("the optimiser state holds {} tensors, the model needs {}",
+                            state.size(), copies.size() + 1),
+                hint);
+  for (auto& [target, source] : copies) target.copy_(to_torch(*source));
+  steps_ = step.as<int64_t>()[0];
+}
+
+}  // namespace nestvit::train

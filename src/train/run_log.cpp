@@ -1,0 +1,67 @@
+// summary.csv and log.jsonl.
+#include "train/run_log.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+
+namespace nestvit::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string cell(const std::optional<double>& value) {
+  return value ? fmt::format("{:.6g}", *value) : "";
+}
+
+void cut_unfinished_line(const fs::path& path) {
+  std::error_code error;
+  const uintmax_t size = fs::file_size(path, error);
+  if (error || size == 0) return;
+  const auto file = MappedFile::open(path);
+  const auto bytes = file->bytes();
+  size_t end = bytes.size();
+  while (end > 0 && bytes[end - 1] != std::byte{'\n'}) --end;
+  if (end != bytes.size()) fs::resize_file(path, end);
+}
+
+}  // namespace
+
+void write_summary(const fs::path& workdir, const std::vector<SummaryRow>& history) {
+  std::string text = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n";
+  for (const SummaryRow& row : history)
+    text += fmt::format("{:.6g},{:.6g},{},{},{},{:.6g}\n", row.epoch, row.train_loss,
+                        cell(row.eval_loss), cell(row.eval_top1), cell(row.eval_top5),
+                        row.learning_rate);
+  write_file(workdir / "summary.csv", text);
+}
+
+RunLog::RunLog(const fs::path& workdir) : path_(workdir / "log.jsonl") {
+  cut_unfinished_line(path_);
+  file_.reset(std::fopen(path_.c_str(), "ae"));
+  if (!file_) throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)));
+}
+
+void RunLog::write(const std::string& name,
+                   std::initializer_list<std::pair<const char*, Value>> values) {
+  nlohmann::ordered_json json;
+  json["event"] = name;
+  json["time"] =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  for (const auto& [key, value] : values)
+    std::visit([&, k = key](const auto& v) { json[k] = v; }, value);
+  const std::string line =
+      json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() ||
+      std::fflush(file_.get()) != 0)
+    throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
+                "free some space, then go on with --resume");
+}
+
+}  // namespace nestvit::train

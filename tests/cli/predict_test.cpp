@@ -1,0 +1,170 @@
+// nestvit predict: every form of input and output, and images that cannot be read.
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "report/metrics.h"
+#include "workshop.h"
+
+namespace nestvit::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Probabilities 1/7, 4/7, 2/7 for every image.
+const std::vector<float> kLogits = {0, std::log(4.0f), std::log(2.0f)};
+
+class PredictCli : public Workshop {
+ protected:
+  void SetUp() override {
+    save("model", constant_model(kLogits, {"ant", "bee", "with, comma"}));
+    write_image("photo.png", {10, 100, 200});
+  }
+};
+
+TEST_F(PredictCli, Table) {
+  const Outcome outcome = nestvit("predict --model model photo.png --topk 2");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "file       label        probability\n"
+            "photo.png  bee              57.14 %\n"
+            "           with, comma      28.57 %\n");
+  EXPECT_EQ(outcome.err, "");
+}
+
+TEST_F(PredictCli, Csv) {
+  EXPECT_EQ(nestvit("predict --model model photo.png --topk 2 --format csv").out,
+            "filename,index,label,prob\n"
+            "photo.png,1,bee,0.571429\n"
+            "photo.png,2,\"with, comma\",0.285714\n");
+}
+
+TEST_F(PredictCli, Json) {
+  write_image("second.png", {0, 0, 0});
+  const Outcome outcome =
+      nestvit("predict --model model photo.png second.png --format json --topk 9 -b 1");
+  const json result = json::parse(outcome.out);
+  ASSERT_EQ(result.size(), 2);
+  EXPECT_EQ(result[0]["filename"], "photo.png");
+  EXPECT_EQ(result[1]["filename"], "second.png");
+  ASSERT_EQ(result[0]["predictions"].size(), 3);  // as many as there are classes
+  EXPECT_EQ(result[0]["predictions"][0]["label"], "bee");
+  EXPECT_EQ(result[0]["predictions"][0]["index"], 1);
+  EXPECT_DOUBLE_EQ(result[0]["predictions"][0]["prob"], 0.571429);
+}
+
+TEST_F(PredictCli, OutputFile) {
+  const std::string csv = nestvit("predict --model model photo.png --format csv").out;
+  const Outcome outcome =
+      nestvit("predict --model model photo.png --format csv --output answers.csv");
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(text("answers.csv"), csv);
+  expect_failure(nestvit("predict --model model photo.png --output no/where.txt"), 1,
+                 {"no/where.txt"});
+}
+
+TEST_F(PredictCli, FoldersRecursivelyInNaturalOrder) {
+  for (const char* name : {"in/b/img10.png", "in/b/img2.PNG", "in/a/x.png"})
+    write_image(name, {1, 2, 3});
+  write_file(path("in/notes.txt"), "no image");
+  EXPECT_EQ(nestvit("predict --model model in --topk 1 --format csv -j 3 -b 2").out,
+            "filename,index,label,prob\n"
+            "in/a/x.png,1,bee,0.571429\n"
+            "in/b/img2.PNG,1,bee,0.571429\n"
+            "in/b/img10.png,1,bee,0.571429\n");
+}
+
+TEST_F(PredictCli, StandardInput) {
+  EXPECT_THAT(nestvit("predict --model model - --format csv < photo.png").out,
+              HasSubstr("-,1,bee,"));
+  expect_failure(nestvit("predict --model model - < /dev/null"), 1, {"standard input is empty"});
+  expect_failure(nestvit("predict --model model - < model/config.json"), 1, {"standard input"});
+}
+
+TEST_F(PredictCli, NamesThatLookLikeOptionsFollowTwoDashes) {
+  write_image("-x.png", {1, 2, 3});
+  EXPECT_THAT(nestvit("predict --model model --format csv -- -x.png").out,
+              HasSubstr("-x.png,1,bee,"));
+}
+
+TEST_F(PredictCli, SameAnswerAsPreprocessAndRun) {
+  Model model = tiny_model();
+  std::vector<float> weight = model.tensors.at("head.weight").to_f32();
+  for (float& w : weight) w *= 50;  // answers that differ between images and classes
+  model.tensors["head.weight"] = Tensor::f32(model.tensors.at("head.weight").shape(), weight);
+  save("random", model);
+  write_image("second.png", {250, 3, 60}, 31);
+  EXPECT_EQ(nestvit("preprocess --model random photo.png second.png --output x.safetensors").code,
+            0);
+  EXPECT_EQ(nestvit("run --model random --input x.safetensors --output y.safetensors").code, 0);
+  const json result = json::parse(
+      nestvit("predict --model random photo.png second.png --format json --topk 3").out);
+  const std::vector<float> logits = read_safetensors(path("y.safetensors")).at("logits").to_f32();
+  ASSERT_EQ(result.size(), 2);
+  for (size_t i = 0; i < 2; ++i) {
+    const std::vector<float> expected = softmax(std::span(logits).subspan(i * 3, 3));
+    for (const json& answer : result[i]["predictions"])
+      EXPECT_NEAR(answer["prob"].get<double>(), expected[answer["index"].get<size_t>()], 2e-6);
+  }
+  EXPECT_NE(result[0]["predictions"], result[1]["predictions"]);
+}
+
+TEST_F(PredictCli, SheetIsAPicture) {
+  write_image("in/bee/1.png", {255, 0, 0});
+  write_image("in/ant/1.png", {0, 0, 255});
+  const Outcome outcome = nestvit("predict --model model in --sheet sheet.png");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("sheet.png"));
+  const Image sheet = read_image(path("sheet.png"), {});
+  EXPECT_GT(sheet.width, 400);
+  EXPECT_GT(sheet.height, 200);
+}
+
+TEST_F(PredictCli, Dataset) {
+  for (int i = 0; i < 6; ++i)
+    for (const char* label : {"ant", "bee", "with, comma"})
+      write_image(fmt::format("data/val/{}/{}.png", label, i), {1, 2, 3});
+  const std::string out =
+      nestvit("predict --model model --data-dir data --limit 5 --topk 1 --format csv").out;
+  EXPECT_EQ(std::count(out.begin(), out.end(), '\n'), 6);
+  EXPECT_EQ(out,
+            nestvit("predict --model model --data-dir data --limit 5 --topk 1 --format csv").out);
+}
+
+TEST_F(PredictCli, BrokenImageEndsWithItsName) {
+  write_image("in/good.png", {1, 2, 3});
+  write_image("in/cut.png", {1, 2, 3});
+  truncate("in/cut.png");
+  const Outcome outcome = nestvit("predict --model model in --format csv");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("in/cut.png"));
+}
+
+TEST_F(PredictCli, BrokenImageSkipped) {
+  write_image("in/good.png", {1, 2, 3});
+  write_file(path("in/bad.jpg"), "no JPEG");
+  const Outcome outcome =
+      nestvit("predict --model model in --format csv --topk 1 --on-bad-image skip");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.out, "filename,index,label,prob\nin/good.png,1,bee,0.571429\n");
+  EXPECT_THAT(outcome.err, HasSubstr("in/bad.jpg"));
+  fs::remove(path("in/good.png"));
+  EXPECT_EQ(nestvit("predict --model model in --on-bad-image skip").code, 1);
+}
+
+TEST_F(PredictCli, MistakesAreExplained) {
+  expect_failure(nestvit("predict --model model"), 2, {"no image", "--data-dir"});
+  expect_failure(nestvit("predict --model model photo.png --data-dir data"), 2, {"--data-dir"});
+  expect_failure(nestvit("predict --model model nowhere.png"), 1, {"nowhere.png"});
+  fs::create_directories(path("empty"));
+  expect_failure(nestvit("predict --model model empty"), 1, {"empty", "jpg"});
+  expect_failure(nestvit("predict --model photo.png photo.png"), 1, {"photo.png"});
+  write_file(path("zero.png"), "");
+  expect_failure(nestvit("predict --model model zero.png"), 1, {"zero.png"});
+  fs::remove(path("model/model.safetensors"));
+  expect_failure(nestvit("predict --model model photo.png"), 1, {"model.safetensors"});
+}
+
+}  // namespace
+}  // namespace nestvit::testing

@@ -1,0 +1,311 @@
+// nestvit train, end to end: the real program on a folder of generated images; stopped by signals,
+// resumed, refused.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "image/codec.h"
+#include "weights/model_dir.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Arguments = std::vector<std::string>;
+
+constexpr auto kPatience = std::chrono::seconds(120);  // for a first step on a busy machine
+
+struct Finished {
+  int code = -1;
+  std::string text;  // stdout and stderr
+};
+
+class TrainCommandTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(::testing::TempDir()) /
+            ("train_command_" +
+             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(root_);
+    for (const char* label : {"bright", "dark"})
+      for (int i = 0; i < 20; ++i) write_image(label, i);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  void write_image(const std::string& label, int number) const {
+    Rng rng(3, Purpose::kTest, label == "dark" ? 0 : 1, static_cast<uint64_t>(number));
+    Image image{16, 16, 3, std::vector<uint8_t>(16 * 16 * 3)};
+    for (uint8_t& p : image.pixels)
+      p = static_cast<uint8_t>(rng.below(100) + (label == "dark" ? 0 : 150));
+    fs::create_directories(data() / label);
+    write_png(data() / label / fmt::format("{}.png", number), image);
+  }
+  fs::path data() const { return root_ / "data"; }
+  fs::path workdir() const { return root_ / "run"; }
+  std::string log_file() const { return (root_ / "output.txt").string(); }
+
+  // Flags that make a run of a second or so.
+  Arguments small(Arguments more = {}) const {
+    Arguments a = {"train",
+                   data().string(),
+                   "--workdir",
+                   workdir().string(),
+                   "--threads",
+                   "1",
+                   "--workers",
+                   "1",
+                   "-b",
+                   "8",
+                   "--epochs",
+                   "3",
+                   "--warmup-epochs",
+                   "1",
+                   "--img-size",
+                   "16",
+                   "--config.nest.num_layers_per_block=[1,1]",
+                   "--config.nest.init_patch_embed_size=2",
+                   "--config.nest.patch_size=4",
+                   "--config.nest.embedding_dim=16",
+                   "--config.nest.num_heads=2",
+                   "--config.train_transform=flip",
+                   "--config.preprocessing.crop_pct=1"};
+    a.insert(a.end(), more.begin(), more.end());
+    return a;
+  }
+
+  pid_t start(const Arguments& arguments, const std::string& program = "nestvit-train") const {
+    const std::string path = (fs::path(NESTVIT_BIN_DIR) / program).string();
+    const pid_t child = fork();
+    if (child == 0) {
+      const int out = open(log_file().c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+      dup2(out, STDOUT_FILENO);
+      dup2(out, STDERR_FILENO);
+      if (chdir(root_.c_str()) != 0) _exit(126);
+      std::vector<char*> argv = {const_cast<char*>(path.c_str())};
+      for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+      argv.push_back(nullptr);
+      execv(path.c_str(), argv.data());
+      _exit(127);
+    }
+    return child;
+  }
+  Finished wait(pid_t child) const {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), read_text(log_file())};
+  }
+  Finished run(const Arguments& arguments, const std::string& program = "nestvit-train") const {
+    return wait(start(arguments, program));
+  }
+  // Whether `path` comes to hold `word` while `child` runs.
+  bool appears(const fs::path& path, const std::string& word) const {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < end) {
+      if (fs::exists(path) && read_text(path).find(word) != std::string::npos) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+  }
+  static int lines(const fs::path& path) {
+    const std::string text = read_text(path);
+    return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
+  }
+
+  fs::path root_;
+};
+
+TEST_F(TrainCommandTest, TrainsAFolderThroughTheLeanProgram) {
+  const Finished done = run(small(), "nestvit");
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("2: bright, dark"));
+  EXPECT_THAT(
+      done.text,
+      HasSubstr("32 images to train on, 8 to evaluate (20 % of each class, drawn with seed 42)"));
+  EXPECT_THAT(done.text, HasSubstr("val top-1"));
+  EXPECT_THAT(done.text, Not(HasSubstr("\r"))) << "plain lines when stderr is no terminal";
+  EXPECT_EQ(lines(workdir() / "summary.csv"), 1 + 3);
+  const Model model = load_model(workdir() / "best");
+  EXPECT_EQ(model.labels, (std::vector<std::string>{"bright", "dark"}));
+  EXPECT_TRUE(model.preprocessing.exif_orientation);
+  EXPECT_EQ(model.preprocessing.background, (std::array<uint8_t, 3>{255, 255, 255}));
+  for (const auto& entry : fs::recursive_directory_iterator(workdir()))
+    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("tmp"))) << "left behind";
+}
+
+class SignalTest : public TrainCommandTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(SignalTest, SavesExitsAndGoesOn) {
+  const Arguments many = {"--epochs", "100000", "--log-interval", "1",
+                          "--config.eval_per_epochs=100000"};
+  const pid_t child = start(small(many));
+  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"train\"")) << read_text(log_file());
+  kill(child, GetParam());
+  const Finished stopped = wait(child);
+  EXPECT_EQ(stopped.code, 128 + GetParam()) << stopped.text;
+  EXPECT_THAT(stopped.text, HasSubstr("--resume"));
+  EXPECT_NO_THROW(load_model(workdir() / "last"));
+
+  const Finished resumed = run({"train", "--resume", workdir().string(), "--epochs", "3",
+                                "--threads", "1", "--config.eval_per_epochs=1"});
+  EXPECT_EQ(resumed.code, 0) << resumed.text;
+  EXPECT_EQ(read_text(workdir() / "summary.csv").find("epoch,", 1), std::string::npos)
+      << "one header";
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM));
+
+TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
+  const pid_t child = start(small({"--epochs", "100000", "--config.eval_per_epochs=100000",
+                                   "--config.checkpoint_every_steps=2"}));
+  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"checkpoint\"")) << read_text(log_file());
+  kill(child, SIGKILL);
+  wait(child);
+  const Finished resumed = run({"train", "--workdir", workdir().string(), "--resume", "--epochs",
+                                "3", "--config.eval_per_epochs=1"});
+  EXPECT_EQ(resumed.code, 0) << resumed.text;
+  EXPECT_NO_THROW(load_model(workdir() / "last"));
+  for (const auto& entry : fs::directory_iterator(workdir() / "checkpoints"))
+    EXPECT_THAT(entry.path().filename().string(), ::testing::StartsWith("step-"));
+}
+
+TEST_F(TrainCommandTest, UsedFolderFinishedRunAndChangedModel) {
+  ASSERT_EQ(run(small()).code, 0);
+  const Finished again = run(small());
+  EXPECT_EQ(again.code, 2);
+  EXPECT_THAT(again.text, HasSubstr("--resume"));
+
+  const Finished finished = run(small({"--resume"}));
+  EXPECT_EQ(finished.code, 0) << finished.text;
+  EXPECT_THAT(finished.text, HasSubstr("finished"));
+
+  const Finished changed = run(small({"--resume", "--config.nest.embedding_dim=32"}));
+  EXPECT_EQ(changed.code, 2);
+  EXPECT_THAT(changed.text, HasSubstr("nest.embedding_dim was 16"));
+
+  const Finished more = run({"train", "--resume", workdir().string(), "--epochs", "4"});
+  EXPECT_EQ(more.code, 0) << more.text;
+  EXPECT_EQ(lines(workdir() / "summary.csv"), 1 + 4);
+}
+
+TEST_F(TrainCommandTest, EvalOfTheSameProgramAgreesWithTheRun) {
+  ASSERT_EQ(run(small()).code, 0);
+  const Finished eval = run({"eval", "--model", (workdir() / "last").string(), "--data-dir",
+                             data().string(), "--results-file", (root_ / "result.csv").string()});
+  ASSERT_EQ(eval.code, 0) << eval.text;
+  std::istringstream summary(read_text(workdir() / "summary.csv"));
+  std::string line, last;
+  while (std::getline(summary, line)) last = line;
+  std::vector<std::string> cells;
+  std::istringstream row(last);
+  for (std::string cell; std::getline(row, cell, ',');) cells.push_back(cell);
+  EXPECT_THAT(eval.text, HasSubstr(fmt::format("top-1    {:.2f} %", std::stod(cells.at(3)))));
+}
+
+TEST_F(TrainCommandTest, DefaultWorkdirIsNamedByTimeModelAndSize) {
+  Arguments a = small();
+  a.erase(std::find(a.begin(), a.end(), "--workdir"),
+          std::find(a.begin(), a.end(), "--workdir") + 2);
+  ASSERT_EQ(run(a).code, 0);
+  int found = 0;
+  for (const auto& entry : fs::directory_iterator(root_ / "output/train")) {
+    EXPECT_THAT(entry.path().filename().string(),
+                ::testing::MatchesRegex("[0-9]+-[0-9]+-nest_tiny_s196_224-16"));
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
+}
+
+TEST_F(TrainCommandTest, MistakesOfTheCommandLineExitWith2) {
+  const auto expect = [&](const Arguments& more, const std::string& word) {
+    const Finished done = run(small(more));
+    EXPECT_EQ(done.code, 2) << done.text;
+    EXPECT_THAT(done.text, HasSubstr(word));
+    EXPECT_FALSE(fs::exists(workdir())) << "nothing written";
+  };
+  expect({"--batchsize", "3"}, "did you mean --batch-size");
+  expect({"--config.num_epoch=3"}, "did you mean \"num_epochs\"");
+  expect({"--epochs", "many"}, "whole number");
+  expect({"--config.nest.patch_size=5"}, "patch_size");
+  expect({"--opt", "lion"}, "adamw");
+  expect({"--config.mix.smoothing=1.5"}, "mix.smoothing");
+  expect({"--num-classes", "1"}, "2 classes");
+  expect({"--data-dir", "elsewhere"}, "two data folders");
+  EXPECT_EQ(run({"train"}).code, 2);
+  EXPECT_EQ(run({"train", "--resume"}).code, 2);
+}
+
+TEST_F(TrainCommandTest, TroubleWithFilesExitsWith1) {
+  Finished done = run({"train", (root_ / "nowhere").string(), "--workdir", workdir().string()});
+  EXPECT_EQ(done.code, 1) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("nowhere"));
+  done = run({"train", data().string(), "--resume", "--workdir", workdir().string()});
+  EXPECT_EQ(done.code, 1) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("no run to resume"));
+  fs::remove_all(data() / "dark");
+  done = run(small());
+  EXPECT_EQ(done.code, 1) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("class"));
+}
+
+TEST_F(TrainCommandTest, BrokenImageIsNamedOrSkipped) {
+  fs::resize_file(data() / "dark/3.png", 40);
+  const Finished stopped = run(small({"--val-share", "0.1"}));
+  EXPECT_EQ(stopped.code, 1) << stopped.text;
+  EXPECT_THAT(stopped.text, HasSubstr("3.png"));
+  fs::remove_all(workdir());
+  const Finished skipped = run(small({"--on-bad-image", "skip", "--val-share", "0.1"}));
+  EXPECT_EQ(skipped.code, 0) << skipped.text;
+  EXPECT_THAT(read_text(workdir() / "log.jsonl"), HasSubstr("3.png"));
+}
+
+TEST_F(TrainCommandTest, OfficialConfigWarnsOfWhatIsNotInForce) {
+  const Finished done = run({"train",
+                             data().string(),
+                             "--config",
+                             std::string(NESTVIT_SOURCE_DIR) + "/configs/imagenet_nest_tiny.yaml",
+                             "--workdir",
+                             workdir().string(),
+                             "--config.nest.patch_size=2",
+                             "--img-size",
+                             "32",
+                             "-b",
+                             "8",
+                             "--config.nest.num_layers_per_block=[1,1,1]",
+                             "--epochs",
+                             "1",
+                             "--warmup-epochs",
+                             "0",
+                             "--config.nest.embedding_dim=6",
+                             "--noconfig.nest.qkv_bias",
+                             "--exp_id",
+                             "first"});
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("not in force yet: augment.type=randaugment"));
+  EXPECT_FALSE(load_model(workdir() / "first/last").config.qkv_bias);
+}
+
+TEST_F(TrainCommandTest, HelpNamesEveryFlagAndExamples) {
+  const Finished help = run({"train", "--help"});
+  EXPECT_EQ(help.code, 0);
+  for (const char* word : {"--workdir", "--resume", "--epochs", "--batch-size", "--lr-base",
+                           "--on-bad-image", "--config.KEY=VALUE", "nestvit train photos"})
+    EXPECT_THAT(help.text, HasSubstr(word));
+}
+
+}  // namespace
+}  // namespace nestvit

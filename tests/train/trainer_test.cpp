@@ -1,0 +1,274 @@
+// The training loop on a tiny task: it learns, logs, stops, resumes and refuses.
+#include "train/trainer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+#include <cmath>
+#include <csignal>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "train/checkpoint.h"
+#include "train/epoch_stream.h"
+
+namespace nestvit::train {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+// Bright images are class 1, dark ones class 0; `broken` cannot be read.
+class Brightness : public Dataset {
+ public:
+  explicit Brightness(int64_t size, int64_t broken = -1) : size_(size), broken_(broken) {}
+  int64_t size() const override { return size_; }
+  Sample get(int64_t index) const override {
+    if (index == broken_) throw Error(name(index) + " is truncated");
+    Rng rng(7, Purpose::kTest, 0, static_cast<uint64_t>(index));
+    Sample sample;
+    sample.image = {8, 8, 3, std::vector<uint8_t>(8 * 8 * 3)};
+    for (uint8_t& p : sample.image.pixels)
+      p = static_cast<uint8_t>(rng.below(120) + (label(index) == 1 ? 130 : 0));
+    sample.label = label(index);
+    sample.name = name(index);
+    return sample;
+  }
+  int label(int64_t index) const override { return static_cast<int>(index % 2); }
+  std::string name(int64_t index) const override { return "image " + std::to_string(index); }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::string kind() const override { return "idx"; }
+
+ private:
+  int64_t size_, broken_;
+  std::vector<std::string> classes_ = {"dark", "bright"};
+};
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(::testing::TempDir()) /
+            ("trainer_test_" +
+             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(root_);
+    options_.workdir = root_ / "run";
+    options_.workers = 1;
+    options_.threads = 1;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  Recipe recipe(const std::vector<std::pair<std::string, std::string>>& more = {}) const {
+    Settings settings;
+    settings.values = {{"nest.patch_size", "4"},
+                       {"nest.num_layers_per_block", "[1, 1]"},
+                       {"nest.embedding_dim", "16"},
+                       {"nest.num_heads", "2"},
+                       {"input_size", "8"},
+                       {"per_device_batch_size", "6"},
+                       {"num_epochs", "4"},
+                       {"warmup_epochs", "1"},
+                       {"learning_rate", "0.2"},
+                       {"log_loss_every_steps", "2"},
+                       {"checkpoint_every_steps", "-1"},
+                       {"preprocessing.mean", "[0.5]"},
+                       {"preprocessing.std", "[0.25]"},
+                       {"train_transform", "flip"}};
+    settings.values.insert(settings.values.end(), more.begin(), more.end());
+    Recipe recipe = apply(Recipe(), settings);
+    resolve(recipe, data_facts(train_, val_));
+    return recipe;
+  }
+  // Stops the run with SIGTERM after `checks` looks at the flag.
+  static std::function<int()> stop_after(int checks) {
+    auto left = std::make_shared<int>(checks);
+    return [left] { return --*left < 0 ? SIGTERM : 0; };
+  }
+  TensorMap weights(const fs::path& workdir) const { return load_model(workdir / "last").tensors; }
+  std::vector<nlohmann::json> log() const {
+    std::vector<nlohmann::json> events;
+    std::istringstream lines(read_text(options_.workdir / "log.jsonl"));
+    for (std::string line; std::getline(lines, line);)
+      events.push_back(nlohmann::json::parse(line));
+    return events;
+  }
+
+  fs::path root_;
+  TrainOptions options_;
+  Brightness train_{40}, val_{10};
+};
+
+void expect_equal(const TensorMap& a, const TensorMap& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_f32(), b.at(name).to_f32()) << name;
+}
+
+TEST_F(TrainerTest, LearnsAndLeavesACompleteRunFolder) {
+  const TrainResult result = train(recipe(), train_, val_, options_);
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.signal, 0);
+  EXPECT_EQ(result.step, 40 * 4 / 6);
+  EXPECT_EQ(result.best_top1, 100);
+
+  // 26 steps, 6 per epoch: rows after steps 6, 12, 18, 24 and the last.
+  std::istringstream summary(read_text(options_.workdir / "summary.csv"));
+  std::string line;
+  std::getline(summary, line);
+  EXPECT_EQ(line, "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr");
+  int rows = 0;
+  while (std::getline(summary, line)) ++rows;
+  EXPECT_EQ(rows, 5);
+
+  std::vector<std::string> names;
+  for (const auto& event : log()) names.push_back(event.at("event"));
+  EXPECT_EQ(names.front(), "start");
+  EXPECT_EQ(std::count(names.begin(), names.end(), "train"), 13);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "eval"), 5);
+  EXPECT_LT(log().back().at("step"), 27);
+
+  const Model last = load_model(options_.workdir / "last");
+  EXPECT_EQ(last.labels, train_.classes());
+  EXPECT_EQ(last.preprocessing, recipe().preprocessing);
+  EXPECT_NO_THROW(load_model(options_.workdir / "best"));
+  Recipe written = apply(Recipe(), {options_.workdir / "config.yaml", {}});
+  EXPECT_EQ(digest(written), digest(recipe()));
+}
+
+TEST_F(TrainerTest, FirstLossIsThatOfAGuess) {
+  // A fresh head is zero or tiny (reference.md A.5), so the first loss is close to ln 2.
+  train(recipe({{"num_epochs", "1"},
+                {"num_train_steps", "1"},
+                {"warmup_epochs", "0"},
+                {"log_loss_every_steps", "1"}}),
+        train_, val_, options_);
+  for (const auto& event : log()) {
+    if (event.at("event") != "train") continue;
+    EXPECT_NEAR(event.at("loss").get<double>(), std::log(2), 0.1);
+  }
+}
+
+// Stop at every possible moment: the resumed run must end where the whole one ends.
+TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
+  const Recipe r = recipe(
+      {{"nest.stochastic_depth_drop", "0.3"}, {"num_epochs", "2"}, {"mix.smoothing", "0.1"}});
+  options_.workdir = root_ / "whole";
+  train(r, train_, val_, options_);
+  const std::string summary = read_text(root_ / "whole/summary.csv");
+  const TensorMap expected = weights(root_ / "whole");
+  for (int checks = 0; checks < 20; ++checks) {
+    SCOPED_TRACE(::testing::Message() << "stopped at look " << checks);
+    options_.workdir = root_ / ("stopped" + std::to_string(checks));
+    options_.resume = false;
+    options_.stop = stop_after(checks);
+    const TrainResult stopped = train(r, train_, val_, options_);
+    if (stopped.finished) break;
+    EXPECT_EQ(stopped.signal, SIGTERM);
+    options_.resume = true;
+    options_.stop = [] { return 0; };
+    EXPECT_TRUE(train(r, train_, val_, options_).finished);
+    expect_equal(weights(options_.workdir), expected);
+    EXPECT_EQ(read_text(options_.workdir / "summary.csv"), summary);
+  }
+}
+
+TEST_F(TrainerTest, WorkersDoNotChangeTheRun) {
+  const Recipe r = recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}});
+  train(r, train_, val_, options_);
+  const TensorMap one = weights(options_.workdir);
+  for (const int workers : {0, 3}) {
+    options_.workdir = root_ / ("workers" + std::to_string(workers));
+    options_.workers = workers;
+    train(r, train_, val_, options_);
+    expect_equal(weights(options_.workdir), one);
+  }
+}
+
+TEST_F(TrainerTest, FinishedRunResumesToNothing) {
+  train(recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}}), train_, val_, options_);
+  const std::string before = read_text(options_.workdir / "last/state.json");
+  options_.resume = true;
+  const TrainResult again =
+      train(recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}}), train_, val_, options_);
+  EXPECT_TRUE(again.finished);
+  EXPECT_EQ(read_text(options_.workdir / "last/state.json"), before);
+  // More epochs are allowed: the run goes on.
+  EXPECT_GT(
+      train(recipe({{"num_epochs", "2"}, {"warmup_epochs", "0"}}), train_, val_, options_).step,
+      again.step);
+}
+
+TEST_F(TrainerTest, RefusesAFolderInUseAndAnotherRecipeOrData) {
+  const Recipe r = recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}});
+  train(r, train_, val_, options_);
+  EXPECT_THROW(train(r, train_, val_, options_), UsageError) << "no --resume";
+  options_.resume = true;
+  EXPECT_THROW(train(recipe({{"nest.embedding_dim", "32"}}), train_, val_, options_), UsageError);
+  EXPECT_THROW(train(recipe({{"per_device_batch_size", "4"}}), train_, val_, options_), UsageError);
+  const Brightness more(60);
+  EXPECT_THROW(train(r, more, val_, options_), Error);
+  options_.workdir = root_ / "nothing";
+  EXPECT_THROW(train(r, train_, val_, options_), Error);
+}
+
+TEST_F(TrainerTest, BrokenImageStopsOrIsListed) {
+  const Brightness broken(40, 11);
+  try {
+    train(recipe(), broken, val_, options_);
+    FAIL() << "trained on a broken image";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("image 11"));
+  }
+  options_.workdir = root_ / "skip";
+  EXPECT_TRUE(train(recipe({{"data.on_bad_image", "skip"}}), broken, val_, options_).finished);
+  int listed = 0;
+  for (const auto& event : log())
+    if (event.at("event") == "skipped") {
+      EXPECT_EQ(event.at("image"), "image 11");
+      ++listed;
+    }
+  EXPECT_EQ(listed, 1) << "once, however many epochs";
+}
+
+TEST_F(TrainerTest, LossThatIsNoNumberStops) {
+  try {
+    train(recipe({{"learning_rate", "1e30"}, {"warmup_epochs", "0"}}), train_, val_, options_);
+    FAIL() << "went on";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("loss"));
+    EXPECT_THAT(e.what(), HasSubstr("step"));
+    EXPECT_THAT(e.hint(), HasSubstr("learning rate"));
+  }
+  EXPECT_FALSE(Checkpoints(options_.workdir, 3).any()) << "no checkpoint of broken weights";
+}
+
+TEST_F(TrainerTest, WarmUpLongerThanTheRunIsAUsageError) {
+  EXPECT_THROW(train(recipe({{"warmup_epochs", "4"}}), train_, val_, options_), UsageError);
+}
+
+TEST(EpochStream, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
+  const std::vector<int64_t> whole = stream_order(10, 42, 0, 35);
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int64_t> part(whole.begin() + epoch * 10, whole.begin() + (epoch + 1) * 10);
+    std::sort(part.begin(), part.end());
+    for (int64_t i = 0; i < 10; ++i) EXPECT_EQ(part[i], epoch * 10 + i);
+  }
+  for (int64_t first = 0; first < 35; ++first)
+    for (int64_t count = 0; first + count <= 35; ++count)
+      EXPECT_EQ(stream_order(10, 42, first, count),
+                std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
+  EXPECT_NE(stream_order(10, 43, 0, 10), stream_order(10, 42, 0, 10));
+}
+
+TEST(EpochStream, NamesAndLabelsAreTheImages) {
+  const Brightness images(10);
+  const EpochStream stream(images);
+  EXPECT_EQ(stream.name(27), "image 7");
+  EXPECT_EQ(stream.label(27), 1);
+  EXPECT_EQ(stream.epoch(27), 2);
+}
+
+}  // namespace
+}  // namespace nestvit::train
