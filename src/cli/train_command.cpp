@@ -331,6 +331,7 @@ int run_training(TrainArguments arguments, const Invocation& invocation) {
 }
 
 void declare_options(CLI::App& app, TrainArguments& a) {
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // as argparse
   add_text(app, "DIR", &a.dir, "DIR",
            "The data: a folder with one sub-folder of images per class, or with CIFAR or IDX "
            "files, or a .csv list.");

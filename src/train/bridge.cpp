@@ -1,12 +1,12 @@
 // Between nestvit's data and libtorch's: batches, named tensors, modules.
 #include "train/bridge.h"
 
+#include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 
 #include "base/check.h"
-#include <fmt/format.h>
 
 namespace nestvit::train {
 

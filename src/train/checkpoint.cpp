@@ -130,7 +130,6 @@ fs::path Checkpoints::step_path(int64_t step) const {
 
 void Checkpoints::save(const RunState& state, const Model& model,
                        const TensorMap& optimizer) const {
-  fs::create_directories(workdir_ / kFolder);
   write_directory(step_path(state.step), [&](const fs::path& folder) {
     save_model(folder, model);
     write_safetensors(folder / "optimizer.safetensors", optimizer);

@@ -4,10 +4,10 @@
 // the head; only ConvPool goes back to the plane.
 #include "train/nest.h"
 
-#include <cmath>
-#include <utility>
+#include <fmt/format.h>
 
 #include "base/check.h"
+#include "weights/tensor.h"
 
 namespace nestvit::train {
 
@@ -91,8 +91,7 @@ class BlockAttention : public torch::nn::Module {
 
   Tensor forward(const Tensor& x) {                              // [B, T, N, C] -> [B, T, N, C]
     const Tensor mixed = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
-    // proj.weight's columns are timm's, d*H + h. Turning the weight around is cheaper than the
-    // tokens.
+    // proj.weight's columns are timm's, d*H + h. Turning it around is cheaper than the tokens.
     const int64_t c = x.size(-1);
     const Tensor weight =
         proj_->weight.view({c, c / heads_, heads_}).transpose(1, 2).reshape({c, c});
@@ -109,8 +108,7 @@ class BlockAttention : public torch::nn::Module {
     return attend(heads(qkv[0]), heads(qkv[1]), heads(qkv[2])).transpose(1, 2).reshape(x.sizes());
   }
 
-  // One key and one value head for all: the heads' queries are so many more queries of a single
-  // head.
+  // One key and one value head for all: the heads' queries are so many more queries of one head.
   Tensor multi_query(const Tensor& x) {
     const int64_t n = x.size(2), d = x.size(3) / heads_;
     const Tensor q = q_->forward(x).view({-1, 1, n * heads_, d});  // [B*T, 1, N*H, D]
@@ -310,6 +308,11 @@ NestImpl::NestImpl(const NestConfig& config) : config_(config) {
 }
 
 Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {
+  if (x.dim() != 4 || x.size(1) != config_.in_channels || x.size(2) != config_.image_size ||
+      x.size(3) != config_.image_size)
+    throw Error(fmt::format("the input has shape {}, the model needs [B, {}, {}, {}]",
+                            shape_text(x.sizes().vec()), config_.in_channels, config_.image_size,
+                            config_.image_size));
   x = patch_embed_->forward(x);  // [B, T, N, C]
   for (const auto& level : levels_) {
     x = level->forward(x);  // [B, T, N, C] of this level; T is 1 at the last

@@ -25,7 +25,7 @@ class NestImpl : public torch::nn::Module {
 
   // x [B, channels, S, S], normalised -> logits [B, K]. `levels` receives each level's last encoder
   // output [B, T, N, C]. Drop-path and dropout act in train() mode, from torch's generator: seed it
-  // per step (torch::manual_seed).
+  // per step (torch::manual_seed). Throws Error for an input of another shape.
   torch::Tensor forward(torch::Tensor x, std::vector<torch::Tensor>* levels = nullptr);
 
   const NestConfig& config() const { return config_; }

@@ -2,13 +2,13 @@
 // reference.md F.1, F.2.
 #include "train/optim.h"
 
+#include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
-#include <fmt/format.h>
 #include "train/bridge.h"
 
 namespace nestvit::train {

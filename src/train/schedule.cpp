@@ -1,13 +1,12 @@
 // The reference's learning-rate schedule, in its float32 arithmetic; reference.md F.3.
 #include "train/schedule.h"
 
+#include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-
-#include <fmt/format.h>
 
 namespace nestvit::train {
 

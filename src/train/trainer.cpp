@@ -473,7 +473,11 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   if (!options.resume && checkpoints.any())
     throw UsageError(fmt::format("{} already holds checkpoints", options.workdir.string()),
                      "add --resume to go on from them, or choose another --workdir");
-  std::filesystem::create_directories(options.workdir);
+  std::error_code error;
+  std::filesystem::create_directories(options.workdir, error);
+  if (error)
+    throw Error(fmt::format("cannot make {}: {}", options.workdir.string(), error.message()),
+                "choose another --workdir");
   return Trainer(recipe, train_set, val_set, options).run();
 }
 

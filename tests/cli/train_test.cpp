@@ -113,12 +113,17 @@ class TrainCommandTest : public ::testing::Test {
     return wait(start(arguments, program));
   }
   // Whether `path` comes to hold `word` while `child` runs.
-  bool appears(const fs::path& path, const std::string& word) const {
+  bool appears(const fs::path& path, const std::string& word, pid_t child) const {
     const auto end = std::chrono::steady_clock::now() + kPatience;
     while (std::chrono::steady_clock::now() < end) {
       if (fs::exists(path) && read_text(path).find(word) != std::string::npos) return true;
+      siginfo_t ended{};
+      if (waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+          ended.si_pid == child)
+        return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
+    kill(child, SIGKILL);
     return false;
   }
   static int lines(const fs::path& path) {
@@ -153,16 +158,18 @@ TEST_P(SignalTest, SavesExitsAndGoesOn) {
   const Arguments many = {"--epochs", "100000", "--log-interval", "1",
                           "--config.eval_per_epochs=100000"};
   const pid_t child = start(small(many));
-  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"train\"")) << read_text(log_file());
+  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"train\"", child)) << read_text(log_file());
   kill(child, GetParam());
   const Finished stopped = wait(child);
   EXPECT_EQ(stopped.code, 128 + GetParam()) << stopped.text;
   EXPECT_THAT(stopped.text, HasSubstr("--resume"));
   EXPECT_NO_THROW(load_model(workdir() / "last"));
 
-  const Finished resumed = run({"train", "--resume", workdir().string(), "--epochs", "3",
-                                "--threads", "1", "--config.eval_per_epochs=1"});
+  // 800 steps: more than were done between the first line of the log and the signal.
+  const Finished resumed = run({"train", "--resume", workdir().string(), "--epochs", "200",
+                                "--threads", "1", "--config.eval_per_epochs=100"});
   EXPECT_EQ(resumed.code, 0) << resumed.text;
+  EXPECT_THAT(resumed.text, HasSubstr("going on after step"));
   EXPECT_EQ(read_text(workdir() / "summary.csv").find("epoch,", 1), std::string::npos)
       << "one header";
 }
@@ -172,11 +179,11 @@ INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM)
 TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
   const pid_t child = start(small({"--epochs", "100000", "--config.eval_per_epochs=100000",
                                    "--config.checkpoint_every_steps=2"}));
-  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"checkpoint\"")) << read_text(log_file());
+  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"checkpoint\"", child)) << read_text(log_file());
   kill(child, SIGKILL);
   wait(child);
   const Finished resumed = run({"train", "--workdir", workdir().string(), "--resume", "--epochs",
-                                "3", "--config.eval_per_epochs=1"});
+                                "200", "--config.eval_per_epochs=100", "--threads", "1"});
   EXPECT_EQ(resumed.code, 0) << resumed.text;
   EXPECT_NO_THROW(load_model(workdir() / "last"));
   for (const auto& entry : fs::directory_iterator(workdir() / "checkpoints"))

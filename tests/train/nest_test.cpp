@@ -201,6 +201,13 @@ TEST(Nest, IllegalGeometryIsAUsageError) {
   EXPECT_THROW(Nest{config}, UsageError);
 }
 
+TEST(Nest, AnInputOfAnotherShapeIsAnError) {
+  Nest net(variant("nest_tiny_s16_32"));
+  EXPECT_THROW(net->forward(torch::zeros({1, 3, 32, 31})), Error);
+  EXPECT_THROW(net->forward(torch::zeros({1, 1, 32, 32})), Error);
+  EXPECT_THROW(net->forward(torch::zeros({3, 32, 32})), Error);
+}
+
 // One level of two layers: 8 x 8 pixels, 4 tokens.
 NestConfig tiny() {
   NestConfig config = variant("nest_tiny_s16_32");

@@ -90,7 +90,9 @@ TEST_P(Parity, FullSizeParity) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, Parity, ::testing::ValuesIn(names()),
-                         [](const auto& info) { return info.param; });
+                         [](const ::testing::TestParamInfo<std::string>& variant) {
+                           return variant.param;
+                         });
 
 }  // namespace
 }  // namespace nestvit::train
