@@ -148,9 +148,9 @@ Verb eval_verb(const Backend& backend) {
       "model's classes; when it orders them differently they are matched by name.";
   verb.examples =
       "# a folder of images, its val/ part or the share that training left out\n"
-      "nestvit eval --model out/checkpoints/best --data-dir photos\n"
+      "nestvit eval --model out/best --data-dir photos\n"
       "# with files for other programs and for people\n"
-      "nestvit eval --model out/checkpoints/best --data-dir cifar-10-batches-bin --dataset cifar10 "
+      "nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 "
       "--results-file result.json --report report";
   verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<EvalOptions>();

@@ -192,7 +192,7 @@ Verb inspect_verb() {
       "# what a wider model would cost\n"
       "nestvit inspect nest_tiny_s196_224 --config.nest.embedding_dim=128 "
       "--config.nest.num_heads=4\n"
-      "nestvit inspect out/checkpoints/best --json";
+      "nestvit inspect out/best --json";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<InspectOptions>();

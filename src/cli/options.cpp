@@ -139,7 +139,7 @@ void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::s
 void add_model_option(CLI::App& app, std::string* model) {
   add_text(app, "--model", model, "DIR",
            "The model directory: config.json and model.safetensors, ours or timm's. A run's "
-           "checkpoints (WORKDIR/checkpoints/best) are model directories.",
+           "checkpoints (WORKDIR/best) are model directories.",
            Need::kRequired);
 }
 

@@ -195,15 +195,15 @@ Verb predict_verb(const Backend& backend) {
       "of "
       "{\"filename\", \"predictions\": [{\"index\", \"label\", \"prob\"}]}.";
   verb.examples =
-      "nestvit predict --model out/checkpoints/best photo.jpg\n"
+      "nestvit predict --model out/best photo.jpg\n"
       "# a folder, recursively, as CSV\n"
-      "nestvit predict --model out/checkpoints/best photos --format csv --output answers.csv\n"
+      "nestvit predict --model out/best photos --format csv --output answers.csv\n"
       "# a picture of the images with their answers\n"
-      "nestvit predict --model out/checkpoints/best photos --sheet answers.png\n"
+      "nestvit predict --model out/best photos --sheet answers.png\n"
       "# from a pipe\n"
-      "curl -s https://example.org/cat.jpg | nestvit predict --model out/checkpoints/best -\n"
+      "curl -s https://example.org/cat.jpg | nestvit predict --model out/best -\n"
       "# twelve images of a dataset\n"
-      "nestvit predict --model out/checkpoints/best --data-dir fashion --limit 12";
+      "nestvit predict --model out/best --data-dir fashion --limit 12";
   verb.declare = [backend](CLI::App& app, const Invocation&) {
     auto options = std::make_shared<PredictOptions>();
     add_texts(

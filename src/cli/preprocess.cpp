@@ -105,7 +105,7 @@ Verb preprocess_verb() {
   verb.examples =
       "nestvit preprocess --mode jax --size 224 photo.jpg --output x.safetensors\n"
       "# as a model wants it, two images in one batch\n"
-      "nestvit preprocess --model out/checkpoints/best a.png b.png --output x.safetensors";
+      "nestvit preprocess --model out/best a.png b.png --output x.safetensors";
   verb.declare = [](CLI::App& app, const Invocation&) {
     auto options = std::make_shared<PreprocessOptions>();
     add_texts(app, "IMAGE", &options->images, "FILE", "JPEG, PNG or WebP files.", Need::kRequired);

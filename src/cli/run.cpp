@@ -86,8 +86,8 @@ Verb run_verb(const Backend& backend) {
       "the output of each level's last encoder layer, f32 [B, T, N, C] (T blocks of N tokens of C "
       "channels), level 0 at the image side.";
   verb.examples =
-      "nestvit preprocess --model out/checkpoints/best photo.jpg --output x.safetensors\n"
-      "nestvit run --model out/checkpoints/best --input x.safetensors --output y.safetensors "
+      "nestvit preprocess --model out/best photo.jpg --output x.safetensors\n"
+      "nestvit run --model out/best --input x.safetensors --output y.safetensors "
       "--features";
   verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<TensorRunOptions>();

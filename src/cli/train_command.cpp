@@ -257,14 +257,16 @@ void announce(const Prepared& prepared) {
   const Recipe& r = prepared.recipe;
   const Preprocessing& p = r.preprocessing;
   log_info(fmt::format("recipe         {}", prepared.base));
-  log_info(fmt::format("data           {} {}: {} images to train on, {} to evaluate{}",
-                       prepared.facts.kind, r.data.dir, human_count(prepared.facts.train_size),
-                       human_count(prepared.facts.val_size), split_source(r, prepared.facts)));
+  log_info(fmt::format("data           {}{}: {} images to train on, {} to evaluate{}",
+                       prepared.facts.kind, r.data.dir.empty() ? "" : " " + r.data.dir,
+                       human_count(prepared.facts.train_size), human_count(prepared.facts.val_size),
+                       split_source(r, prepared.facts)));
   log_info(fmt::format("classes        {}", class_list(prepared.data.train->classes())));
   std::string levels;
   for (const Level& level : geometry(r.nest))
-    levels += fmt::format("{}{} x {} tokens of {} channels, {} layers", levels.empty() ? "" : "; ",
-                          level.blocks, level.tokens, level.width, level.depth);
+    levels += fmt::format("{}{} x {} tokens of {} channels, {} layer{}", levels.empty() ? "" : "; ",
+                          level.blocks, level.tokens, level.width, level.depth,
+                          level.depth == 1 ? "" : "s");
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
                        r.input_size, r.input_size, levels));
   log_info(fmt::format("transforms     {}; label smoothing {}; drop-path {}", transform_text(r),

@@ -344,7 +344,9 @@ void Trainer::show_progress() {
   const int64_t first = epoch * plan_.per_epoch;
   const int64_t steps = std::min(plan_.per_epoch, plan_.total - first);
   if (!progress_) {
-    progress_.emplace(fmt::format("epoch {}/{}", epoch + 1, recipe_.num_epochs), steps);
+    // Steps beyond the last whole epoch belong to it (reference.md F.3 floors).
+    const int64_t shown = std::min<int64_t>(epoch + 1, recipe_.num_epochs);
+    progress_.emplace(fmt::format("epoch {}/{}", shown, recipe_.num_epochs), steps);
   }
   const bool last = row_due();
   if (!progress_->due() && !last) return;
