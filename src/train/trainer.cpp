@@ -4,11 +4,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <malloc.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <thread>
 
 #include "base/file.h"
@@ -454,6 +456,13 @@ TrainResult Trainer::result(bool finished, int signal) const {
   result.signal = signal;
   if (state_.best_step >= 0) result.best_top1 = state_.best_top1;
   return result;
+}
+
+// Activations of megabytes come and go in every step: kept in the heap they cost no page faults,
+// which are a tenth of a small model's step otherwise.
+void keep_freed_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
 }
 
 void set_threads(int threads) {

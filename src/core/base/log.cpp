@@ -67,6 +67,7 @@ void Progress::update(int64_t done, const std::string& detail) {
 
 void Progress::finish(const std::string& detail) {
   if (finished_) return;
+  done_ = total_;
   draw(detail, true);
   finished_ = true;
 }
