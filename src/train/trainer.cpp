@@ -479,6 +479,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                   const TrainOptions& options) {
   schedule_of(recipe,
               step_plan(recipe, train_set.size()));  // a wrong recipe leaves no folder behind
+  keep_freed_memory();
   set_threads(options.threads);
   const Checkpoints checkpoints(options.workdir, recipe.checkpoint_hist);
   if (!options.resume && checkpoints.any())
