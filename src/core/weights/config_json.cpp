@@ -304,6 +304,8 @@ json parse_bounded(std::string_view text) {
     return json::parse(text, limit_depth);
   } catch (const json::parse_error& e) {
     throw Error(fmt::format("it is no valid JSON at byte {}", e.byte));
+  } catch (const json::out_of_range&) {
+    throw Error("it has a number outside the range of a double");
   }
 }
 

@@ -123,6 +123,10 @@ TEST(ConfigJson, RefusesTextThatIsCutAnywhere) {
     EXPECT_THROW(parse_config(text.substr(0, length), "x"), Error) << length;
 }
 
+TEST(ConfigJson, RefusesANumberThatNoDoubleHolds) {
+  EXPECT_THAT(message_of(R"({"num_classes": 6e333})"), HasSubstr("number"));
+}
+
 TEST(ConfigJson, SurvivesDeepNesting) {
   for (const char* open : {"[", "{\"a\":"}) {
     std::string text = "{\"nestvit\":";
