@@ -92,6 +92,15 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   return mapped;
 }
 
+void MappedFile::forget(std::span<const std::byte> part) const {
+  // Whole pages inside the part only: its neighbours share the others.
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (address + page - 1) / page * page;
+  const uintptr_t last = (address + part.size()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }
@@ -120,18 +129,34 @@ std::string read_text(const fs::path& path, uint64_t max_bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(beside(path_)) {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail("write", path_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  NESTVIT_CHECK(descriptor_ >= 0);
+  write_all(descriptor_, bytes.data(), bytes.size(), path_);
+}
+
+void AtomicFile::commit() {
+  NESTVIT_CHECK(descriptor_ >= 0);
+  if (::fsync(descriptor_) != 0) fail("write", path_, errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("write", path_, errno);
+  ::close(descriptor_);
+  descriptor_ = -1;
+}
+
 void write_file(const fs::path& path, std::span<const std::byte> bytes) {
-  const fs::path temporary = beside(path);
-  try {
-    const Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
-    if (file.fd < 0) fail("write", path, errno);
-    write_all(file.fd, bytes.data(), bytes.size(), path);
-    if (::fsync(file.fd) != 0) fail("write", path, errno);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail("write", path, errno);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 void write_file(const fs::path& path, std::string_view text) {

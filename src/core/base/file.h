@@ -21,6 +21,9 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // Gives the memory of a part back to the system: it is read from the file again when it is looked
+  // at again. For files that are converted once and are as large as what they become.
+  void forget(std::span<const std::byte> part) const;
 
  private:
   MappedFile() = default;
@@ -37,6 +40,21 @@ std::string read_text(const std::filesystem::path& path, uint64_t max_bytes = 64
 // Error (for instance on a full disk) and leaves nothing behind.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file(const std::filesystem::path& path, std::string_view text);
+
+// The same in pieces, for what is too large to hold twice. Without commit() nothing is left behind.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;  // -1 once committed
+};
 
 // The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces
 // `path`.

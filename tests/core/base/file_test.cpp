@@ -76,6 +76,28 @@ TEST_F(File, FailedWriteLosesNothing) {
   EXPECT_EQ(names(), std::vector<std::string>{"a"});
 }
 
+TEST_F(File, PiecesAppearTogetherOrNotAtAll) {
+  const auto add = [](AtomicFile& file, std::string_view text) {
+    file.write(std::as_bytes(std::span(text.data(), text.size())));
+  };
+  write_file(folder_ / "a", std::string_view("old"));
+  {
+    AtomicFile file(folder_ / "a");
+    add(file, "never finished");
+  }
+  EXPECT_EQ(read_text(folder_ / "a"), "old");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  AtomicFile file(folder_ / "a");
+  add(file, "one, ");
+  add(file, "");
+  add(file, "two");
+  EXPECT_EQ(read_text(folder_ / "a"), "old");
+  file.commit();
+  EXPECT_EQ(read_text(folder_ / "a"), "one, two");
+  EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  EXPECT_THROW(AtomicFile(folder_ / "missing" / "a"), Error);
+}
+
 TEST_F(File, DirectoryIsReplacedWhole) {
   const auto fill = [](const char* text) {
     return [text](const fs::path& folder) { write_file(folder / "x", std::string_view(text)); };
