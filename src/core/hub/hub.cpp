@@ -1,0 +1,102 @@
+// Which source a name belongs to, and where the result is put.
+#include "hub/hub.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+
+#include "base/check.h"
+#include "base/fields.h"
+#include "hub/part_file.h"
+#include "hub/sources.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A copy, so that nobody who edits it changes the cache. Whole or not there.
+void copy_whole(const fs::path& from, const fs::path& to) {
+  const fs::path beside = to.parent_path() / ("." + to.filename().string() + ".copy");
+  std::error_code error, ignored;
+  fs::copy_file(from, beside, fs::copy_options::overwrite_existing, error);
+  if (!error) fs::rename(beside, to, error);
+  if (!error) return;
+  fs::remove(beside, ignored);
+  throw Error(fmt::format("cannot copy {} to {}: {}", from.string(), to.string(), error.message()),
+              "check space and permissions there");
+}
+
+fs::path place(const fs::path& cached, const fs::path& target) {
+  if (target.empty()) return cached;
+  make_folder(target);
+  if (!fs::is_directory(cached)) {
+    copy_whole(cached, target / cached.filename());
+    return target / cached.filename();
+  }
+  for (const auto& entry : fs::directory_iterator(cached))
+    if (entry.is_regular_file() && entry.path().extension() != ".incomplete")
+      copy_whole(entry.path(), target / entry.path().filename());
+  return target;
+}
+
+}  // namespace
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+fs::path home_folder() {
+  const std::string home = environment("HOME");
+  if (home.empty())
+    throw Error("there is no folder for the cache: HOME is not set",
+                "set HOME, or XDG_CACHE_HOME and HF_HOME");
+  return home;
+}
+
+fs::path nestvit_cache() {
+  const std::string cache = environment("XDG_CACHE_HOME");
+  return (cache.empty() ? home_folder() / ".cache" : fs::path(cache)) / "nestvit";
+}
+
+bool is_remote(const std::string& name) {
+  for (const char* scheme : {"hf://", "gs://", "http://", "https://"})
+    if (name.starts_with(scheme)) return true;
+  return false;
+}
+
+const std::vector<std::string>& known_datasets() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const DatasetSource& source : dataset_sources()) list.push_back(source.name);
+    return list;
+  }();
+  return names;
+}
+
+fs::path pull_model(const std::string& name, const PullOptions& options) {
+  const Transport transport{options.progress, {}};
+  if (name.starts_with("hf://")) return place(pull_from_hub(name, transport), options.target);
+  if (name.starts_with("gs://")) return place(pull_from_gcs(name, transport), options.target);
+  if (is_remote(name)) return place(pull_from_url(name, transport), options.target);
+  throw UsageError(fmt::format("\"{}\" is no address of a model", name),
+                   "write hf://OWNER/NAME, gs://BUCKET/PATH or https://HOST/FILE");
+}
+
+fs::path pull_dataset(const std::string& name, const PullOptions& options) {
+  for (const DatasetSource& source : dataset_sources()) {
+    if (source.name != name) continue;
+    const fs::path folder =
+        options.target.empty() ? nestvit_cache() / "datasets" / name : options.target;
+    fetch_dataset(source, folder, {options.progress, {}});
+    return folder;
+  }
+  const std::string close = nearest(name, known_datasets());
+  throw UsageError(fmt::format("unknown dataset \"{}\"", name),
+                   close.empty()
+                       ? fmt::format("the datasets are: {}", fmt::join(known_datasets(), ", "))
+                       : fmt::format("did you mean \"{}\"?", close));
+}
+
+}  // namespace nestvit

@@ -1,0 +1,263 @@
+// gs:// by the JSON API, and plain web addresses.
+#include <nlohmann/json.hpp>
+
+#include "core/hub/hub_fixture.h"
+#include "hub/hub.h"
+
+namespace nestvit::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::string base64_of_hex(const std::string& hex) {
+  const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  uint32_t bits = 0;
+  int count = 0;
+  for (size_t i = 0; i < hex.size(); i += 2) {
+    bits = (bits << 8) | static_cast<uint32_t>(std::stoul(hex.substr(i, 2), nullptr, 16));
+    for (count += 8; count >= 6; count -= 6) text += letters[(bits >> (count - 6)) & 63];
+  }
+  if (count > 0) text += letters[(bits << (6 - count)) & 63];
+  while (text.size() % 4 != 0) text += '=';
+  return text;
+}
+
+class CloudStorage : public HubTest {
+ protected:
+  CloudStorage() : server_([this](const Asked& a, const Wire& w) { serve(a, w); }) {
+    set("STORAGE_EMULATOR_HOST", server_.url());
+  }
+  fs::path pull(const std::string& name = "gs://gresearch/nest-checkpoints/nest-t_imagenet") {
+    return pull_from_gcs(name, transport());
+  }
+  fs::path cache() const {
+    return path(".cache/nestvit/gs/gresearch/nest-checkpoints/nest-t_imagenet");
+  }
+
+  json describe(const std::string& name) const {
+    const std::string& content = objects_.at(name);
+    json object = {
+        {"kind", "storage#object"},
+        {"name", name},
+        {"generation", "1620000000000000"},
+        {"size", std::to_string(content.size())},
+        {"crc32c", base64_of_hex(lie_.empty() ? digest_text(DigestKind::kCrc32c, content) : lie_)}};
+    if (with_md5_) object["md5Hash"] = base64_of_hex(digest_text(DigestKind::kMd5, content));
+    return object;
+  }
+
+  void serve(const Asked& a, const Wire& w) {
+    const std::string root = "/storage/v1/b/gresearch/o";
+    if (status_ != 200) return answer(w, a, status_, "");
+    if (a.path == root) return serve_list(a, w);
+    if (!a.path.starts_with(root + "/")) return answer(w, a, 404, "");
+    const std::string name = http_unescape(a.path.substr(root.size() + 1));
+    if (!objects_.contains(name)) return answer(w, a, 404, "");
+    if (a.target.find("alt=media") == std::string::npos)
+      return answer(w, a, 200, describe(name).dump());
+    EXPECT_THAT(a.target, HasSubstr("generation=1620000000000000"));
+    serve_file(w, a, objects_.at(name));
+  }
+
+  void serve_list(const Asked& a, const Wire& w) {
+    const auto query = [&](const std::string& key) {
+      const size_t at = a.target.find(key + "=");
+      if (at == std::string::npos) return std::string();
+      const std::string value = a.target.substr(at + key.size() + 1);
+      return http_unescape(value.substr(0, value.find('&')));
+    };
+    // One object per page, so that pages matter.
+    json page = {{"kind", "storage#objects"}};
+    auto at = objects_.lower_bound(std::max(query("prefix"), query("pageToken")));
+    if (at != objects_.end() && at->first.starts_with(query("prefix"))) {
+      page["items"].push_back(describe(at->first));
+      if (++at != objects_.end() && at->first.starts_with(query("prefix")))
+        page["nextPageToken"] = at->first;
+    }
+    if (endless_) page["nextPageToken"] = "again";
+    answer(w, a, 200, page.dump());
+  }
+
+  const std::string folder_ = "nest-checkpoints/nest-t_imagenet/";
+  std::map<std::string, std::string> objects_ = {
+      {folder_, ""},  // the console makes such an object for a folder
+      {folder_ + "checkpoint",
+       "model_checkpoint_path: \"ckpt-39\"\nall_model_checkpoint_paths: \"ckpt-38\"\n"
+       "all_model_checkpoint_paths: \"ckpt-39\"\n"},
+      {folder_ + "ckpt-38.flax", noise(1000, 3)},
+      {folder_ + "ckpt-39.flax", noise(100'000, 4)},
+      {folder_ + "ckpt-39.index", "index"},
+      {folder_ + "ckpt-39.data-00000-of-00001", "data"},
+      {folder_ + "ckpt-390.flax", "another number"},
+      {folder_ + "deeper/ckpt-39.flax", "elsewhere"},
+      {"nest-checkpoints/nest-t_imagenet2/checkpoint", "a neighbour"}};
+  bool with_md5_ = true, endless_ = false;
+  std::string lie_;
+  int status_ = 200;
+  HttpServer server_;
+};
+
+TEST_F(CloudStorage, FetchesTheNewestCheckpoint) {
+  EXPECT_EQ(pull(), cache());
+  EXPECT_THAT(names_in(cache()), ElementsAre("checkpoint", "ckpt-39.data-00000-of-00001",
+                                             "ckpt-39.flax", "ckpt-39.index"));
+  EXPECT_EQ(read_text(cache() / "ckpt-39.flax"), objects_.at(folder_ + "ckpt-39.flax"));
+  EXPECT_EQ(read_text(cache() / "checkpoint"), objects_.at(folder_ + "checkpoint"));
+  const size_t before = server_.asked().size();
+  EXPECT_EQ(pull(), cache());
+  EXPECT_EQ(server_.asked().size(), before);  // it is there
+}
+
+TEST_F(CloudStorage, TheReferencesOwnNames) {
+  for (const char* name : {"gs://gresearch/nest-checkpoints/nest-t_imagenet/",
+                           "gs://gresearch/nest-checkpoints/nest-t_imagenet/ckpt.39",
+                           "gs://gresearch/nest-checkpoints/nest-t_imagenet/ckpt-1"})
+    EXPECT_EQ(pull(name), cache()) << name;
+}
+
+TEST_F(CloudStorage, EmulatorsAreNamedInTwoWays) {
+  set("STORAGE_EMULATOR_HOST", server_.url().substr(std::string("http://").size()));
+  EXPECT_EQ(pull(), cache());
+}
+
+TEST_F(CloudStorage, OneObject) {
+  const fs::path file = pull("gs://gresearch/nest-checkpoints/nest-t_imagenet/ckpt-39.flax");
+  EXPECT_EQ(file, cache() / "ckpt-39.flax");
+  EXPECT_EQ(read_text(file), objects_.at(folder_ + "ckpt-39.flax"));
+}
+
+TEST_F(CloudStorage, ChecksumsOfBothKinds) {
+  with_md5_ = false;
+  pull();
+  fs::remove_all(cache());
+  lie_ = "deadbeef";
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("CRC32C"));
+  EXPECT_THAT(names_in(cache()), IsEmpty());
+}
+
+TEST_F(CloudStorage, DamagedContent) {
+  objects_[folder_ + "ckpt-39.flax"] = noise(100'000, 4);
+  with_md5_ = false;
+  lie_ = digest_text(DigestKind::kCrc32c,
+                     objects_.at(folder_ + "checkpoint"));  // right for the text alone
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("damaged"));
+  EXPECT_FALSE(fs::exists(cache() / "checkpoint"));
+  EXPECT_FALSE(fs::exists(cache() / "ckpt-39.flax"));
+}
+
+TEST_F(CloudStorage, FoldersThatAreNoCheckpoint) {
+  objects_.erase(folder_ + "checkpoint");
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("nest-t_imagenet/checkpoint"));
+  objects_[folder_ + "checkpoint"] = "nothing";
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("names no checkpoint"));
+  objects_[folder_ + "checkpoint"] = "model_checkpoint_path: \"ckpt-7\"";
+  EXPECT_THAT(error_of([&] { pull(); }),
+              HasSubstr("no gs://gresearch/nest-checkpoints/nest-t_imagenet/ckpt-7.flax"));
+}
+
+TEST_F(CloudStorage, Refusals) {
+  EXPECT_THAT(error_of([&] { pull("gs://gresearch/nowhere/at-all"); }),
+              HasSubstr("there is no gs://gresearch/nowhere/at-all"));
+  status_ = 401;
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("is not public (401)"));
+  status_ = 200;
+  endless_ = true;
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("too many objects"));
+  EXPECT_LE(server_.asked().size(), 60);
+}
+
+TEST_F(CloudStorage, MalformedNames) {
+  for (const char* name :
+       {"gs://", "gs://bucket", "gs://bucket/", "gs:///path", "gs://bucket//path",
+        "gs://bucket/../path", "gs://bucket/path/..", "gs://bucket/a?b", "gs://../path"})
+    EXPECT_THROW(pull(name), UsageError) << name;
+  EXPECT_TRUE(server_.asked().empty());
+}
+
+TEST(GcsAnswer, ThatAreNone) {
+  for (const char* text :
+       {"", "[]", "{\"items\": {}}", "{\"items\": [1]}", "{\"items\": [{}]}",
+        "{\"nextPageToken\": 1}", "{\"items\": [{\"name\": \"a\", \"size\": 3}]}",
+        "{\"items\": [{\"name\": \"a\", \"size\": \"x\"}]}",
+        "{\"items\": [{\"name\": \"a\", \"size\": \"-1\"}]}",
+        "{\"items\": [{\"name\": \"\", \"size\": \"1\"}]}",
+        "{\"items\": [{\"name\": \"a\", \"size\": \"1\", \"md5Hash\": \"!!\"}]}",
+        "{\"items\": [{\"name\": \"a\", \"size\": \"1\", \"generation\": \"1&x=y\"}]}"})
+    EXPECT_NE(error_of([&] { parse_gcs_page(text, "the bucket"); }), "") << text;
+  EXPECT_TRUE(parse_gcs_page("{}", "").objects.empty());
+}
+
+TEST(GcsAnswer, NewestCheckpoint) {
+  EXPECT_EQ(newest_checkpoint("model_checkpoint_path: \"ckpt-39\"", ""), "ckpt-39");
+  EXPECT_EQ(newest_checkpoint("x: 1\nmodel_checkpoint_path: \"/home/me/run/ckpt-2\"\n", ""),
+            "ckpt-2");
+  for (const char* text :
+       {"", "model_checkpoint_path:", "model_checkpoint_path: \"", "model_checkpoint_path: \"\"",
+        "model_checkpoint_path: \"..\"", "model_checkpoint_path: \"a/\"",
+        "all_model_checkpoint_paths: \"ckpt-1\""})
+    EXPECT_NE(error_of([&] { newest_checkpoint(text, "x"); }), "") << text;
+}
+
+class WebAddress : public HubTest {};
+
+TEST_F(WebAddress, FileNamedByTheAddress) {
+  HttpServer server([](const Asked& a, const Wire& w) { serve_file(w, a, "weights"); });
+  const fs::path file = pull_from_url(server.url("/models/nest.pth?download=true"), transport());
+  EXPECT_EQ(file.filename(), "nest.pth");
+  EXPECT_EQ(file.parent_path().parent_path(), path(".cache/nestvit/url"));
+  EXPECT_EQ(read_text(file), "weights");
+  EXPECT_THAT(names_in(file.parent_path()), ElementsAre("nest.pth"));
+  EXPECT_EQ(pull_from_url(server.url("/models/nest.pth?download=true"), transport()), file);
+  EXPECT_EQ(server.asked().size(), 1);
+  EXPECT_NE(pull_from_url(server.url("/models/nest.pth"), transport()), file);  // another address
+}
+
+TEST_F(WebAddress, FileNamedByTheServer) {
+  HttpServer server([](const Asked& a, const Wire& w) {
+    serve_file(w, a, "weights",
+               {{"Content-Disposition", "attachment; filename=\"../../best nest.pth\"; size=7"}});
+  });
+  EXPECT_EQ(pull_from_url(server.url("/get"), transport()).filename(), "best_nest.pth");
+}
+
+TEST_F(WebAddress, ContinuesTheSameVersion) {
+  const std::string content = noise(100'000);
+  std::atomic<int> tries{0};
+  HttpServer server([&](const Asked& a, const Wire& w) {
+    const Headers headers = {{"ETag", "\"v1\""}};
+    ++tries == 1 ? serve_cut(w, a, content, 40'000, headers) : serve_file(w, a, content, headers);
+  });
+  EXPECT_EQ(read_text(pull_from_url(server.url("/nest.pth"), transport())), content);
+  EXPECT_EQ(server.asked().at(1).header("range"), "bytes=40000-");
+}
+
+TEST_F(WebAddress, NotFound) {
+  HttpServer server([](const Asked& a, const Wire& w) { answer(w, a, 404, "no"); });
+  EXPECT_THAT(error_of([&] { pull_from_url(server.url("/nest.pth"), transport()); }),
+              HasSubstr("does not exist (404)"));
+}
+
+TEST_F(WebAddress, SafeFileNames) {
+  EXPECT_EQ(file_name_of("https://h/a/b.pth", ""), "b.pth");
+  EXPECT_EQ(file_name_of("https://h/a/b%20c.pth?x#y", ""), "b_c.pth");
+  EXPECT_EQ(file_name_of("https://h/a/", ""), "download");
+  EXPECT_EQ(file_name_of("https://h", ""), "download");
+  EXPECT_EQ(file_name_of("https://h/..%2f..%2fetc%2fpasswd", ""), "passwd");
+  EXPECT_EQ(file_name_of("https://h/..", ""), "download");
+  EXPECT_EQ(file_name_of("https://h/.bashrc", ""), "bashrc");
+  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=model.bin"), "model.bin");
+  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\"/etc/passwd\""), "passwd");
+  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\"..\\\\..\\\\evil.exe\""),
+            "evil.exe");
+  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename*=UTF-8''a%2Fb%0A.pth"), "b_.pth");
+  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\""), "download");
+  EXPECT_EQ(file_name_of("https://h/x", "filename=" + std::string(5000, 'a')),
+            std::string(120, 'a'));
+}
+
+}  // namespace
+}  // namespace nestvit::testing

@@ -1,0 +1,82 @@
+// A folder and an environment of its own for each test: nothing of the user's caches or tokens is
+// seen, no real network is reached, and no test waits.
+#pragma once
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "core/hub/http_server.h"
+#include "hub/sources.h"
+
+namespace nestvit::testing {
+
+namespace fs = std::filesystem;
+
+class HubTest : public ::testing::Test {
+ protected:
+  HubTest() {
+    static std::atomic<int> counter{0};
+    folder_ = fs::temp_directory_path() / fmt::format("nestvit-hub-{}-{}", getpid(), counter++);
+    fs::create_directories(folder_);
+    for (const char* name :
+         {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH",
+          "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "STORAGE_EMULATOR_HOST", "NESTVIT_DATASET_MIRROR",
+          "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy",
+          "NO_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE"})
+      ::unsetenv(name);
+    set("HOME", folder_.string());
+    set("HF_ENDPOINT", "http://127.0.0.1:9");  // nobody listens there
+  }
+  ~HubTest() override {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+
+  static void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
+  fs::path path(const std::string& name) const { return folder_ / name; }
+
+  // Waits are noted, not waited.
+  Transport transport() {
+    Transport quiet;
+    quiet.progress = false;
+    quiet.patience.sleep = [this](double seconds) { waits_.push_back(seconds); };
+    return quiet;
+  }
+  const std::vector<double>& waits() const { return waits_; }
+
+  std::vector<std::string> names_in(const fs::path& folder) const {
+    std::vector<std::string> names;
+    std::error_code missing;
+    for (const auto& entry : fs::directory_iterator(folder, missing))
+      names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  fs::path folder_;
+  std::vector<double> waits_;
+};
+
+// The error that `act` throws; fails the test when it throws none.
+template <class Act>
+std::string error_of(Act act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    return std::string(error.what()) + " | " + error.hint();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+}  // namespace nestvit::testing
