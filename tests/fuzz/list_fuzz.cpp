@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const nestvit::Error&) {
   }
   try {
-    if (nestvit::parse_class_map(text, "fuzz.txt").empty()) std::abort();
+    const auto map = nestvit::parse_class_map(text, "fuzz.txt");
+    if (map.keys.empty() || map.keys.size() != map.names.size()) std::abort();
   } catch (const nestvit::Error&) {
   }
   return 0;

@@ -109,7 +109,7 @@ class CifarDataset : public Dataset {
 std::vector<std::string> read_names(const fs::path& folder, const Layout& form) {
   const auto path = folder / form.names_file;
   if (!is_file(path)) return form.names;
-  auto names = read_class_map(path);
+  auto names = read_class_map(path).names;
   if (static_cast<int>(names.size()) != form.classes)
     throw Error(
         fmt::format("{}: {} class names, expected {}", path.string(), names.size(), form.classes),

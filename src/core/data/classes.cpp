@@ -39,6 +39,70 @@ int compare_texts(std::string_view a, std::string_view b) {
   return a.size() == b.size() ? 0 : a.size() < b.size() ? -1 : 1;
 }
 
+constexpr std::string_view kBlank = " \t\r\f\v";
+
+// The lines of a class map without blanks around them.
+std::vector<std::string> class_lines(const std::string& text, const std::string& origin) {
+  const std::string_view bom = "\xEF\xBB\xBF";
+  std::vector<std::string> lines;
+  size_t at = text.starts_with(bom) ? bom.size() : 0;
+  for (size_t line = 1, empty_line = 0; at < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const size_t first = std::min(text.find_first_not_of(kBlank, at), end);
+    std::string name = text.substr(first, end - first);
+    name.erase(name.find_last_not_of(kBlank) + 1);
+    at = end + 1;
+    if (name.empty()) {
+      if (!empty_line) empty_line = line;
+      continue;
+    }
+    if (empty_line)
+      throw Error(fmt::format("class map {}: line {} is empty", origin, empty_line),
+                  "the line number is the class index: write one name per line without gaps");
+    if (lines.size() == kMaxClasses)
+      throw Error(fmt::format("class map {}: more than {} lines", origin, kMaxClasses),
+                  "is this the right file?");
+    lines.push_back(std::move(name));
+  }
+  if (lines.empty())
+    throw Error(fmt::format("class map {} is empty", origin), "write one class name per line");
+  return lines;
+}
+
+void require_unique(const std::vector<std::string>& names, const std::string& origin) {
+  std::unordered_map<std::string_view, size_t> seen;
+  for (size_t i = 0; i < names.size(); ++i)
+    if (auto [it, fresh] = seen.emplace(names[i], i); !fresh)
+      throw Error(fmt::format("class map {}: '{}' is on line {} and again on line {}", origin,
+                              names[i], it->second + 1, i + 1),
+                  "every class has one line");
+}
+
+// "n01440764 tench": an id, blank, text.
+bool has_synset(const std::string& line) {
+  const size_t end = line.find_first_of(kBlank);
+  return end != std::string::npos && is_synset(std::string_view(line).substr(0, end));
+}
+
+ClassMap split_synsets(const std::vector<std::string>& lines, const std::string& origin) {
+  ClassMap map;
+  std::unordered_map<std::string, int> uses;
+  for (const std::string& line : lines) {
+    const size_t end = line.find_first_of(kBlank);
+    map.keys.push_back(line.substr(0, end));
+    std::string name = line.substr(line.find_first_not_of(kBlank, end));
+    if (const size_t comma = name.find(','); comma != std::string::npos && comma > 0)
+      name.resize(comma);
+    ++uses[name];
+    map.names.push_back(std::move(name));
+  }
+  require_unique(map.keys, origin);
+  // ImageNet has two "crane" and two "maillot"; a name must say which class it is.
+  for (size_t i = 0; i < lines.size(); ++i)
+    if (uses[map.names[i]] > 1) map.names[i] += fmt::format(" ({})", map.keys[i]);
+  return map;
+}
+
 }  // namespace
 
 bool natural_less(const std::string& a, const std::string& b) {
@@ -61,39 +125,19 @@ void sort_classes(std::vector<std::string>& names, ClassOrder order) {
     std::sort(names.begin(), names.end());
 }
 
-std::vector<std::string> parse_class_map(const std::string& text, const std::string& origin) {
-  const std::string_view bom = "\xEF\xBB\xBF", blank = " \t\r\f\v";
-  std::vector<std::string> names;
-  std::unordered_map<std::string, size_t> seen;
-  size_t at = text.starts_with(bom) ? bom.size() : 0;
-  for (size_t line = 1, empty_line = 0; at < text.size(); ++line) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const size_t first = std::min(text.find_first_not_of(blank, at), end);
-    std::string name = text.substr(first, end - first);
-    name.erase(name.find_last_not_of(blank) + 1);
-    at = end + 1;
-    if (name.empty()) {
-      if (!empty_line) empty_line = line;
-      continue;
-    }
-    if (empty_line)
-      throw Error(fmt::format("class map {}: line {} is empty", origin, empty_line),
-                  "the line number is the class index: write one name per line without gaps");
-    if (auto [it, fresh] = seen.emplace(name, line); !fresh)
-      throw Error(fmt::format("class map {}: '{}' is on line {} and again on line {}", origin, name,
-                              it->second, line),
-                  "every class has one line");
-    if (names.size() == kMaxClasses)
-      throw Error(fmt::format("class map {}: more than {} lines", origin, kMaxClasses),
-                  "is this the right file?");
-    names.push_back(std::move(name));
-  }
-  if (names.empty())
-    throw Error(fmt::format("class map {} is empty", origin), "write one class name per line");
-  return names;
+bool is_synset(std::string_view word) {
+  return word.size() == 9 && word.front() == 'n' &&
+         std::all_of(word.begin() + 1, word.end(), is_digit);
 }
 
-std::vector<std::string> read_class_map(const std::filesystem::path& path) {
+ClassMap parse_class_map(const std::string& text, const std::string& origin) {
+  auto lines = class_lines(text, origin);
+  if (std::all_of(lines.begin(), lines.end(), has_synset)) return split_synsets(lines, origin);
+  require_unique(lines, origin);
+  return {lines, lines};
+}
+
+ClassMap read_class_map(const std::filesystem::path& path) {
   return parse_class_map(read_text(path), path.string());
 }
 
@@ -107,7 +151,7 @@ std::vector<std::string> numbered_classes(int count, const std::string& prefix) 
 std::vector<std::string> class_names(const DatasetOptions& options, int count,
                                      std::vector<std::string> usual) {
   if (options.class_map.empty()) return usual;
-  auto names = read_class_map(options.class_map);
+  auto names = read_class_map(options.class_map).names;
   if (static_cast<int>(names.size()) < count)
     throw Error(fmt::format("class map {} has {} lines, but {} has {} classes",
                             options.class_map.string(), names.size(), options.root.string(), count),

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/dataset.h"
@@ -18,10 +19,21 @@ inline constexpr int kMaxClasses = 1'000'000;
 bool natural_less(const std::string& a, const std::string& b);
 void sort_classes(std::vector<std::string>& names, ClassOrder order);
 
-// One name per line, line number = index. Throws Error: unreadable, empty, blank line inside,
-// duplicate.
-std::vector<std::string> read_class_map(const std::filesystem::path& path);
-std::vector<std::string> parse_class_map(const std::string& text, const std::string& origin);
+// The class map file: line number = index. A line is the class's name; or, when every line is a
+// WordNet id with a text after it ("n01440764 tench, Tinca tinca": synset_words.txt,
+// LOC_synset_mapping.txt), folders and labels are called by the id, and the text up to the first
+// comma is the name that is shown; a name that two classes share has the id added.
+struct ClassMap {
+  std::vector<std::string> keys;   // what folders and labels are called; unique
+  std::vector<std::string> names;  // what the classes are called; often the same
+};
+
+// Throws Error: unreadable, empty, blank line inside, duplicate.
+ClassMap read_class_map(const std::filesystem::path& path);
+ClassMap parse_class_map(const std::string& text, const std::string& origin);
+
+// "n" and eight digits.
+bool is_synset(std::string_view word);
 
 // "0", "1", ... up to count - 1, each after `prefix`.
 std::vector<std::string> numbered_classes(int count, const std::string& prefix = "");

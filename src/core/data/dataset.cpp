@@ -13,8 +13,10 @@
 #include "data/cifar.h"
 #include "data/folder.h"
 #include "data/idx.h"
+#include "data/imagenet.h"
 #include "data/list.h"
 #include "data/split.h"
+#include "data/tfds.h"
 
 namespace nestvit {
 namespace {
@@ -24,32 +26,46 @@ namespace fs = std::filesystem;
 // A kind of dataset: the names that --dataset accepts, and whether a folder looks like it.
 struct Kind {
   std::vector<std::string> names;
-  std::function<bool(const fs::path& root)> recognise;
+  std::function<bool(const DatasetOptions&)> recognise;
   std::function<std::unique_ptr<Dataset>(const DatasetOptions&)> open;
+  bool in_tfds = false;  // without a folder it is looked for among the datasets of TFDS
 };
+
+// By its own files, or as TFDS stores it.
+Kind cifar(const std::string& name, CifarKind kind) {
+  return {{name},
+          [=](const DatasetOptions& options) { return find_cifar(options.root, kind).has_value(); },
+          [=](const DatasetOptions& options) {
+            const bool own = find_cifar(options.root, kind).has_value();
+            return !own && has_tfds(options.root, name) ? open_tfds(options)
+                                                        : open_cifar(options, kind);
+          },
+          true};
+}
 
 // In the order in which they are tried: a stray list beside class folders does not make a list.
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
       {{"fashion-mnist"},
-       [](const fs::path&) { return false; },
+       [](const DatasetOptions&) { return false; },
        [](const DatasetOptions& options) { return open_idx(options, true); }},
+      {{"tfds", "imagenet2012"},
+       [](const DatasetOptions& options) { return looks_like_tfds(options.root); },
+       open_tfds,
+       true},
+      {{"imagenet"}, looks_like_imagenet, open_imagenet, true},
       {{"idx", "mnist"},
-       [](const fs::path& root) { return find_idx(root).has_value(); },
+       [](const DatasetOptions& options) { return find_idx(options.root).has_value(); },
        [](const DatasetOptions& options) { return open_idx(options, false); }},
-      {{"cifar10"},
-       [](const fs::path& root) { return find_cifar(root, CifarKind::kCifar10).has_value(); },
-       [](const DatasetOptions& options) { return open_cifar(options, CifarKind::kCifar10); }},
-      {{"cifar100"},
-       [](const fs::path& root) { return find_cifar(root, CifarKind::kCifar100).has_value(); },
-       [](const DatasetOptions& options) { return open_cifar(options, CifarKind::kCifar100); }},
+      cifar("cifar10", CifarKind::kCifar10),
+      cifar("cifar100", CifarKind::kCifar100),
       {{"csv"},
-       [](const fs::path& root) {
-         return find_list(root, Split::kTrain) ||
-                (!looks_like_image_folder(root) && lists_in(root).size() == 1);
+       [](const DatasetOptions& options) {
+         return find_list(options.root, Split::kTrain) ||
+                (!looks_like_image_folder(options.root) && lists_in(options.root).size() == 1);
        },
        open_list},
-      {{"folder"}, [](const fs::path&) { return true; }, open_folder},
+      {{"folder"}, [](const DatasetOptions&) { return true; }, open_folder},
   };
   return all;
 }
@@ -58,6 +74,7 @@ const std::vector<Kind>& kinds() {
 std::string plain_name(std::string name) {
   for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c == '_' ? '-' : c;
   if (name.starts_with("torch/")) name.erase(0, 6);
+  if (name.starts_with("tfds/")) return "tfds";
   if (name == "fashionmnist") return "fashion-mnist";
   if (name == "image-folder" || name == "imagefolder") return "folder";
   if (name == "tsv" || name == "list") return "csv";
@@ -72,17 +89,18 @@ const Kind& find_kind(const std::string& name) {
       known.push_back(own);
     }
   const auto close = nearest(plain_name(name), known);
-  throw UsageError(fmt::format("unknown dataset '{}'; known are {}", name, fmt::join(known, ", ")),
-                   close.empty() ? "leave --dataset out to have it recognised"
-                                 : fmt::format("did you mean '{}'?", close));
+  throw UsageError(
+      fmt::format("unknown dataset '{}'; known are {}, tfds/NAME", name, fmt::join(known, ", ")),
+      close.empty() ? "leave --dataset out to have it recognised"
+                    : fmt::format("did you mean '{}'?", close));
 }
 
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
   const bool asked = !options.name.empty() && find_kind(options.name).names.front() == "csv";
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
-  throw Error(
-      fmt::format("{} is a file; expected a folder", options.root.string()),
-      "data is a folder of images, a folder with IDX or CIFAR files, or a .csv or .tsv list");
+  throw Error(fmt::format("{} is a file; expected a folder", options.root.string()),
+              "data is a folder of images, a folder of TFDS, IDX or CIFAR files, or a .csv or .tsv "
+              "list");
 }
 
 class Subset : public Dataset {
@@ -103,23 +121,36 @@ class Subset : public Dataset {
   std::vector<int64_t> indices_;
 };
 
+// Where data of that kind lies when no folder is given.
+fs::path usual_place(const Kind* kind, const std::string& name) {
+  if (kind == &kinds().front() && fs::is_directory(system_fashion_mnist()))
+    return system_fashion_mnist();
+  if (kind && kind->in_tfds && !tfds_data_dir().empty() && name != "tfds") return tfds_data_dir();
+  throw UsageError("no data given", "name the folder: --data-dir DIR");
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   DatasetOptions options = given;
   parse_split(options.split);
   const Kind* kind = options.name.empty() ? nullptr : &find_kind(options.name);
-  if (options.root.empty() && kind == &kinds().front() && fs::is_directory(system_fashion_mnist()))
-    options.root = system_fashion_mnist();
-  if (options.root.empty()) throw UsageError("no data given", "name the folder: --data-dir DIR");
+  if (options.root.empty()) options.root = usual_place(kind, options.name);
   try {
     if (!fs::exists(options.root))
-      throw Error(fmt::format("{}: no such file or folder", options.root.string()),
-                  "check --data-dir");
+      throw Error(
+          fmt::format("{}: no such file or folder", options.root.string()),
+          given.root.empty() ? "give --data-dir, or set TFDS_DATA_DIR" : "check --data-dir");
     if (!fs::is_directory(options.root)) return open_file(options);
     if (!kind)
       kind = &*std::find_if(kinds().begin(), kinds().end(),
-                            [&](const Kind& k) { return k.recognise(options.root); });
+                            [&](const Kind& k) { return k.recognise(options); });
+    if (!options.labels_file.empty() && kind->names.front() != "imagenet")
+      throw UsageError(
+          fmt::format("{} is of the kind '{}', which has labels of its own: --labels {} is not for "
+                      "it",
+                      options.root.string(), kind->names.front(), options.labels_file.string()),
+          "labels are for images without class folders, directly in DIR/val or DIR");
     return kind->open(options);
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{}: {}", error.path1().string(), error.code().message()),

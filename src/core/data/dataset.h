@@ -25,15 +25,20 @@ class Dataset {
 enum class ClassOrder { kNatural, kPlain };  // class2 < class10, or byte order (torchvision)
 
 struct DatasetOptions {
-  // A folder, or a .csv or .tsv list. Empty with the name "fashion-mnist": the system's copy.
+  // A folder, or a .csv or .tsv list. Empty with the name "fashion-mnist": the system's copy; with
+  // a name that TFDS has: $TFDS_DATA_DIR or ~/tensorflow_datasets.
   std::filesystem::path root;
-  // --dataset: "", "folder", "cifar10", "cifar100", "fashion-mnist", "idx", "csv"; "torch/cifar10"
-  // is accepted. "": recognised from what the folder holds.
+  // --dataset: "", "folder", "imagenet", "imagenet2012", "tfds/NAME", "cifar10", "cifar100",
+  // "fashion-mnist", "idx", "csv"; "torch/cifar10" is accepted. "": recognised from what the folder
+  // holds.
   std::string name;
   std::string split =
       "train";  // "train", "val" (synonyms as timm: validation, valid, eval), "test"
   ClassOrder class_order = ClassOrder::kNatural;
-  std::filesystem::path class_map;  // one name per line, line number = index
+  std::filesystem::path class_map;  // one name per line, line number = index; data/classes.h
+  // --labels: what the images of a val/ without class folders are; data/imagenet.h. Empty: looked
+  // for beside them.
+  std::filesystem::path labels_file;
   // A folder without val/: this share of each class goes to "val": the images whose seeded hash of
   // the relative path ranks lowest, so that it hardly changes when other files come or go.
   // 0: all to "train"; 1: all to "val".

@@ -100,15 +100,19 @@ Layout find_layout(const fs::path& root) {
     if (only_splits)
       throw Error(fmt::format("{} has no class folders in it", path.string()),
                   "put the images of each class into a folder of its own: " +
-                      (path / "CLASS" / "image.jpg").string());
+                      (path / "CLASS" / "image.jpg").string() +
+                      (find_split_named(name) == Split::kVal
+                           ? "; or name a file that says their classes: --labels FILE"
+                           : ""));
     layout.flat.push_back(name);
   }
   return layout;
 }
 
+// What class folders are called, in the order of the indices.
 std::vector<std::string> reference_classes(const Layout& layout, const fs::path& own,
                                            const DatasetOptions& options) {
-  if (!options.class_map.empty()) return read_class_map(options.class_map);
+  if (!options.class_map.empty()) return read_class_map(options.class_map).keys;
   auto names = layout.train           ? list_folder(*layout.train).folders
                : !layout.flat.empty() ? layout.flat
                                       : list_folder(own).folders;
@@ -231,6 +235,7 @@ std::unique_ptr<Dataset> open_folder(const DatasetOptions& options) {
   auto files = scan_classes(base, folders, classes, part_of_base || split == Split::kTrain);
   if (part_of_base)
     files = select(std::move(files), seeded_part(files.paths, files.labels, options, split));
+  if (!options.class_map.empty()) files.classes = read_class_map(options.class_map).names;
   return std::make_unique<FileDataset>("image folder", std::move(files));
 }
 

@@ -122,8 +122,8 @@ int to_index(const std::string& text, int limit) {
   return is_integer(text) && error == std::errc() && value >= 0 && value < limit ? value : -1;
 }
 
-std::vector<std::string> list_classes(const std::vector<ListRow>& rows,
-                                      const DatasetOptions& options, const std::string& origin) {
+ClassMap list_classes(const std::vector<ListRow>& rows, const DatasetOptions& options,
+                      const std::string& origin) {
   if (!options.class_map.empty()) return read_class_map(options.class_map);
   if (std::all_of(rows.begin(), rows.end(),
                   [](const ListRow& row) { return is_integer(row.label); })) {
@@ -136,21 +136,22 @@ std::vector<std::string> list_classes(const std::vector<ListRow>& rows,
             fmt::format("indices run from 0 to at most {}", kMaxClasses - 1));
       count = std::max(count, index + 1);
     }
-    return numbered_classes(count);
+    return {numbered_classes(count), numbered_classes(count)};
   }
   std::set<std::string> unique;
   for (const auto& row : rows) unique.insert(row.label);
   std::vector<std::string> names(unique.begin(), unique.end());
   sort_classes(names, options.class_order);
-  return names;
+  return {names, names};
 }
 
-// One label per row: its name's position in `classes`, or with `indices` also a number into them.
-std::vector<int> list_labels(const std::vector<ListRow>& rows,
-                             const std::vector<std::string>& classes, bool indices,
+// One label per row: its name's position in `map`, or with `indices` also a number into it.
+std::vector<int> list_labels(const std::vector<ListRow>& rows, const ClassMap& map, bool indices,
                              const std::string& origin) {
+  const std::vector<std::string>& classes = map.names;
   std::unordered_map<std::string, int> by_name;
-  for (size_t i = 0; i < classes.size(); ++i) by_name.emplace(classes[i], static_cast<int>(i));
+  for (const auto* names : {&map.keys, &map.names})
+    for (size_t i = 0; i < names->size(); ++i) by_name.emplace((*names)[i], static_cast<int>(i));
   std::vector<int> labels;
   labels.reserve(rows.size());
   for (const auto& row : rows) {
@@ -303,10 +304,11 @@ std::unique_ptr<Dataset> open_list(const DatasetOptions& options) {
   const auto rows = read_list(lists.own);
   FileDataset::Files files;
   files.base = lists.own.parent_path();
-  files.classes = lists.train == lists.own
-                      ? list_classes(rows, options, origin)
-                      : list_classes(read_list(lists.train), options, lists.train.string());
-  files.labels = list_labels(rows, files.classes, !options.class_map.empty(), origin);
+  const ClassMap map = lists.train == lists.own
+                           ? list_classes(rows, options, origin)
+                           : list_classes(read_list(lists.train), options, lists.train.string());
+  files.classes = map.names;
+  files.labels = list_labels(rows, map, !options.class_map.empty(), origin);
   require_two_classes(files.classes, origin, "add rows of another class");
   if (!lists.whole || split == Split::kTrain)
     require_every_class(files.labels, files.classes, origin);

@@ -46,16 +46,35 @@ TEST(Classes, NaturalOrderIsAStrictWeakOrder) {
 }
 
 TEST(Classes, MapIsOneNamePerLine) {
-  EXPECT_THAT(parse_class_map("cat\n dog \r\nbig emu", "m"), ElementsAre("cat", "dog", "big emu"));
+  EXPECT_THAT(parse_class_map("cat\n dog \r\nbig emu", "m").names,
+              ElementsAre("cat", "dog", "big emu"));
   EXPECT_THAT(parse_class_map("\xEF\xBB\xBF"
                               "cat\ndog\n\n\n",
-                              "m"),
+                              "m")
+                  .keys,
               ElementsAre("cat", "dog"));
   expect_error([] { parse_class_map("cat\n\ndog\n", "m.txt"); }, {"m.txt", "line 2 is empty"});
   expect_error([] { parse_class_map("cat\ndog\ncat\n", "m.txt"); },
                {"'cat' is on line 1 and again on line 3"});
   expect_error([] { parse_class_map(" \n", "m.txt"); }, {"m.txt is empty"});
   expect_error([] { read_class_map("/nowhere/map.txt"); }, {"/nowhere/map.txt"});
+}
+
+TEST(Classes, MapOfSynsetsNamesFoldersAndClasses) {
+  const auto map = parse_class_map(
+      "n01440764 tench, Tinca tinca\nn02012849\tcrane\r\n n03126707  crane, derrick\n", "m");
+  EXPECT_THAT(map.keys, ElementsAre("n01440764", "n02012849", "n03126707"));
+  EXPECT_THAT(map.names, ElementsAre("tench", "crane (n02012849)", "crane (n03126707)"));
+  expect_error([] { parse_class_map("n01440764 tench\nn01440764 fish\n", "m.txt"); },
+               {"'n01440764' is on line 1 and again on line 2"});
+  // Ids alone are names, and so is everything when one line has no id.
+  EXPECT_THAT(parse_class_map("n01440764\nn02012849\n", "m").names,
+              ElementsAre("n01440764", "n02012849"));
+  const auto mixed = parse_class_map("n01440764 tench\nother fish\n", "m");
+  EXPECT_THAT(mixed.names, ElementsAre("n01440764 tench", "other fish"));
+  EXPECT_EQ(mixed.keys, mixed.names);
+  for (const char* word : {"n0144076", "n014407640", "x01440764", "n0144076a", ""})
+    EXPECT_FALSE(is_synset(word)) << word;
 }
 
 }  // namespace
