@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "kernels": ["base/half.h"],
     "runtime": ["base", "model", "image/image.h", "weights", "kernels"],
     "report": ["base", "image"],
+    "hub": ["base"],
     "serve": ["base", "image", "runtime", "report"],
 }
 TRAIN_MAY_INCLUDE = ["base", "model", "image", "data", "weights", "report", "train"]
@@ -31,7 +32,12 @@ CONFINED = {
     r"jpeglib\.h|jerror\.h": ["src/core/image/jpeg.cpp"],
     r"spng\.h": ["src/core/image/png.cpp"],
     r"webp/": ["src/core/image/webp.cpp"],
-    r"zlib\.h": ["src/core/data/"],
+    r"zlib\.h": ["src/core/data/", "src/core/weights/zip.cpp"],
+    r"msgpack": ["src/core/weights/flax_checkpoint.cpp", "src/core/weights/flax_writer.cpp"],
+    r"protozero/": ["src/core/data/tfrecord.cpp"],
+    r"curl/": ["src/core/hub/http.cpp"],
+    r"archive": ["src/core/hub/archive.cpp"],
+    r"openssl/": ["src/core/hub/digest.cpp"],
     r"cairo": ["src/core/report/"],
     r"CLI/": ["src/cli/"],
 }

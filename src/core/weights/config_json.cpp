@@ -432,22 +432,28 @@ Model parse_config(std::string_view text, const std::string& origin) {
   }
 }
 
+std::string timm_architecture(const NestConfig& config) {
+  if (!timm_has(config)) return config.variant;
+  return timm_family(config) + (config.pool_padding == PoolPadding::kSame ? "_jx" : "");
+}
+
+bool timm_knows_sizes(const NestConfig& config) {
+  return level_numbers(variant(timm_family(config))) == level_numbers(config);
+}
+
 std::string config_text(const Model& model) {
   check_model(model);
   NestConfig config = model.config;
   Preprocessing preprocessing = model.preprocessing;
   const Fields words = fields(preprocessing);
   ordered_json root;
-  const std::string family = timm_family(config);
-  const bool timm = timm_has(config);
-  const bool same = config.pool_padding == PoolPadding::kSame;
-  root["architecture"] = !timm ? config.variant : same ? family + "_jx" : family;
+  root["architecture"] = timm_architecture(config);
   root["num_classes"] = config.num_classes;
   root["num_features"] = level_numbers(config)[0].back();
   root["global_pool"] = "avg";
   if (!model.labels.empty()) root["label_names"] = model.labels;
   if (!model.descriptions.empty()) root["label_descriptions"] = model.descriptions;
-  if (timm) root["model_args"] = timm_args(config, family);
+  if (timm_has(config)) root["model_args"] = timm_args(config, timm_family(config));
   root["pretrained_cfg"] = pretrained_json(config, preprocessing, words);
   root["nestvit"] = own_json(config, words);
   // A class may be named after a folder, whose name may be no UTF-8.

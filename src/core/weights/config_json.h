@@ -14,4 +14,10 @@ Model parse_config(std::string_view text, const std::string& origin);
 // What timm loads, where timm has the model, and the exact description under "nestvit".
 std::string config_text(const Model& model);
 
+// timm's name for the network ("nest_tiny_jx"); the variant's own name where timm has no such
+// network.
+std::string timm_architecture(const NestConfig& config);
+// Whether timm's model of that name has the same widths, heads and depths.
+bool timm_knows_sizes(const NestConfig& config);
+
 }  // namespace nestvit

@@ -120,9 +120,9 @@ void check_all_used(const TensorMap& arrays, const std::set<std::string>& used,
 }  // namespace
 
 TensorMap from_flax(const TensorMap& params, const TensorMap& batch_stats, const NestConfig& config,
-                    const std::string& origin) {
+                    const std::string& origin, const std::function<void(const Tensor&)>& used) {
   TensorMap tensors;
-  std::set<std::string> used, used_stats;
+  std::set<std::string> known, known_stats;
   for (const Param& param : parameter_table(config)) {
     std::vector<float> values(static_cast<size_t>(param.size()));
     int64_t begin = 0;
@@ -132,13 +132,14 @@ TensorMap from_flax(const TensorMap& params, const TensorMap& batch_stats, const
       const std::vector<float> from = array.to_f32();
       for_each_value(piece, [&](int64_t ours, int64_t flax) { values[begin + ours] = from[flax]; });
       begin += product(piece.shape);
-      (param.buffer ? used_stats : used).insert(piece.path);
+      (param.buffer ? known_stats : known).insert(piece.path);
+      used(array);
     }
     NESTVIT_CHECK(begin == param.size());
     tensors.emplace(param.name, Tensor::f32(param.shape, std::move(values)));
   }
-  check_all_used(params, used, origin);
-  check_all_used(batch_stats, used_stats, origin + " (batch_stats)");
+  check_all_used(params, known, origin);
+  check_all_used(batch_stats, known_stats, origin + " (batch_stats)");
   return tensors;
 }
 

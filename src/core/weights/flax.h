@@ -2,6 +2,7 @@
 // extensions.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "model/nest.h"
@@ -11,8 +12,11 @@ namespace nestvit {
 
 // `params`: arrays named by Flax path ("EncoderNDBlock_0/LayerNorm_0/scale"); `batch_stats`
 // likewise, for BN. Throws Error: missing, additional or misshapen array.
-TensorMap from_flax(const TensorMap& params, const TensorMap& batch_stats, const NestConfig& config,
-                    const std::string& origin);
+// `used` is called with each array once its values are taken.
+TensorMap from_flax(
+    const TensorMap& params, const TensorMap& batch_stats, const NestConfig& config,
+    const std::string& origin,
+    const std::function<void(const Tensor&)>& used = [](const Tensor&) {});
 
 // One array of a Flax tree (parameter, gradient or moment) per entry of the result, and the running
 // statistics in `batch_stats`. The inverse of from_flax.

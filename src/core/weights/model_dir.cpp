@@ -18,8 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kConfig = "config.json";
-constexpr const char* kWeights = "model.safetensors";
 constexpr const char* kWhatAModelIs =
     "a model is a directory with config.json and model.safetensors";
 constexpr uint64_t kLargestConfig = 16 << 20;  // 22,000 classes with long descriptions need 3 MB
@@ -69,21 +67,11 @@ uint64_t name_hash(const std::string& name) {  // FNV-1a
   return hash;
 }
 
-Tensor initial_tensor(const Param& param, uint64_t seed) {
-  std::vector<float> values(static_cast<size_t>(param.size()),
-                            param.init == Init::kOnes ? 1.f : 0.f);
-  if (param.init == Init::kTruncatedNormal) {
-    Rng rng(seed, Purpose::kInit, name_hash(param.name));
-    for (float& value : values) value = rng.truncated_normal() * 0.02f;
-  }
-  return Tensor::f32(param.shape, std::move(values));
-}
-
 }  // namespace
 
 Model load_model_config(const fs::path& directory) {
-  check_directory(directory, kConfig);
-  const fs::path path = directory / kConfig;
+  check_directory(directory, kConfigFile);
+  const fs::path path = directory / kConfigFile;
   Model model = parse_config(read_text(path, kLargestConfig), path.string());
   model.origin = directory.string();
   return model;
@@ -91,8 +79,8 @@ Model load_model_config(const fs::path& directory) {
 
 Model load_model(const fs::path& directory) {
   Model model = load_model_config(directory);
-  check_directory(directory, kWeights);
-  const fs::path path = directory / kWeights;
+  check_directory(directory, kWeightsFile);
+  const fs::path path = directory / kWeightsFile;
   for (auto& [name, tensor] : read_safetensors(path)) {
     if (is_bookkeeping(name)) continue;
     model.tensors.emplace(name, widens_to_f32(tensor.dtype())
@@ -109,8 +97,8 @@ void save_model(const fs::path& directory, const Model& model) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw Error(fmt::format("cannot create {}: {}", directory.string(), error.message()));
-  write_safetensors(directory / kWeights, model.tensors);
-  write_file(directory / kConfig, config);
+  write_safetensors(directory / kWeightsFile, model.tensors);
+  write_file(directory / kConfigFile, config);
 }
 
 void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin) {
@@ -143,6 +131,16 @@ void verify_tensors(const TensorMap& tensors, const NestConfig& config, const st
           origin, config.variant, config.num_classes, config.image_size, tensors.size(), known,
           problems),
       "config.json must describe the model that these weights belong to");
+}
+
+Tensor initial_tensor(const Param& param, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(param.size()),
+                            param.init == Init::kOnes ? 1.f : 0.f);
+  if (param.init == Init::kTruncatedNormal) {
+    Rng rng(seed, Purpose::kInit, name_hash(param.name));
+    for (float& value : values) value = rng.truncated_normal() * 0.02f;
+  }
+  return Tensor::f32(param.shape, std::move(values));
 }
 
 TensorMap initial_tensors(const NestConfig& config, uint64_t seed) {

@@ -9,10 +9,17 @@
 #include <vector>
 
 #include "model/nest.h"
+#include "model/params.h"
 #include "model/preprocessing.h"
 #include "weights/tensor.h"
 
 namespace nestvit {
+
+inline constexpr const char* kConfigFile = "config.json";
+inline constexpr const char* kWeightsFile = "model.safetensors";
+// Where files that hold tensors alone carry config.json's text: safetensors metadata, a torch
+// checkpoint's key.
+inline constexpr const char* kConfigKey = "nestvit.config";
 
 struct Model {
   NestConfig config;
@@ -40,5 +47,6 @@ void verify_tensors(const TensorMap& tensors, const NestConfig& config, const st
 
 // Fresh weights by reference.md A.5, a pure function of (config, seed, tensor name).
 TensorMap initial_tensors(const NestConfig& config, uint64_t seed);
+Tensor initial_tensor(const Param& param, uint64_t seed);
 
 }  // namespace nestvit

@@ -264,18 +264,14 @@ void write_safetensors(const std::filesystem::path& path, const TensorMap& tenso
   if (header.size() > kLargestHeader)
     throw Error(fmt::format("cannot write {}: the header of {} tensors is too long", path.string(),
                             tensors.size()));
-  std::vector<std::byte> file;
-  uint64_t size = 8 + header.size();
-  for (const Named named : order) size += named->second.bytes().size();
-  file.reserve(size);
-  for (int shift = 0; shift < 64; shift += 8)
-    file.push_back(static_cast<std::byte>((static_cast<uint64_t>(header.size()) >> shift) & 0xff));
-  const auto append = [&](std::span<const std::byte> part) {
-    file.insert(file.end(), part.begin(), part.end());
-  };
-  append(std::as_bytes(std::span(header)));
-  for (const Named named : order) append(named->second.bytes());
-  write_file(path, file);
+  std::array<std::byte, 8> length;
+  for (size_t i = 0; i < length.size(); ++i)
+    length[i] = static_cast<std::byte>((static_cast<uint64_t>(header.size()) >> (8 * i)) & 0xff);
+  AtomicFile file(path);
+  file.write(length);
+  file.write(std::as_bytes(std::span(header)));
+  for (const Named named : order) file.write(named->second.bytes());
+  file.commit();
 }
 
 }  // namespace nestvit

@@ -55,8 +55,11 @@ Tensor owning(std::vector<int64_t> shape, std::vector<T> values) {
 template <class T, class Convert>
 std::vector<float> converted(std::span<const std::byte> bytes, Convert convert) {
   std::vector<float> values(bytes.size() / sizeof(T));
-  const T* from = reinterpret_cast<const T*>(bytes.data());  // aligned by Tensor's constructor
-  for (size_t i = 0; i < values.size(); ++i) values[i] = convert(from[i]);
+  for (size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, bytes.data() + i * sizeof(T), sizeof(T));  // may be unaligned
+    values[i] = convert(value);
+  }
   return values;
 }
 
@@ -128,12 +131,22 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-Tensor::Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
-               std::shared_ptr<const void> owner)
-    : dtype_(dtype), shape_(std::move(shape)), bytes_(bytes), owner_(std::move(owner)) {
-  const auto count = element_count(shape_);
+Tensor Tensor::unaligned(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
+                         std::shared_ptr<const void> owner) {
+  const auto count = element_count(shape);
   NESTVIT_CHECK(count && static_cast<uint64_t>(*count) == bytes.size() / dtype_size(dtype) &&
                 bytes.size() % dtype_size(dtype) == 0);
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.shape_ = std::move(shape);
+  tensor.bytes_ = bytes;
+  tensor.owner_ = std::move(owner);
+  return tensor;
+}
+
+Tensor::Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
+               std::shared_ptr<const void> owner)
+    : Tensor(unaligned(dtype, std::move(shape), bytes, std::move(owner))) {
   // A file may place values at any byte; typed views need them aligned.
   if (reinterpret_cast<uintptr_t>(bytes.data()) % dtype_size(dtype) != 0) {
     auto copy = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
@@ -159,6 +172,7 @@ std::span<const T> Tensor::as() const {
   if (dtype_ != StoredAs<T>::value)
     throw Error(fmt::format("a tensor {} holds {} values, expected {}", shape_text(shape_),
                             dtype_name(dtype_), dtype_name(StoredAs<T>::value)));
+  NESTVIT_CHECK(reinterpret_cast<uintptr_t>(bytes_.data()) % alignof(T) == 0);
   return {reinterpret_cast<const T*>(bytes_.data()), bytes_.size() / sizeof(T)};
 }
 template std::span<const double> Tensor::as() const;

@@ -24,6 +24,10 @@ class Tensor {
   // are copied.
   Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
          std::shared_ptr<const void> owner);
+  // The same without a copy, wherever the bytes lie: for values that are converted once (to_f32);
+  // as() needs aligned ones.
+  static Tensor unaligned(DType dtype, std::vector<int64_t> shape, std::span<const std::byte> bytes,
+                          std::shared_ptr<const void> owner);
   static Tensor f32(std::vector<int64_t> shape, std::vector<float> values);
   static Tensor u8(std::vector<int64_t> shape, std::vector<uint8_t> values);
   static Tensor i64(std::vector<int64_t> shape, std::vector<int64_t> values);

@@ -1,0 +1,29 @@
+// Weights for a model of another image size, another number of classes, or grey images: what
+// fine-tuning starts from. reference.md F.6.
+#pragma once
+
+#include <cstdint>
+
+#include "weights/model_dir.h"
+#include "weights/posembed.h"
+
+namespace nestvit {
+
+// kAuto: the head is kept when the number of classes stays, else zeroed.
+enum class ReinitHead { kAuto, kZeroAll, kRandom };
+
+struct AdaptOptions {
+  PosEmbedResize pos_embed = PosEmbedResize::kAuto;
+  ReinitHead head = ReinitHead::kAuto;
+  uint64_t seed = 0;  // of kRandom
+};
+
+// The tensors of `from`, fitted to `to`: position embeddings resized, the head replaced when its
+// classes change or when asked, the patch embedding summed over colours for grey images. All else
+// must fit: throws Error that names the first tensors that do not.
+TensorMap adapt_tensors(const Model& from, const NestConfig& to, const AdaptOptions& options = {});
+
+// Whether adapt_tensors makes a new head.
+bool replaces_head(const NestConfig& from, const NestConfig& to, ReinitHead head);
+
+}  // namespace nestvit

@@ -1,0 +1,33 @@
+// Which network a set of tensors belongs to, by names and shapes alone: for weights that come
+// without a description.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/nest.h"
+#include "weights/tensor.h"
+
+namespace nestvit {
+
+enum class Naming { kTimm, kFlax };
+
+struct Hints {
+  std::string variant;  // the name that the weights go by, any; "": unknown
+  // Settings of NestConfig's fields that win over what was found: {"level_heads", "[3, 6, 12]"}.
+  std::vector<std::pair<std::string, std::string>> overrides;
+};
+
+struct Identified {
+  NestConfig config;
+  std::vector<std::string> assumed;  // what shapes do not say and was guessed, in words
+};
+
+// timm's names when there is a patch_embed.proj.weight, Flax paths when there is a
+// PatchEmbedding_0. Throws Error that names `origin`: no NesT, or heads or depths that can be
+// neither seen nor guessed (the hint says how to give them).
+Naming naming_of(const TensorMap& tensors, const std::string& origin);
+Identified identify(const TensorMap& tensors, const Hints& hints, const std::string& origin);
+
+}  // namespace nestvit

@@ -1,0 +1,31 @@
+// The list is imagenet_classes.txt: one line per class, synset and name.
+#include "weights/imagenet_labels.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+namespace nestvit {
+namespace {
+
+constexpr const char kList[] =
+#include "imagenet_classes.inc"
+    ;
+
+}  // namespace
+
+void name_imagenet_classes(std::vector<std::string>& labels,
+                           std::map<std::string, std::string>& descriptions) {
+  constexpr size_t kClasses = 1000;
+  if (labels.size() != kClasses) return;
+  for (size_t k = 0; k < kClasses; ++k)
+    if (labels[k] != fmt::format("class {}", k)) return;
+  std::istringstream list(kList);
+  for (std::string& label : labels) {
+    std::string name;
+    std::getline(list >> label, name);
+    descriptions[label] = name.substr(1);
+  }
+}
+
+}  // namespace nestvit

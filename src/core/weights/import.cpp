@@ -1,0 +1,241 @@
+// Tells files apart by their first bytes, reads them by their reader, and makes a verified Model of
+// what came out.
+#include "weights/import.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <optional>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "weights/config_json.h"
+#include "weights/flax.h"
+#include "weights/flax_checkpoint.h"
+#include "weights/imagenet_labels.h"
+#include "weights/safetensors.h"
+#include "weights/torch_file.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWhatCanBeNamed =
+    "a model is a folder with config.json and model.safetensors, a .safetensors or .pth file, or "
+    "an official "
+    "checkpoint folder";
+
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+// Tensors under timm's names, and what their file says about the network.
+struct Found {
+  TensorMap tensors;
+  std::optional<Model> described;  // from a configuration inside the file or beside it
+  std::string variant;             // "arch" of a checkpoint
+  std::string origin;
+};
+
+bool widens_to_f32(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF64;
+}
+
+// PyTorch's batch norm counts its batches; nothing reads the number.
+bool is_bookkeeping(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
+
+TensorMap as_f32(TensorMap tensors) {
+  for (auto it = tensors.begin(); it != tensors.end();) {
+    Tensor& tensor = it->second;
+    if (widens_to_f32(tensor.dtype())) tensor = Tensor::f32(tensor.shape(), tensor.to_f32());
+    it = is_bookkeeping(it->first) ? tensors.erase(it) : std::next(it);
+  }
+  return tensors;
+}
+
+void check_finite(const TensorMap& tensors, const std::string& origin) {
+  for (const auto& [name, tensor] : tensors) {
+    // Infinities and NaNs alone have all exponent bits set; adding their count up vectorises.
+    int64_t bad = 0;
+    for (const float value : tensor.as<float>())
+      bad += (std::bit_cast<uint32_t>(value) & 0x7f800000u) == 0x7f800000u;
+    if (bad > 0)
+      throw Error(fmt::format("{}: tensor {} has {} values that are no numbers (NaN or infinite)",
+                              origin, name, bad),
+                  "the training that made it diverged, or the file is damaged");
+  }
+}
+
+// ---- one reader per kind of file ----
+
+Found from_safetensors(const fs::path& path) {
+  Found found;
+  Metadata metadata;
+  found.tensors = as_f32(read_safetensors(path, &metadata));
+  if (const auto own = metadata.find(kConfigKey); own != metadata.end())
+    found.described = parse_config(own->second, path.string());
+  else if (is_file(path.parent_path() / kConfigFile))
+    found.described =
+        load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  return found;
+}
+
+Found from_torch(const fs::path& path, const ImportOptions& options) {
+  Found found;
+  TorchCheckpoint checkpoint = read_torch(path, options.prefer_ema);
+  found.tensors = as_f32(std::move(checkpoint.tensors));
+  if (options.prefer_ema && checkpoint.wrapper.find("ema") == std::string::npos)
+    log_warning(
+        fmt::format("{} has no averaged (EMA) weights: taking the plain ones", path.string()));
+  const auto fact = [&](const char* key) {
+    const auto entry = checkpoint.facts.find(key);
+    return entry == checkpoint.facts.end() ? "" : entry->second;
+  };
+  found.variant = fact("arch").empty() ? fact("args.model") : fact("arch");
+  if (const std::string own = fact(kConfigKey); !own.empty())
+    found.described = parse_config(own, path.string());
+  else if (is_file(path.parent_path() / kConfigFile))
+    found.described =
+        load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  return found;
+}
+
+// The official evaluation; statistics by data set, as the official code chooses them (reference.md
+// D.7).
+Preprocessing official_preprocessing(const NestConfig& config, std::vector<std::string>& assumed) {
+  Preprocessing p = preprocessing_mode("jax", config.image_size);
+  if (config.image_size < 64) {
+    const bool fine = config.num_classes == 100;
+    p.crop_pct = 1;
+    p.mean = fine ? std::vector{0.5071, 0.4867, 0.4408} : std::vector{0.4914, 0.4822, 0.4465};
+    p.std = fine ? std::vector{0.2675, 0.2565, 0.2761} : std::vector{0.2471, 0.2435, 0.2616};
+    assumed.push_back(
+        fmt::format("pixels are normalised with the statistics of CIFAR-{}", fine ? 100 : 10));
+  }
+  return p;
+}
+
+Model from_flax_file(const fs::path& path, const ImportOptions& options) {
+  FlaxCheckpoint checkpoint = read_flax_checkpoint(path);
+  Identified identified = identify(checkpoint.params, options.hints, path.string());
+  Model model;
+  model.config = identified.config;
+  model.preprocessing = official_preprocessing(model.config, identified.assumed);
+  for (TensorMap* arrays : {&checkpoint.params, &checkpoint.batch_stats})
+    *arrays = as_f32(std::move(*arrays));
+  model.tensors = from_flax(checkpoint.params, checkpoint.batch_stats, model.config, path.string(),
+                            [&](const Tensor& array) { checkpoint.file->forget(array.bytes()); });
+  if (!identified.assumed.empty())
+    log_warning(fmt::format("{} does not say it all; assumed: {}", path.string(),
+                            fmt::join(identified.assumed, "; ")));
+  return model;
+}
+
+// ---- putting it together ----
+
+void number_labels(Model& model) {
+  model.labels.clear();
+  for (int k = 0; k < model.config.num_classes; ++k)
+    model.labels.push_back(fmt::format("class {}", k));
+}
+
+Model assemble(Found found, const ImportOptions& options) {
+  Model model;
+  if (found.described) {
+    model = std::move(*found.described);
+    Fields own = fields(model.config);
+    for (const auto& [key, value] : options.hints.overrides) own.set(key, value);
+  } else {
+    Hints hints = options.hints;
+    if (hints.variant.empty()) hints.variant = found.variant;
+    Identified identified = identify(found.tensors, hints, found.origin);
+    model.config = identified.config;
+    model.preprocessing = preprocessing_mode("timm", model.config.image_size);
+    if (model.config.in_channels != 3) {
+      model.preprocessing.channels = model.config.in_channels;
+      model.preprocessing.mean.assign(static_cast<size_t>(model.config.in_channels), 0.5);
+      model.preprocessing.std = model.preprocessing.mean;
+    }
+    identified.assumed.push_back("images are prepared as timm does by default");
+    log_warning(fmt::format("{} has no description; assumed: {}", found.origin,
+                            fmt::join(identified.assumed, "; ")));
+    number_labels(model);
+  }
+  model.tensors = std::move(found.tensors);
+  return model;
+}
+
+enum class Kind { kSafetensors, kTorch, kFlax };
+
+Kind kind_of(const fs::path& path) {
+  const auto mapped = MappedFile::open(path);
+  const auto bytes = mapped->bytes();
+  if (looks_like_torch(bytes)) return Kind::kTorch;
+  if (looks_like_flax(bytes)) return Kind::kFlax;
+  if (bytes.size() > 9 && bytes[8] == std::byte{'{'}) return Kind::kSafetensors;
+  if (path.filename() == kConfigFile)
+    throw Error(fmt::format("{} only describes a model", path.string()),
+                fmt::format("name its folder: {}", path.parent_path().string()));
+  throw Error(fmt::format("{} holds no weights that nestvit knows", path.string()),
+              "known are safetensors, files of torch.save, and flax checkpoints; " +
+                  std::string(kWhatCanBeNamed));
+}
+
+Model from_file(const fs::path& path, const ImportOptions& options) {
+  const Kind kind = kind_of(path);
+  if (kind == Kind::kFlax) return from_flax_file(path, options);
+  Found found = kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path);
+  found.origin = path.string();
+  if (naming_of(found.tensors, found.origin) == Naming::kFlax)
+    throw Error(fmt::format("{} holds the official code's arrays in a foreign file", path.string()),
+                "give the checkpoint folder that they come from");
+  return assemble(std::move(found), options);
+}
+
+// What stands for a folder: its weights file, or the folder itself for load_model's errors.
+fs::path weights_of(const fs::path& folder, bool prefer_ema) {
+  if (prefer_ema && is_file(folder / "ema.safetensors")) return folder / "ema.safetensors";
+  for (const char* name : {kWeightsFile, "pytorch_model.bin"})
+    if (is_file(folder / name)) return folder / name;
+  return folder;
+}
+
+Model from_anywhere(const fs::path& path, const ImportOptions& options) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) {
+    if (is_file(path / kConfigFile)) {
+      const fs::path weights = weights_of(path, options.prefer_ema);
+      return weights == path ? load_model(path) : from_file(weights, options);
+    }
+    if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
+    return load_model(path);  // throws, and knows where else to look
+  }
+  if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
+  if (fs::exists(path, ignored)) return from_file(path, options);
+  throw Error(fmt::format("there is no model {}", path.string()), kWhatCanBeNamed);
+}
+
+}  // namespace
+
+Model import_model(const fs::path& path, const ImportOptions& options) {
+  Model model = from_anywhere(path, options);
+  model.origin = path.string();
+  verify_tensors(model.tensors, model.config, model.origin);
+  check_finite(model.tensors, model.origin);
+  if (model.labels.empty()) number_labels(model);
+  name_imagenet_classes(model.labels, model.descriptions);
+  return model;
+}
+
+Model import_config(const fs::path& path, const ImportOptions& options) {
+  if (!is_file(path / kConfigFile)) return import_model(path, options);
+  Model model = load_model_config(path);
+  name_imagenet_classes(model.labels, model.descriptions);
+  return model;
+}
+
+}  // namespace nestvit

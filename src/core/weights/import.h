@@ -1,0 +1,29 @@
+// Any NesT weights, told apart by content: our model directory, timm and Hugging Face folders,
+// single safetensors, torch.save files, official checkpoint folders. GELU, pooling and
+// preprocessing follow the source (reference.md A.7).
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "weights/identify.h"
+#include "weights/model_dir.h"
+
+namespace nestvit {
+
+struct ImportOptions {
+  bool prefer_ema = false;  // take a checkpoint's averaged weights where it has them
+  Hints hints;  // what weights without a description are; else: by their names and shapes
+};
+
+// A local path (what hub/ fetched, too). Weights without a description are identified by shapes;
+// what shapes cannot say (labels, pooling padding of timm's two kinds) is assumed and reported as a
+// warning. Throws Error: nothing there, an unknown kind of file, not a NesT, tensors that do not
+// fit.
+Model import_model(const std::filesystem::path& path, const ImportOptions& options = {});
+
+// The description alone, where there is one beside the tensors (a model directory); else as
+// import_model.
+Model import_config(const std::filesystem::path& path, const ImportOptions& options = {});
+
+}  // namespace nestvit

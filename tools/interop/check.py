@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""Weights between nestvit and the programs that others use: both directions, compared tensor by tensor and by logits.
+
+    check.py NESTVIT CHECK        CHECK: timm, torch, safetensors, flax or hub; see requirements.txt
+Exit code 77 means that a module is missing (the check was skipped)."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from hashlib import sha1, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NESTVIT = sys.argv[1] if len(sys.argv) > 1 else "nestvit"
+
+
+def nestvit(*arguments, **environment):
+    done = subprocess.run([NESTVIT, *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, **{k: str(v) for k, v in environment.items()}})
+    assert done.returncode == 0, f"nestvit {' '.join(map(str, arguments))}:\n{done.stderr}"
+    return done.stdout
+
+
+def same(ours, theirs, what):
+    import numpy as np
+    assert sorted(ours) == sorted(theirs), f"{what}: names differ: {set(ours) ^ set(theirs)}"
+    for name in ours:
+        a, b = np.asarray(ours[name]), np.asarray(theirs[name])
+        assert a.dtype == b.dtype and a.shape == b.shape, f"{what}: {name} {a.dtype}{a.shape} {b.dtype}{b.shape}"
+        assert a.tobytes() == b.tobytes(), f"{what}: {name} differs"
+    print(f"{what}: {len(ours)} tensors, every bit equal")
+
+
+def timm_model(variant="nest_tiny_jx", classes=5, seed=0):
+    import timm
+    import torch
+    torch.manual_seed(seed)
+    model = timm.create_model(variant, num_classes=classes).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # no zeros or ones that hide a mix-up
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return model
+
+
+def timm_folder(model, folder):
+    from timm.models import save_for_hf
+    labels = [f"label {k}" for k in range(model.num_classes)]
+    save_for_hf(model, folder, model_config={"label_names": labels}, safe_serialization=True)
+
+
+def run_logits(model_path, x, folder, *more):
+    from safetensors.numpy import load_file, save_file
+    save_file({"input": x}, folder / "x.safetensors")
+    nestvit("run", "--model", model_path, "--input", folder / "x.safetensors", "--output", folder / "y.safetensors", *more)
+    return load_file(folder / "y.safetensors")["logits"]
+
+
+def close(ours, theirs, what):
+    import numpy as np
+    worst = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    assert worst < 2e-5, f"{what}: logits differ by {worst:.2g} of the largest"
+    print(f"{what}: logits within {worst:.1g} of the largest")
+
+
+def check_timm(folder):
+    import timm
+    import torch
+    for variant in ("nest_tiny_jx", "nest_tiny"):
+        model = timm_model(variant)
+        theirs, ours = folder / f"{variant}-timm", folder / f"{variant}-ours"
+        timm_folder(model, theirs)
+        x = torch.randn(2, 3, 224, 224)
+        with torch.no_grad():
+            expected = model(x).numpy()
+        close(run_logits(theirs, x.numpy(), folder), expected, f"{variant} as timm saved it")
+        nestvit("convert", theirs, ours, "--to", "timm")
+        back = timm.create_model(f"local-dir:{ours}", pretrained=True).eval()
+        same({k: v.numpy() for k, v in back.state_dict().items()},
+             {k: v.numpy() for k, v in model.state_dict().items()}, f"{variant} through nestvit into timm")
+        with torch.no_grad():
+            assert torch.equal(back(x), model(x))
+        assert back.pretrained_cfg["label_names"] == [f"label {k}" for k in range(5)], "labels lost"
+
+
+def check_torch(folder):
+    import torch
+    from safetensors.numpy import load_file
+    state = timm_model().state_dict()
+    arrays = {k: v.numpy() for k, v in state.items()}
+    half = {k: v * 0.5 for k, v in state.items()}
+    forms = {
+        "bare.pth": (state, []),
+        "wrapped.pth.tar": ({"epoch": 3, "arch": "nest_tiny_jx", "state_dict": {"module." + k: v for k, v in state.items()}}, []),
+        "compiled.pt": ({"model": {"_orig_mod." + k: v for k, v in state.items()}}, []),
+        "ema.pth": ({"state_dict": half, "state_dict_ema": state, "arch": "nest_tiny_jx"}, ["--use-ema"]),
+        "parameters.bin": ({k: torch.nn.Parameter(v) for k, v in state.items()}, []),
+    }
+    for name, (content, flags) in forms.items():
+        torch.save(content, folder / name)
+        nestvit("convert", folder / name, folder / (name + ".safetensors"), "--to", "safetensors", *flags)
+        same(load_file(folder / (name + ".safetensors")), arrays, f"torch.save {name}")
+    nestvit("convert", folder / "bare.pth", folder / "out.pth", "--to", "pth")
+    for mmap in (False, True):
+        loaded = torch.load(folder / "out.pth", weights_only=True, mmap=mmap)
+        same({k: v.numpy() for k, v in loaded["state_dict"].items()}, arrays, f"torch.load(mmap={mmap})")
+    assert loaded["arch"] == "nest_tiny_jx"
+
+
+def check_safetensors(folder):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+    arrays = {k: v.numpy() for k, v in timm_model().state_dict().items()}
+    save_file(arrays, folder / "in.safetensors")
+    nestvit("convert", folder / "in.safetensors", folder / "out.safetensors", "--to", "safetensors")
+    same(load_file(folder / "out.safetensors"), arrays, "safetensors")
+    with safe_open(folder / "out.safetensors", "np") as opened:
+        assert opened.metadata()["format"] == "pt"
+        json.loads(opened.metadata()["nestvit.config"])
+
+
+def flax_tree(state, depths):
+    """timm's state_dict as the official code's tree, written from the mapping's definition."""
+    import numpy as np
+    heads = {96: 3, 192: 6, 384: 12}
+    tree = {}
+
+    def put(path, value):
+        node = tree
+        *parents, leaf = path.split("/")
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[leaf] = np.ascontiguousarray(value, np.float32)
+
+    get = lambda name: state[name].numpy()
+    put("PatchEmbedding_0/Conv_0/kernel", get("patch_embed.proj.weight").transpose(2, 3, 1, 0))
+    put("PatchEmbedding_0/Conv_0/bias", get("patch_embed.proj.bias"))
+    put("LayerNorm_0/scale", get("norm.weight"))
+    put("LayerNorm_0/bias", get("norm.bias"))
+    put("Dense_0/kernel", get("head.weight").T)
+    put("Dense_0/bias", get("head.bias"))
+    block = 0
+    for level, depth in enumerate(depths):
+        put(f"PositionEmbedding_{level}/pos_embedding", get(f"levels.{level}.pos_embed"))
+        if level:
+            for ours, theirs in (("Conv_0/bias", "conv.bias"), ("LayerNorm_0/scale", "norm.weight"), ("LayerNorm_0/bias", "norm.bias")):
+                put(f"ConvPool_{level - 1}/{ours}", get(f"levels.{level}.pool.{theirs}"))
+            put(f"ConvPool_{level - 1}/Conv_0/kernel", get(f"levels.{level}.pool.conv.weight").transpose(2, 3, 1, 0))
+        for j in range(depth):
+            name, path = f"levels.{level}.transformer_encoder.{j}.", f"EncoderNDBlock_{block}/"
+            for k in (1, 2):
+                put(path + f"LayerNorm_{k - 1}/scale", get(name + f"norm{k}.weight"))
+                put(path + f"LayerNorm_{k - 1}/bias", get(name + f"norm{k}.bias"))
+                put(path + f"MlpBlock_0/Dense_{k - 1}/kernel", get(name + f"mlp.fc{k}.weight").T)
+                put(path + f"MlpBlock_0/Dense_{k - 1}/bias", get(name + f"mlp.fc{k}.bias"))
+            weight, bias = get(name + "attn.qkv.weight"), get(name + "attn.qkv.bias")
+            C = weight.shape[1]
+            H = heads[C]
+            D = C // H
+            q, k, v = weight.reshape(3, H, D, C)
+            qb, kb, vb = bias.reshape(3, H, D)
+            attention = path + "MultiHeadAttention_0/"
+            put(attention + "DenseGeneral_0/kernel", q.transpose(2, 0, 1))
+            put(attention + "DenseGeneral_0/bias", qb)
+            put(attention + "DenseGeneral_1/kernel", np.concatenate([k, v], 1).transpose(2, 0, 1))
+            put(attention + "DenseGeneral_1/bias", np.concatenate([kb, vb], 1))
+            # timm's column d*H+h is head h, dim d
+            put(attention + "proj_kernel", get(name + "attn.proj.weight").reshape(C, D, H).transpose(2, 1, 0))
+            put(attention + "bias", get(name + "attn.proj.bias"))
+            block += 1
+    return tree
+
+
+def flat(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}/")
+        else:
+            yield prefix + key, value
+
+
+def check_flax(folder):
+    import numpy as np
+    from flax import serialization
+    from safetensors.numpy import load_file
+    model = timm_model()
+    timm_folder(model, folder / "timm")
+    target = flax_tree(model.state_dict(), (2, 2, 8))
+
+    nestvit("convert", folder / "timm", folder / "written", "--to", "flax")
+    restored = serialization.msgpack_restore((folder / "written/ckpt-1.flax").read_bytes())
+    same(dict(flat(restored["optimizer"]["target"])), dict(flat(target)), "flax restores what nestvit wrote")
+    moments = dict(flat(restored["optimizer"]["state"]["param_states"]))
+    assert len(moments) == 2 * len(dict(flat(target))) and not any(np.any(m) for m in moments.values())
+
+    state = {"step": np.int32(7), "optimizer": {"target": target, "state": {"step": np.int32(7), "param_states": {}}}, "model_state": {}}
+    (folder / "theirs").mkdir()
+    (folder / "theirs/ckpt-39.flax").write_bytes(serialization.msgpack_serialize(state))
+    (folder / "theirs/checkpoint").write_text('model_checkpoint_path: "ckpt-39"\nall_model_checkpoint_paths: "ckpt-39"\n')
+    nestvit("convert", folder / "theirs/ckpt.39", folder / "back.safetensors", "--to", "safetensors")
+    same(load_file(folder / "back.safetensors"), {k: v.numpy() for k, v in model.state_dict().items()},
+         "nestvit reads what flax wrote")
+
+
+def check_hub(folder):
+    """nestvit and huggingface_hub against one stand-in for the hub: each must find what the other has cached."""
+    files = {"config.json": b'{"architecture": "nest_tiny_jx"}', "model.safetensors": os.urandom(300_000)}
+    commit = "0123456789abcdef0123456789abcdef01234567"
+
+    class Hub(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def answer(self, body, **headers):
+            self.send_response(200)
+            for key, value in headers.items():
+                self.send_header(key.replace("_", "-"), value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def do_GET(self):
+            if "/tree/" in self.path:
+                tree = [{"type": "file", "path": name, "size": len(body), "oid": sha1(body).hexdigest()}
+                        for name, body in files.items()]
+                return self.answer(json.dumps(tree).encode(), Content_Type="application/json")
+            if self.path.startswith("/api/models/"):
+                siblings = [{"rfilename": name} for name in files]
+                body = {"id": "owner/name", "modelId": "owner/name", "sha": commit, "siblings": siblings, "tags": [],
+                        "private": False, "downloads": 0, "likes": 0, "lastModified": "2024-01-01T00:00:00.000Z"}
+                return self.answer(json.dumps(body).encode(), Content_Type="application/json")
+            name = self.path.split("?")[0].rsplit("/", 1)[-1]
+            if "/resolve/" not in self.path or name not in files:
+                return self.send_error(404)
+            body = files[name]
+            large = name.endswith(".safetensors")
+            etag = sha256(body).hexdigest() if large else sha1(b"blob %d\0" % len(body) + body).hexdigest()
+            linked = {"X_Linked_Etag": f'"{etag}"', "X_Linked_Size": str(len(body))} if large else {}
+            self.answer(body, ETag=f'"{etag}"', X_Repo_Commit=commit, **linked)
+
+        do_HEAD = do_GET
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    os.environ.update(HF_ENDPOINT=endpoint, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
+    from huggingface_hub import snapshot_download
+    ours, theirs = folder / "ours", folder / "theirs"
+    printed = nestvit("pull", "hf://owner/name", HF_HUB_CACHE=ours, HF_ENDPOINT=endpoint).strip()
+    found = snapshot_download("owner/name", cache_dir=ours, local_files_only=True)
+    assert Path(found).resolve() == Path(printed).resolve(), (found, printed)
+    for name, body in files.items():
+        assert (Path(found) / name).read_bytes() == body, name
+    print("huggingface_hub finds what nestvit pulled")
+    snapshot_download("owner/name", cache_dir=theirs)
+    listing = lambda root: sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_symlink() or (p.is_file() and "blobs" in p.parts))
+    assert set(listing(ours)) == set(listing(theirs)), (listing(ours), listing(theirs))
+    server.shutdown()
+    found = nestvit("pull", "hf://owner/name", HF_HUB_CACHE=theirs, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE=1).strip()
+    assert (Path(found) / "model.safetensors").read_bytes() == files["model.safetensors"]
+    print("nestvit finds what huggingface_hub pulled; both caches have the same files")
+
+
+CHECKS = {"timm": check_timm, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[2] not in CHECKS:
+        sys.exit(__doc__)
+    try:
+        with tempfile.TemporaryDirectory(prefix="nestvit-interop-") as scratch:
+            CHECKS[sys.argv[2]](Path(scratch))
+    except ModuleNotFoundError as missing:
+        print(f"skipped: {missing}")
+        sys.exit(77)
