@@ -6,6 +6,9 @@
 namespace nestvit::cli {
 namespace {
 
+// Completes to files and folders.
+bool is_path(const std::string& value) { return value == "FILE" || value == "MODEL"; }
+
 constexpr const char* kSibling = "nestvit-train";
 
 std::string identifier(const std::string& name) {
@@ -40,7 +43,7 @@ std::string bash_values(const OptionText& option) {
   if (!option.choices().empty())
     return fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$cur\"))",
                        fmt::join(option.choices(), " "));
-  if (option.value == "FILE") return "COMPREPLY=($(compgen -f -- \"$cur\"))";
+  if (is_path(option.value)) return "COMPREPLY=($(compgen -f -- \"$cur\"))";
   if (option.value == "DIR") return "COMPREPLY=($(compgen -d -- \"$cur\"))";
   return "COMPREPLY=()";
 }
@@ -98,7 +101,7 @@ std::string bash_script(const Program& program,
 
 std::string zsh_action(const OptionText& option) {
   if (!option.choices().empty()) return fmt::format("({})", fmt::join(option.choices(), " "));
-  if (option.value == "FILE") return "_files";
+  if (is_path(option.value)) return "_files";
   if (option.value == "DIR") return "_files -/";
   return "";
 }
@@ -173,7 +176,7 @@ std::string fish_script(const Program& program,
       else if (option.value == "DIR")
         line += " -x -a '(__fish_complete_directories)'";
       else if (!option.value.empty())
-        line += option.value == "FILE" ? " -r -F" : " -x";
+        line += is_path(option.value) ? " -r -F" : " -x";
       text += fmt::format("{} -d {}\n", line, quoted(option.help));
     }
   }

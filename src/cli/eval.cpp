@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "classify.h"
 #include "model/params.h"
+#include "model_source.h"
 #include "options.h"
 #include "report/metrics.h"
 #include "report/results.h"
@@ -18,7 +19,8 @@ namespace nestvit::cli {
 namespace {
 
 struct EvalOptions {
-  std::string model, engine, results_file, report;
+  ModelSource model;
+  std::string engine, results_file, report;
   DataOptions data;
   RunOptions run;
 };
@@ -47,6 +49,23 @@ std::string only_in(const std::string& what, const Names& names, const Names& ot
   return missing.empty() ? "" : fmt::format("; only in {}: {}", what, some_of(missing));
 }
 
+// The class that a label or its description means; a word that means two is left out.
+std::map<std::string, int> names_of(const Model& model) {
+  std::map<std::string, int> index;
+  std::set<std::string> ambiguous;
+  const auto add = [&](const std::string& name, int k) {
+    const auto [entry, fresh] = index.emplace(name, k);
+    if (!fresh && entry->second != k) ambiguous.insert(name);
+  };
+  for (int k = 0; k < std::ssize(model.labels); ++k) add(model.labels[k], k);
+  for (int k = 0; k < std::ssize(model.labels); ++k)
+    if (const auto text = model.descriptions.find(model.labels[k]);
+        text != model.descriptions.end())
+      add(text->second, k);
+  for (const std::string& name : ambiguous) index.erase(name);
+  return index;
+}
+
 // The model's class for each class of the dataset: by name, whatever the order. Throws Error when
 // the classes differ.
 std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
@@ -60,13 +79,10 @@ std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
                             placeholders(ours) ? "model's" : "dataset's"));
     return match;
   }
-  std::map<std::string, int> index;
-  for (size_t i = 0; i < model.labels.size(); ++i)
-    index.emplace(model.labels[i], static_cast<int>(i));
-  if (Names sorted_ours = ours, sorted_labels = model.labels;
-      std::sort(sorted_ours.begin(), sorted_ours.end()),
-      std::sort(sorted_labels.begin(), sorted_labels.end()),
-      sorted_ours != sorted_labels || index.size() != ours.size())
+  const std::map<std::string, int> index = names_of(model);
+  const bool all_known = std::all_of(ours.begin(), ours.end(),
+                                     [&](const std::string& name) { return index.contains(name); });
+  if (!all_known)
     throw Error(
         fmt::format("the dataset has {} classes and {} has {}, and they differ{}{}", ours.size(),
                     model.origin, model.labels.size(), only_in("the dataset", ours, model.labels),
@@ -74,7 +90,11 @@ std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
         "evaluate on data with the model's classes, or name the dataset's classes with "
         "--class-map as the model does");
   for (size_t i = 0; i < match.size(); ++i) match[i] = index.at(ours[i]);
-  log_info("the dataset orders its classes differently: they are matched by name");
+  log_info(
+      ours.size() < model.labels.size()
+          ? fmt::format("the dataset has {} of the model's {} classes: they are matched by name",
+                        ours.size(), model.labels.size())
+          : "the dataset orders its classes differently: they are matched by name");
   return match;
 }
 
@@ -83,7 +103,7 @@ Value::Members result_row(const EvalOptions& options, const Model& model, const 
                           const PassResult& pass) {
   Preprocessing preprocessing = model.preprocessing;
   const Fields described = fields(preprocessing);
-  return {{"model", options.model},
+  return {{"model", options.model.name},
           {"top1", rounded(metrics.top1(), 4)},
           {"top1_err", rounded(100 - metrics.top1(), 4)},
           {"top5", rounded(metrics.top5(), 4)},
@@ -99,9 +119,9 @@ Value::Members result_row(const EvalOptions& options, const Model& model, const 
 
 void print_summary(const EvalOptions& options, const Model& model, const Dataset& dataset,
                    const Metrics& metrics, const PassResult& pass) {
-  fmt::print("model    {} ({}, {} parameters)\n", options.model, model.config.variant,
+  fmt::print("model    {} ({}, {} parameters)\n", options.model.name, model.config.variant,
              human_count(parameter_count(model.config)));
-  fmt::print("data     {} ({}, {}): {} images, {} classes\n", options.data.data_dir, dataset.kind(),
+  fmt::print("data     {} ({}, {}): {} images, {} classes\n", options.data.text(), dataset.kind(),
              options.data.split, human_count(metrics.count()), metrics.classes());
   fmt::print("top-1    {:.2f} %\ntop-5    {:.2f} %\nloss     {:.4f}\n", metrics.top1(),
              metrics.top5(), metrics.loss());
@@ -109,9 +129,10 @@ void print_summary(const EvalOptions& options, const Model& model, const Dataset
              static_cast<double>(pass.images) / pass.seconds, pass.seconds);
 }
 
-int evaluate(const EvalOptions& options, const MakeForward& make_forward) {
+int evaluate(const EvalOptions& options, const MakeForward& make_forward,
+             const Invocation& invocation) {
   if (!options.results_file.empty()) check_results_path(options.results_file);
-  const Model model = load_model(options.model);
+  const Model model = options.model.load(invocation);
   const std::unique_ptr<Dataset> dataset = options.data.open();
   const std::vector<int> match = match_classes(*dataset, model);
   const Forward forward = make_forward(model, options.run.threads);
@@ -143,18 +164,20 @@ Verb eval_verb(const Backend& backend) {
   verb.name = "eval";
   verb.summary = "Measure a model's accuracy on a dataset: top-1, top-5, loss, images per second.";
   verb.details =
-      "Images go through the preprocessing that is stored with the model. The dataset must have "
-      "the "
-      "model's classes; when it orders them differently they are matched by name.";
+      "Images go through the preprocessing that is stored with the model. The dataset's classes "
+      "are "
+      "matched with the model's by name, whatever their order; it may have fewer, as a part of "
+      "ImageNet has.";
   verb.examples =
       "# a folder of images, its val/ part or the share that training left out\n"
       "nestvit eval --model out/best --data-dir photos\n"
       "# with files for other programs and for people\n"
       "nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 "
       "--results-file result.json --report report";
+  verb.overrides = true;
   verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<EvalOptions>();
-    add_model_option(app, &options->model);
+    add_model_options(app, &options->model);
     add_data_options(app, &options->data, Need::kRequired);
     add_run_options(app, &options->run);
     add_text(app, "--results-file", &options->results_file, "FILE",
@@ -167,7 +190,7 @@ Verb eval_verb(const Backend& backend) {
     add_engine_option(app, &options->engine, backend);
     return [options, backend, &invocation] {
       use_engine(options->engine, backend, invocation);
-      return evaluate(*options, backend.make_forward);
+      return evaluate(*options, backend.make_forward, invocation);
     };
   };
   return verb;

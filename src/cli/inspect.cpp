@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "model/params.h"
+#include "model_source.h"
 #include "options.h"
 #include "report/results.h"
 
@@ -16,7 +17,7 @@ namespace nestvit::cli {
 namespace {
 
 struct InspectOptions {
-  std::string model;
+  ModelSource model;
   int num_classes = 0, image_size = 0, channels = 0;
   bool json = false;
 };
@@ -30,11 +31,12 @@ Description describe_model(const InspectOptions& options, const Invocation& invo
   namespace fs = std::filesystem;
   Description description;
   std::error_code error;
-  if (fs::exists(options.model, error) || options.model.find('/') != std::string::npos) {
-    description.stored = load_model_config(options.model);
+  const std::string& name = options.model.name;
+  if (fs::exists(name, error) || name.find('/') != std::string::npos) {
+    description.stored = options.model.describe(invocation);
     description.config = description.stored->config;
   } else {
-    description.config = variant(options.model);
+    description.config = variant(name);
   }
   NestConfig& config = description.config;
   if (options.num_classes > 0) config.num_classes = options.num_classes;
@@ -177,7 +179,8 @@ Verb inspect_verb() {
   verb.name = "inspect";
   verb.summary = "Describe a model: levels, parameters, multiply-accumulates, labels.";
   verb.details = fmt::format(
-      "MODEL is a model directory (only its config.json is read) or the name of a variant: {}.\n\n"
+      "MODEL is a model of any kind (of a model directory only config.json is read) or the name of "
+      "a variant: {}.\n\n"
       "A level has T blocks of N tokens, C channels (width), H heads and D = C/H; its map is the "
       "side of its whole plane in tokens. Parameters are counted as the papers do; "
       "multiply-accumulates cover convolutions (borders counted in full), linear layers and "
@@ -196,8 +199,10 @@ Verb inspect_verb() {
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<InspectOptions>();
-    add_text(app, "MODEL", &options->model, "DIR", "A model directory or the name of a variant.",
+    add_text(app, "MODEL", &options->model.name, "MODEL",
+             "Anything that --model of the other verbs takes, or the name of a variant.",
              Need::kRequired);
+    add_source_options(app, &options->model);
     add_number(app, "--num-classes", &options->num_classes, 1,
                "Count with a head of that many classes instead of the model's own.");
     add_number(app, "--img-size,--image-size", &options->image_size, 1,
@@ -207,8 +212,8 @@ Verb inspect_verb() {
     add_flag(app, "--json", &options->json, "Print one JSON object instead of tables.");
     return [options, &invocation] {
       Description description = describe_model(*options, invocation);
-      options->json ? print_json(description, options->model)
-                    : print_table(description, options->model);
+      options->json ? print_json(description, options->model.name)
+                    : print_table(description, options->model.name);
       return 0;
     };
   };

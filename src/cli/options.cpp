@@ -136,13 +136,6 @@ void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::s
   app.add_flag(flags, *value, help);
 }
 
-void add_model_option(CLI::App& app, std::string* model) {
-  add_text(app, "--model", model, "DIR",
-           "The model directory: config.json and model.safetensors, ours or timm's. A run's "
-           "checkpoints (WORKDIR/best) are model directories.",
-           Need::kRequired);
-}
-
 LoaderOptions RunOptions::loader() const {
   LoaderOptions options;
   options.batch_size = batch_size;
@@ -165,18 +158,28 @@ void add_run_options(CLI::App& app, RunOptions* options) {
 }
 
 void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
+  // Not required by the parser: --dataset may name data that has a place of its own.
   add_text(app, "--data-dir", &options->data_dir, "DIR",
-           "Where the dataset lies. A folder of images has one folder per class, below train/ and "
-           "val/ or without either.",
-           data_dir);
+           std::string("Where the dataset lies. A folder of images has one folder per class, below "
+                       "train/ and val/ or without either.") +
+               (data_dir == Need::kRequired
+                    ? " May be left out with --dataset tfds/NAME, imagenet2012 (both below "
+                      "$TFDS_DATA_DIR or ~/tensorflow_datasets) or fashion-mnist."
+                    : ""));
   add_text(app, "--dataset", &options->dataset, "NAME",
-           "What lies there: folder, cifar10, cifar100, fashion-mnist, idx or csv. Recognised "
-           "from the files when left out.");
+           "What lies there: folder, imagenet, tfds/NAME, imagenet2012, cifar10, cifar100, "
+           "fashion-mnist, idx or csv. Recognised from the files when left out.");
   add_choice(app, "--split,--val-split", &options->split,
              {"val", "train", "validation", "valid", "eval", "test"},
-             "Which part of the dataset. val, validation, valid, eval and test mean the same.");
+             "Which part of the dataset. val, validation, valid and eval mean the same: the test "
+             "images, where a dataset has no others.");
+  add_text(app, "--labels", &options->labels, "FILE",
+           "Labels of validation images that lie in one folder: lines \"FILE SYNSET\" or \"FILE "
+           "INDEX\", Kaggle's LOC_val_solution.csv, or a synset per line in the order of the "
+           "images. Looked for beside them when left out.");
   add_text(app, "--class-map", &options->class_map, "FILE",
-           "Class names, one per line; the line number, from 0, is the class's index.");
+           "Class names, one per line; the line number, from 0, is the class's index. Lines "
+           "\"n01440764 tench, Tinca tinca\" name the class folders and the classes.");
   add_choice(app, "--class-order", &options->class_order, {"natural", "plain"},
              "Order of classes named by folders: natural puts class2 before class10, plain sorts "
              "by bytes as torchvision does.");
@@ -194,6 +197,7 @@ std::unique_ptr<Dataset> DataOptions::open() const {
   options.name = dataset;
   options.split = split;
   options.class_order = class_order == "plain" ? ClassOrder::kPlain : ClassOrder::kNatural;
+  options.labels_file = labels;
   options.class_map = class_map;
   options.val_share = val_share;
   options.seed = static_cast<uint64_t>(seed);

@@ -26,15 +26,12 @@ void add_seed(CLI::App& app, const std::string& flags, int64_t* value, const std
 // A number in (low, high).
 void add_real(CLI::App& app, const std::string& flags, double* value, double low, double high,
               const std::string& help);
-// Any text; `kind` names it in the help. FILE and DIR complete to paths.
+// Any text; `kind` names it in the help. FILE, DIR and MODEL complete to paths.
 void add_text(CLI::App& app, const std::string& flags, std::string* value, const std::string& kind,
               const std::string& help, Need need = Need::kOptional);
 void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>* values,
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);
-
-// --model DIR, required.
-void add_model_option(CLI::App& app, std::string* model);
 
 // --threads, --workers, --batch-size, --on-bad-image: how images are decoded and run.
 struct RunOptions {
@@ -47,13 +44,16 @@ struct RunOptions {
 };
 void add_run_options(CLI::App& app, RunOptions* options);
 
-// --data-dir, --dataset, --split, --class-map, --class-order, --val-share, --seed, --limit.
+// --data-dir, --dataset, --split, --labels, --class-map, --class-order, --val-share, --seed,
+// --limit.
 struct DataOptions {
-  std::string data_dir, dataset, split = "val", class_map, class_order = "natural";
+  std::string data_dir, dataset, split = "val", labels, class_map, class_order = "natural";
   double val_share = DatasetOptions{}.val_share;
   int64_t seed = static_cast<int64_t>(DatasetOptions{}.seed);
   int limit = 0;
 
+  bool named() const { return !data_dir.empty() || !dataset.empty(); }
+  std::string text() const { return data_dir.empty() ? dataset : data_dir; }  // for people
   std::unique_ptr<Dataset> open() const;
   // The indices to go through: all in order, or `limit` of them drawn by the seed.
   std::vector<int64_t> order(const Dataset& data) const;

@@ -13,6 +13,7 @@
 #include "image/codec.h"
 #include "image/resize.h"
 #include "inputs.h"
+#include "model_source.h"
 #include "options.h"
 #include "report/metrics.h"
 #include "report/picture.h"
@@ -25,7 +26,8 @@ constexpr size_t kSheetImages = 64;  // one screen or two; a longer sheet is not
 constexpr int kSheetEdge = 512;      // larger images are shrunk before they are kept
 
 struct PredictOptions {
-  std::string model, format = "table", output, sheet;
+  ModelSource model;
+  std::string format = "table", output, sheet;
   int topk = 3;
   std::vector<std::string> inputs;
   DataOptions data;
@@ -38,12 +40,22 @@ struct Prediction {
   std::vector<float> probabilities;
 };
 
+// A class in words: "tench" for a model whose label is "n01440764".
+const std::string& spoken(const Model& model, int index) {
+  const std::string& label = model.labels[index];
+  const auto description = model.descriptions.find(label);
+  const bool synset = label.size() == 9 && label[0] == 'n' &&
+                      label.find_first_not_of("0123456789", 1) == std::string::npos;
+  return synset && description != model.descriptions.end() ? description->second : label;
+}
+
 // Rows in the chosen format, to stdout as they come or into the file at the end.
 class Printer {
  public:
-  Printer(const PredictOptions& options, const std::vector<std::string>& labels, size_t name_width)
-      : options_(options), labels_(labels) {
-    for (const std::string& label : labels) label_width_ = std::max(label_width_, label.size());
+  Printer(const PredictOptions& options, const Model& model, size_t name_width)
+      : options_(options), model_(model) {
+    for (int k = 0; k < std::ssize(model.labels); ++k)
+      label_width_ = std::max(label_width_, spoken(model, k).size());
     label_width_ = std::clamp<size_t>(label_width_, 5, 40);
     name_width_ = std::clamp<size_t>(name_width, 4, 60);
     if (options.format == "csv") text_ = csv_line({"filename", "index", "label", "prob"});
@@ -76,14 +88,14 @@ class Printer {
   void add_table(const Prediction& prediction) {
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       text_ += fmt::format("{:<{}}  {:<{}}  {:>9.2f} %\n", i == 0 ? prediction.name : "",
-                           name_width_, labels_[prediction.classes[i]], label_width_,
+                           name_width_, spoken(model_, prediction.classes[i]), label_width_,
                            100 * prediction.probabilities[i]);
   }
 
   void add_csv(const Prediction& prediction) {
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       text_ += csv_line({prediction.name, fmt::format("{}", prediction.classes[i]),
-                         labels_[prediction.classes[i]],
+                         model_.labels[prediction.classes[i]],
                          fmt::format("{:.6f}", prediction.probabilities[i])});
   }
 
@@ -91,14 +103,14 @@ class Printer {
     Value::List answers;
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       answers.push_back(Value::Members{{"index", prediction.classes[i]},
-                                       {"label", labels_[prediction.classes[i]]},
+                                       {"label", model_.labels[prediction.classes[i]]},
                                        {"prob", rounded(prediction.probabilities[i], 6)}});
     text_ += first_ ? "\n  " : ",\n  ";
     text_ += to_json(Value::Members{{"filename", prediction.name}, {"predictions", answers}}, -1);
   }
 
   const PredictOptions& options_;
-  const std::vector<std::string>& labels_;
+  const Model& model_;
   size_t name_width_ = 0, label_width_ = 0;
   std::string text_;
   bool first_ = true;
@@ -124,7 +136,7 @@ AnsweredImage sheet_card(const Dataset& dataset, int64_t index, const Prediction
   const int label = dataset.label(index);
   if (label >= 0 && label < std::ssize(dataset.classes())) card.truth = dataset.classes()[label];
   for (size_t i = 0; i < prediction.classes.size(); ++i)
-    card.answers.push_back({model.labels[prediction.classes[i]], prediction.probabilities[i]});
+    card.answers.push_back({spoken(model, prediction.classes[i]), prediction.probabilities[i]});
   return card;
 }
 
@@ -140,13 +152,14 @@ bool shows_progress(const PredictOptions& options) {
   return stderr_is_terminal() && (!options.output.empty() || isatty(STDOUT_FILENO) == 0);
 }
 
-int predict(const PredictOptions& options, const MakeForward& make_forward) {
-  if (options.inputs.empty() == options.data.data_dir.empty())
+int predict(const PredictOptions& options, const MakeForward& make_forward,
+            const Invocation& invocation) {
+  if (options.inputs.empty() != options.data.named())
     throw UsageError(
         options.inputs.empty() ? "no image to look at" : "images and --data-dir exclude each other",
-        "give files or folders, \"-\" for standard input, or --data-dir DIR");
-  const Model model = load_model(options.model);
-  const bool from_dataset = !options.data.data_dir.empty();
+        "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
+  const Model model = options.model.load(invocation);
+  const bool from_dataset = options.data.named();
   const std::unique_ptr<Dataset> dataset =
       from_dataset ? options.data.open() : open_inputs(options.inputs, model.labels);
   const std::vector<int64_t> order = options.data.order(*dataset);
@@ -154,7 +167,7 @@ int predict(const PredictOptions& options, const MakeForward& make_forward) {
 
   size_t name_width = 0;
   for (int64_t index : order) name_width = std::max(name_width, dataset->name(index).size());
-  Printer printer(options, model.labels, name_width);
+  Printer printer(options, model, name_width);
   std::vector<AnsweredImage> cards;
   const Pass pass{*dataset,
                   order,
@@ -204,13 +217,14 @@ Verb predict_verb(const Backend& backend) {
       "curl -s https://example.org/cat.jpg | nestvit predict --model out/best -\n"
       "# twelve images of a dataset\n"
       "nestvit predict --model out/best --data-dir fashion --limit 12";
-  verb.declare = [backend](CLI::App& app, const Invocation&) {
+  verb.overrides = true;
+  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PredictOptions>();
     add_texts(
         app, "IMAGE", &options->inputs, "FILE",
         "Images (JPEG, PNG, WebP), folders, or - for one image on standard input. Folders are "
         "searched recursively for image files, in natural order.");
-    add_model_option(app, &options->model);
+    add_model_options(app, &options->model);
     add_number(app, "--topk", &options->topk, 1, "Answers per image.");
     add_choice(app, "--format", &options->format, {"table", "json", "csv"}, "Form of the answers.");
     add_text(app, "--output", &options->output, "FILE",
@@ -221,7 +235,9 @@ Verb predict_verb(const Backend& backend) {
              "from a folder that is called like a class.");
     add_run_options(app, &options->run);
     add_data_options(app, &options->data, Need::kOptional);
-    return [options, backend] { return predict(*options, backend.make_forward); };
+    return [options, backend, &invocation] {
+      return predict(*options, backend.make_forward, invocation);
+    };
   };
   return verb;
 }

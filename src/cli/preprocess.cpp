@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "image/transform.h"
+#include "model_source.h"
 #include "options.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"
@@ -15,7 +16,8 @@ namespace nestvit::cli {
 namespace {
 
 struct PreprocessOptions {
-  std::string model, mode, output;
+  ModelSource model;
+  std::string mode, output;
   std::string crop_pct, crop_mode, interpolation, mean, std;  // "": as the mode or the model says
   int size = 0;
   std::vector<std::string> images;
@@ -43,13 +45,14 @@ void check(const Preprocessing& p) {
     throw UsageError("--std has a number that is not above 0");
 }
 
-Preprocessing chosen(const PreprocessOptions& options) {
-  if (options.model.empty() == options.mode.empty())
+Preprocessing chosen(const PreprocessOptions& options, const Invocation& invocation) {
+  const bool by_mode = options.model.name.empty();
+  if (by_mode == options.mode.empty())
     throw UsageError("give either --mode or --model", "--mode jax, --mode timm or --model DIR");
-  if (options.model.empty() && options.size == 0)
+  if (by_mode && options.size == 0)
     throw UsageError("--mode needs --size", "for instance --size 224");
-  Preprocessing p = options.model.empty() ? preprocessing_mode(options.mode, options.size)
-                                          : load_model_config(options.model).preprocessing;
+  Preprocessing p = by_mode ? preprocessing_mode(options.mode, options.size)
+                            : options.model.describe(invocation).preprocessing;
   if (options.size > 0) p.image_size = options.size;
   Fields f = fields(p);
   const auto set = [&f](const char* key, const std::string& text) {
@@ -64,8 +67,8 @@ Preprocessing chosen(const PreprocessOptions& options) {
   return p;
 }
 
-int preprocess(const PreprocessOptions& options) {
-  const Preprocessing p = chosen(options);
+int preprocess(const PreprocessOptions& options, const Invocation& invocation) {
+  const Preprocessing p = chosen(options, invocation);
   const int64_t plane = int64_t{p.image_size} * p.image_size;
   std::vector<float> pixels, input;  // [B, C, S, S]
   for (const std::string& path : options.images) {
@@ -106,14 +109,14 @@ Verb preprocess_verb() {
       "nestvit preprocess --mode jax --size 224 photo.jpg --output x.safetensors\n"
       "# as a model wants it, two images in one batch\n"
       "nestvit preprocess --model out/best a.png b.png --output x.safetensors";
-  verb.declare = [](CLI::App& app, const Invocation&) {
+  verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PreprocessOptions>();
     add_texts(app, "IMAGE", &options->images, "FILE", "JPEG, PNG or WebP files.", Need::kRequired);
     add_text(app, "--output", &options->output, "FILE",
              "The safetensors file to write; an existing one is replaced.", Need::kRequired);
     add_choice(app, "--mode", &options->mode, {"jax", "timm"},
                "Whose evaluation transform; needs --size.");
-    add_text(app, "--model", &options->model, "DIR",
+    add_text(app, "--model", &options->model.name, "MODEL",
              "Instead of --mode: the preprocessing stored with this model.");
     add_number(app, "--size,--img-size", &options->size, 1,
                "Side S of the square input in pixels.");
@@ -127,7 +130,7 @@ Verb preprocess_verb() {
     add_text(app, "--mean", &options->mean, "R,G,B",
              "Subtracted from pixels in [0, 1]. Both modes: 0.485,0.456,0.406.");
     add_text(app, "--std", &options->std, "R,G,B", "Divides. Both modes: 0.229,0.224,0.225.");
-    return [options] { return preprocess(*options); };
+    return [options, &invocation] { return preprocess(*options, invocation); };
   };
   return verb;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "model_source.h"
 #include "options.h"
 #include "weights/safetensors.h"
 
@@ -12,7 +13,8 @@ namespace nestvit::cli {
 namespace {
 
 struct TensorRunOptions {
-  std::string model, input, output, engine;
+  ModelSource model;
+  std::string input, output, engine;
   bool features = false;
   int batch_size = 32;
   int threads = 0;
@@ -39,8 +41,9 @@ void append(std::vector<float>* to, const std::vector<float>& values) {
   to->insert(to->end(), values.begin(), values.end());
 }
 
-int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward) {
-  const Model model = load_model(options.model);
+int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward,
+                const Invocation& invocation) {
+  const Model model = options.model.load(invocation);
   const Tensor input = read_input(options.input, model.config);
   const Forward forward = make_forward(model, options.threads);
 
@@ -89,9 +92,10 @@ Verb run_verb(const Backend& backend) {
       "nestvit preprocess --model out/best photo.jpg --output x.safetensors\n"
       "nestvit run --model out/best --input x.safetensors --output y.safetensors "
       "--features";
+  verb.overrides = true;
   verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<TensorRunOptions>();
-    add_model_option(app, &options->model);
+    add_model_options(app, &options->model);
     add_text(app, "--input", &options->input, "FILE", "The safetensors file with \"input\".",
              Need::kRequired);
     add_text(app, "--output", &options->output, "FILE",
@@ -103,7 +107,7 @@ Verb run_verb(const Backend& backend) {
     add_engine_option(app, &options->engine, backend);
     return [options, backend, &invocation] {
       use_engine(options->engine, backend, invocation);
-      return run_tensors(*options, backend.make_forward);
+      return run_tensors(*options, backend.make_forward, invocation);
     };
   };
   return verb;

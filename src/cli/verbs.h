@@ -61,7 +61,10 @@ Verb eval_verb(const Backend& backend);
 Verb run_verb(const Backend& backend);
 // Verbs of nestvit.
 Verb predict_verb(const Backend& backend);
+Verb convert_verb();
+Verb doctor_verb(const Backend& backend);
 Verb inspect_verb();
 Verb preprocess_verb();
+Verb pull_verb();
 
 }  // namespace nestvit::cli

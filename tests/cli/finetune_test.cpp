@@ -1,0 +1,182 @@
+// nestvit train from weights, end to end: fine-tuning, linear probe, evaluation only, and what is
+// refused.
+#include <sstream>
+
+#include "train_workshop.h"
+#include "weights/export.h"
+
+namespace nestvit {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class FineTuneCommandTest : public TrainCommandTest {
+ protected:
+  void SetUp() override {
+    TrainCommandTest::SetUp();
+    save_model(root_ / "weights", tiny(5));
+  }
+  Model tiny(int classes) const {
+    Model model;
+    model.config = variant("nest_tiny_jx");
+    model.config.image_size = 16;
+    model.config.init_patch_embed_size = 2;
+    model.config.patch_size = 4;
+    model.config.num_layers_per_block = {1, 1};
+    model.config.embedding_dim = 6;
+    model.config.num_heads = 2;
+    model.config.num_classes = classes;
+    model.preprocessing = preprocessing_mode("timm", 16);
+    for (int k = 0; k < classes; ++k) model.labels.push_back(fmt::format("class {}", k));
+    model.tensors = initial_tensors(model.config, 7);
+    return model;
+  }
+  // Flags of a short run from the weights.
+  Arguments from_weights(Arguments more = {}) const {
+    Arguments a = {"train",
+                   data().string(),
+                   "--workdir",
+                   workdir().string(),
+                   "--threads",
+                   "1",
+                   "--workers",
+                   "1",
+                   "-b",
+                   "8",
+                   "--epochs",
+                   "2",
+                   "--pretrained-path",
+                   (root_ / "weights").string()};
+    a.insert(a.end(), more.begin(), more.end());
+    return a;
+  }
+  Arguments evaluation(Arguments more = {}) const {
+    Arguments a = {"train",
+                   "--config",
+                   std::string(NESTVIT_SOURCE_DIR) + "/configs/imagenet_nest_tiny.yaml",
+                   "--workdir",
+                   workdir().string(),
+                   "--data-dir",
+                   data().string(),
+                   "--config.eval_only=True",
+                   "--threads",
+                   "1"};
+    a.insert(a.end(), more.begin(), more.end());
+    return a;
+  }
+};
+
+TEST_F(FineTuneCommandTest, PlainCommandTakesTheModelAndSaysWhatItDid) {
+  const Finished done = run(from_weights(), "nestvit");
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("the default for fine-tuning on 32 images"));
+  EXPECT_THAT(done.text, HasSubstr("a new head for 2 classes, zeros (the weights have 5)"));
+  EXPECT_THAT(done.text, Not(HasSubstr("not in force")));
+  const Model model = load_model(workdir() / "best");
+  EXPECT_EQ(model.config.embedding_dim, 6);
+  EXPECT_EQ(model.config.gelu, Gelu::kErf);
+  EXPECT_EQ(model.preprocessing.resampler, Resampler::kPil);
+  EXPECT_EQ(model.labels, (std::vector<std::string>{"bright", "dark"}));
+}
+
+TEST_F(FineTuneCommandTest, ResumedRunDoesNotReadTheWeights) {
+  ASSERT_EQ(run(from_weights({"--epochs", "2"})).code, 0);
+  fs::remove_all(root_ / "weights");
+  const Finished more = run({"train", "--resume", workdir().string(), "--epochs", "3",
+                             "--initial-checkpoint", "elsewhere"});
+  EXPECT_EQ(more.code, 0) << more.text;
+  EXPECT_THAT(more.text, HasSubstr("not read: a resumed run goes on from its own checkpoint"));
+  EXPECT_EQ(lines(workdir() / "summary.csv"), 1 + 3);
+}
+
+TEST_F(FineTuneCommandTest, LargerImagesResizePositionEmbeddings) {
+  const Finished done = run(from_weights({"--img-size", "32", "--config.resize_posembed=2"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("blocks of 8 x 8 tokens instead of 4 x 4"));
+  EXPECT_EQ(load_model(workdir() / "last").config.patch_size, 8);
+}
+
+TEST_F(FineTuneCommandTest, LinearProbeFreezeAndLayerDecay) {
+  const Finished probe = run(from_weights({"--linear-probe"}));
+  ASSERT_EQ(probe.code, 0) << probe.text;
+  EXPECT_THAT(probe.text, HasSubstr("frozen         backbone"));
+  const Model model = load_model(workdir() / "last");
+  const Model start = load_model(root_ / "weights");
+  for (const auto& [name, tensor] : model.tensors) {
+    const bool same = tensor.shape() == start.tensors.at(name).shape() &&
+                      tensor.to_f32() == start.tensors.at(name).to_f32();
+    EXPECT_EQ(same, !name.starts_with("head.")) << name;
+  }
+
+  fs::remove_all(workdir());
+  const Finished part =
+      run(from_weights({"--freeze", "patch_embed,levels.0", "--layer-decay", "0.5"}));
+  ASSERT_EQ(part.code, 0) << part.text;
+  EXPECT_THAT(part.text, HasSubstr("frozen         patch_embed, levels.0"));
+  EXPECT_THAT(part.text, HasSubstr("layer decay    0.5"));
+  EXPECT_THAT(part.text, HasSubstr("1 for 2 tensors"));
+}
+
+TEST_F(FineTuneCommandTest, EvaluationOnlyIsTheReferencesCommand) {
+  // 64 pixels, as the recipe's sizes need; official weights in the official form.
+  Model model = tiny(2);
+  model.config = variant("nest_tiny_s196_224");
+  model.config.image_size = 64;
+  model.config.patch_size = 4;
+  model.config.num_layers_per_block = {2, 2, 8};
+  model.config.embedding_dim = 96;
+  model.config.num_classes = 2;
+  model.preprocessing = preprocessing_mode("jax", 64);
+  model.tensors = initial_tensors(model.config, 3);
+  export_model(model, ExportFormat::kFlax, root_ / "nest-t");
+  const Finished done =
+      run(evaluation({"--config.init_checkpoint=" + (root_ / "nest-t/ckpt.39").string()}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, ::testing::ContainsRegex(
+                             R"(\[0\] accuracy=[0-9]\.[0-9]{6}, eval_loss=[0-9]\.[0-9]{6})"));
+  EXPECT_THAT(done.text, HasSubstr("no images to train on, 8 to evaluate"));
+  EXPECT_FALSE(fs::exists(workdir() / "checkpoints"));
+  EXPECT_EQ(lines(workdir() / "summary.csv"), 1 + 1);
+  EXPECT_EQ(lines(workdir() / "log.jsonl"), 1);
+  EXPECT_THAT(read_text(workdir() / "log.jsonl"), HasSubstr("\"accuracy\""));
+}
+
+TEST_F(FineTuneCommandTest, EvaluationAgreesWithEval) {
+  ASSERT_EQ(run(small({"--epochs", "2"})).code, 0);
+  const std::string model = (workdir() / "last").string();
+  const Finished eval = run({"eval", "--model", model, "--data-dir", data().string()});
+  ASSERT_EQ(eval.code, 0) << eval.text;
+  const Finished only = run({"train", data().string(), "--config.eval_only", "--initial-checkpoint",
+                             model, "--workdir", (root_ / "e").string()});
+  ASSERT_EQ(only.code, 0) << only.text;
+  std::istringstream words(eval.text.substr(eval.text.find("top-1")));
+  std::string label, top1;
+  words >> label >> top1;
+  EXPECT_THAT(only.text, HasSubstr("val top-1 " + top1 + " %"));
+}
+
+TEST_F(FineTuneCommandTest, MistakesExitWith2AndWriteNothing) {
+  const auto expect = [&](const Arguments& arguments, const std::string& word, int code = 2) {
+    const Finished done = run(arguments);
+    EXPECT_EQ(done.code, code) << done.text;
+    EXPECT_THAT(done.text, HasSubstr(word));
+    EXPECT_FALSE(fs::exists(workdir())) << "nothing written";
+  };
+  expect(from_weights({"--img-size", "30"}), "multiple of 4");
+  expect(from_weights({"--img-size", "32", "--config.resize_posembed=1.5"}), "the ratio is 2");
+  expect(from_weights({"--model", "nest_base_s196_224"}), "is not that of");
+  expect(from_weights({"--config.nest.embedding_dim=12"}), "the channels per level");
+  expect(from_weights({"--config.reinit_head=ones"}), "zero_all");
+  expect(from_weights({"--freeze", "level.0"}), "begins with \"level.0\"");
+  expect(from_weights({"--freeze", "backbone,head"}), "nothing to train");
+  expect(from_weights({"--layer-decay", "0"}), "layer_decay");
+  expect(from_weights({"--config.posembed_resize=cubic"}), "auto");
+  expect(from_weights({"--config.eval_only=True"}), "knows 5 classes, the data has 2");
+  expect(small({"--linear-probe"}), "freeze needs weights to start from");
+  expect(evaluation(), "eval_only needs weights to start from");
+  expect(from_weights({"--pretrained-path", (root_ / "nowhere").string()}), "nowhere", 1);
+}
+
+}  // namespace
+}  // namespace nestvit
