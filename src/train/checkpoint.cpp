@@ -66,7 +66,7 @@ RunState from_json(const Json& json) {
   state.loss_steps = json.at("loss_steps").get<int64_t>();
   for (const Json& row : json.at("history"))
     state.history.push_back({row.at("step").get<int64_t>(), row.at("epoch").get<double>(),
-                             row.at("train_loss").get<double>(),
+                             optional_number(row.at("train_loss")),
                              optional_number(row.at("eval_loss")),
                              optional_number(row.at("eval_top1")),
                              optional_number(row.at("eval_top5")), row.at("lr").get<double>()});
@@ -99,7 +99,7 @@ std::string state_json(const RunState& state) {
   for (const SummaryRow& row : state.history)
     json["history"].push_back({{"step", row.step},
                                {"epoch", row.epoch},
-                               {"train_loss", row.train_loss},
+                               {"train_loss", number_or_null(row.train_loss)},
                                {"eval_loss", number_or_null(row.eval_loss)},
                                {"eval_top1", number_or_null(row.eval_top1)},
                                {"eval_top5", number_or_null(row.eval_top5)},
@@ -118,6 +118,20 @@ RunState parse_state(const std::string& text, const std::string& origin) {
     throw Error(fmt::format("{} is no training state: {}", origin, e.what()),
                 "the file is truncated or damaged");
   }
+}
+
+void refuse_used(const fs::path& workdir) {
+  if (Checkpoints(workdir, 1).any())
+    throw UsageError(fmt::format("{} already holds checkpoints", workdir.string()),
+                     "add --resume to go on from them, or choose another --workdir");
+}
+
+void make_workdir(const fs::path& workdir) {
+  std::error_code error;
+  fs::create_directories(workdir, error);
+  if (error)
+    throw Error(fmt::format("cannot make {}: {}", workdir.string(), error.message()),
+                "choose another --workdir");
 }
 
 Checkpoints::Checkpoints(fs::path workdir, int keep) : workdir_(std::move(workdir)), keep_(keep) {}

@@ -18,8 +18,8 @@ namespace nestvit::train {
 // One line of summary.csv.
 struct SummaryRow {
   int64_t step = 0;
-  double epoch = 0;  // passes done
-  double train_loss = 0;
+  double epoch = 0;                                       // passes done
+  std::optional<double> train_loss;                       // unset: nothing was trained
   std::optional<double> eval_loss, eval_top1, eval_top5;  // unset: not evaluated here
   double learning_rate = 0;
 
@@ -46,6 +46,11 @@ struct RunState {
 std::string state_json(const RunState& state);
 // Throws Error that names `origin`.
 RunState parse_state(const std::string& text, const std::string& origin);
+
+// Throws UsageError when `workdir` holds checkpoints of a run.
+void refuse_used(const std::filesystem::path& workdir);
+// Throws Error when it cannot be made.
+void make_workdir(const std::filesystem::path& workdir);
 
 class Checkpoints {
  public:

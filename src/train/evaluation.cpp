@@ -11,24 +11,27 @@
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "train/bridge.h"
+#include "train/input.h"
 
 namespace nestvit::train {
 
 std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recipe& recipe,
-                                   int workers, const std::function<int()>& stop) {
+                                   int workers, const std::function<int()>& stop,
+                                   const std::vector<int>& match) {
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions options;
   options.batch_size = recipe.eval_batch_size;
   options.workers = workers;
   options.on_bad_image = recipe.data.on_bad_image;
   std::vector<int64_t> order = in_order(images.size());
-  if (recipe.num_eval_steps > 0 && recipe.num_eval_steps < images.size() / recipe.eval_batch_size)
+  if (recipe.num_eval_steps > 0 &&
+      recipe.num_eval_steps <= (images.size() - 1) / recipe.eval_batch_size)
     order.resize(recipe.num_eval_steps * recipe.eval_batch_size);
   const auto total = static_cast<int64_t>(order.size());
   Loader loader(
       images, std::move(order),
-      [&recipe](const Sample& sample, int64_t) {
-        return evaluation_pixels(sample, recipe.preprocessing);
+      [&recipe, kind = images.kind()](const Sample& sample, int64_t) {
+        return evaluation_input(sample, recipe, kind);
       },
       recipe.preprocessing, options);
 
@@ -39,6 +42,8 @@ std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recip
   while (std::optional<Batch> batch = loader.next()) {
     if (stop() != 0) return std::nullopt;
     const torch::Tensor logits = net->forward(images_tensor(*batch)).contiguous();  // [B, K]
+    if (!match.empty())
+      for (int& label : batch->labels) label = match.at(label);
     metrics.add({logits.data_ptr<float>(), static_cast<size_t>(logits.numel())},
                 {batch->labels.data(), static_cast<size_t>(batch->size)});
     loader.recycle(std::move(*batch));

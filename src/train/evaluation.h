@@ -21,9 +21,11 @@ struct Evaluation {
   std::vector<std::pair<std::string, std::string>> skipped;  // images left out: name, reason
 };
 
-// Every image once, the last batch short (or the first num_eval_steps batches). Nothing when `stop`
-// says so between batches. Throws Error when no image can be read.
+// Every image once, the last batch short (or the first num_eval_steps batches). `match`: the
+// model's class for each of the data's; empty: the same. Nothing when `stop` says so between
+// batches. Throws Error when no image can be read.
 std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recipe& recipe,
-                                   int workers, const std::function<int()>& stop);
+                                   int workers, const std::function<int()>& stop,
+                                   const std::vector<int>& match = {});
 
 }  // namespace nestvit::train

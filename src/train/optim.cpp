@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "train/bridge.h"
+#include "train/param_groups.h"
 
 namespace nestvit::train {
 namespace {
@@ -32,17 +33,24 @@ bool official_matrix(const Param& param) {
 Optimizer::Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config)
     : config_(config) {
   const auto parameters = module.named_parameters();
+  size_t known = 0;
   for (const Param& param : parameter_table(model)) {
     if (param.buffer) continue;
     const torch::Tensor* value = parameters.find(param.name);
     NESTVIT_CHECK(value != nullptr);
+    ++known;
+    if (frozen(param.name, config.freeze)) {
+      torch::Tensor(*value).set_requires_grad(false);
+      continue;
+    }
     const bool any = config.weight_decay > 0;
     const bool decay = any && adaptive() && nestvit::decayed(param, config.wd_ignore);
     const bool l2 = any && config.optim != Optim::kAdamW && official_matrix(param);
-    entries_.push_back({param.name, *value, decay, l2, torch::zeros_like(*value),
-                        adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
+    entries_.push_back(
+        {param.name, *value, decay, l2, learning_rate_share(param, model, config.layer_decay),
+         torch::zeros_like(*value), adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
   }
-  NESTVIT_CHECK(entries_.size() == parameters.size());
+  NESTVIT_CHECK(known == parameters.size() && !entries_.empty());
 }
 
 torch::Tensor Optimizer::l2_term() const {
@@ -97,7 +105,14 @@ void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double 
   at::_foreach_div_(update, root);
   for (size_t i = 0; i < entries_.size(); ++i)
     if (entries_[i].decayed) update[i].add_(values[i], learning_rate * config_.weight_decay);
+  scale(update);
   at::_foreach_sub_(values, update);
+}
+
+// Each update by its layer's share of the learning rate.
+void Optimizer::scale(const std::vector<torch::Tensor>& update) const {
+  for (size_t i = 0; i < update.size(); ++i)
+    if (entries_[i].share != 1) update[i].mul_(entries_[i].share);
 }
 
 // buf <- beta*buf + g; p <- p - lr*(g + beta*buf)
@@ -109,22 +124,24 @@ void Optimizer::update_sgd(const std::vector<torch::Tensor>& gradients, double l
   }
   at::_foreach_mul_(buffers, config_.sgd_momentum);
   at::_foreach_add_(buffers, gradients);
-  at::_foreach_add_(values, gradients, -learning_rate);
-  at::_foreach_add_(values, buffers, -learning_rate * config_.sgd_momentum);
+  const auto update = at::_foreach_mul(gradients, learning_rate);
+  at::_foreach_add_(update, buffers, learning_rate * config_.sgd_momentum);
+  scale(update);
+  at::_foreach_sub_(values, update);
 }
 
 std::vector<Optimizer::Group> Optimizer::groups() const {
-  std::vector<Group> groups;
-  for (const bool decayed : {true, false}) {
-    Group group{decayed, 0, 0};
-    for (const Entry& entry : entries_) {
-      if ((entry.decayed || entry.in_l2) != decayed) continue;
-      group.tensors += 1;
-      group.values += entry.value.numel();
-    }
-    if (group.tensors > 0) groups.push_back(group);
+  std::map<std::pair<double, bool>, Group, std::greater<>> groups;
+  for (const Entry& entry : entries_) {
+    const bool decayed = entry.decayed || entry.in_l2;
+    Group& group =
+        groups.try_emplace({entry.share, decayed}, Group{decayed, 0, 0, entry.share}).first->second;
+    group.tensors += 1;
+    group.values += entry.value.numel();
   }
-  return groups;
+  std::vector<Group> list;
+  for (const auto& [_, group] : groups) list.push_back(group);
+  return list;
 }
 
 TensorMap Optimizer::state() const {

@@ -20,11 +20,14 @@ struct OptimConfig {
   std::vector<std::string> wd_ignore = {"pos_embedding"};
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double sgd_momentum = 0.9;
-  double grad_clip_max_norm = 0;  // 0: off
+  double grad_clip_max_norm = 0;         // 0: off
+  std::vector<std::string> freeze = {};  // param_groups.h
+  double layer_decay = 1;                // likewise
 };
 
 class Optimizer {
  public:
+  // Frozen parameters get no gradient from now on, and neither update, decay nor state.
   Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config);
 
   // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official
@@ -35,12 +38,15 @@ class Optimizer {
   // parameter without a gradient counts as one with a gradient of 0, as in the reference.
   double step(double learning_rate);
 
+  // Parameters that are trained alike, for the start-up print.
   struct Group {
     bool decayed;
     int tensors;
     int64_t values;
+    double share = 1;  // of the learning rate
   };
-  std::vector<Group> groups() const;  // what decays and what does not, for the start-up print
+  std::vector<Group> groups()
+      const;  // by share, largest first, and what decays before what does not
 
   // Moments by "NAME.exp_avg" / "NAME.exp_avg_sq" / "NAME.momentum_buffer", and "step" (int64
   // scalar).
@@ -54,12 +60,14 @@ class Optimizer {
     torch::Tensor value;
     bool decayed;                 // by step() (adamw, adam)
     bool in_l2;                   // by l2_term() (adam, sgd)
+    double share;                 // of the learning rate
     torch::Tensor first, second;  // moments: exp_avg and exp_avg_sq, or momentum_buffer and nothing
   };
 
   bool adaptive() const { return config_.optim != Optim::kSgd; }
   void update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate);
   void update_sgd(const std::vector<torch::Tensor>& gradients, double learning_rate);
+  void scale(const std::vector<torch::Tensor>& update) const;
 
   std::vector<Entry> entries_;
   OptimConfig config_;

@@ -1,4 +1,4 @@
-// The field list of the recipe, settings over a base, and what the data fills in.
+// Settings over a base, what the data fills in, and what follows from a recipe.
 #include "train/recipe.h"
 
 #include <fmt/format.h>
@@ -6,120 +6,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "train/optim.h"
+#include "train/param_groups.h"
 
 namespace nestvit::train {
 namespace {
 
-Fields fields(AugmentKeys& a) {
-  Fields f;
-  f.add("type", &a.type, "randaugment, noop (normalises only), or empty");
-  f.add("size", &a.size, "image side for translations; 0: input_size");
-  f.add("randaugment_num_layers", &a.randaugment_num_layers, "operations per image");
-  f.add("randaugment_cutout", &a.randaugment_cutout, "cutout after the operations");
-  f.add("randaugment_magnitude", &a.randaugment_magnitude, "strength of the operations");
-  f.add("randaugment_magstd", &a.randaugment_magstd, "spread of the strength");
-  f.add("randaugment_prob_to_apply", &a.randaugment_prob_to_apply,
-        "chance of each operation; null: always");
-  f.add("randaugment_num_levels", &a.randaugment_num_levels, "strengths are out of this many");
-  return f;
-}
-
-Fields fields(ColorJitterKeys& c) {
-  Fields f;
-  f.add("type", &c.type, "colorjitter, noop (normalises only), or empty");
-  f.add("colorjitter_strength", &c.strength,
-        "strength of brightness, contrast, saturation and hue changes");
-  f.add("size", &c.size, "image side; 0: input_size");
-  return f;
-}
-
-Fields fields(MixKeys& m) {
-  Fields f;
-  f.add("mixup_alpha", &m.mixup_alpha, "mixup's parameter; null: no mixup");
-  f.add("cutmix_alpha", &m.cutmix_alpha, "cutmix's parameter; null: 1 when mixup_alpha is set");
-  f.add("prob_to_apply", &m.prob_to_apply, "share of batches that are mixed");
-  f.add("smoothing", &m.smoothing, "label smoothing: share of the label spread over all classes");
-  return f;
-}
-
-Fields fields(DataKeys& d) {
-  Fields f;
-  f.add("dir", &d.dir, "the data set's folder or file");
-  f.add("train_split", &d.train_split, "name of the split to train on");
-  f.add("val_split", &d.val_split, "name of the split to evaluate on");
-  f.choice("class_order", &d.class_order,
-           {{ClassOrder::kNatural, "natural"}, {ClassOrder::kPlain, "plain"}},
-           "natural: class2 before class10; plain: byte order, as torchvision");
-  f.add("class_map", &d.class_map, "file with one class name per line, line number = index");
-  f.add("val_share", &d.val_share,
-        "share of each class kept for evaluation when a folder has no val/");
-  f.choice("on_bad_image", &d.on_bad_image,
-           {{OnBadImage::kError, "error"}, {OnBadImage::kSkip, "skip"}},
-           "stop at an image that cannot be read, or leave it out");
-  return f;
-}
-
-// Side and channels follow input_size and in_channels, so they are no keys of their own.
-Fields preprocessing_fields(Preprocessing& preprocessing) {
-  Fields f;
-  const Fields all = nestvit::fields(preprocessing);
-  for (const Field& field : all.list())
-    if (field.key != "image_size" && field.key != "channels")
-      f.add(field.key, field.value, field.help);
-  return f;
-}
-
-void add_optimisation(Fields& f, Recipe& r) {
-  f.add("learning_rate", &r.learning_rate, "peak, for a batch of 256; scaled by batch / 256");
-  f.add("min_learning_rate", &r.min_learning_rate, "floor after warm-up, scaled likewise");
-  f.choice("learning_rate_schedule", &r.learning_rate_schedule,
-           {{ScheduleKind::kCosine, "cosine"},
-            {ScheduleKind::kLinear, "linear"},
-            {ScheduleKind::kConstant, "constant"}},
-           "how the learning rate falls after warm-up");
-  f.add("warmup_epochs", &r.warmup_epochs, "epochs of linear growth from 0");
-  f.add("num_epochs", &r.num_epochs, "passes over the training images");
-  f.add("num_train_steps", &r.num_train_steps, "steps in all; -1: from num_epochs");
-  f.choice("optim", &r.optim,
-           {{Optim::kAdamW, "adamw"}, {Optim::kAdam, "adam"}, {Optim::kSgd, "sgd"}}, "optimiser");
-  f.add("optim_wd_ignore", &r.optim_wd_ignore,
-        "parameters whose name contains one of these are not decayed");
-  f.add("weight_decay", &r.weight_decay,
-        "decoupled, times the learning rate (adamw); L2 term of the loss (adam, sgd)");
-  f.add("sgd_momentum", &r.sgd_momentum, "Nesterov momentum of sgd");
-  f.add("grad_clip_max_norm", &r.grad_clip_max_norm,
-        "clip the global gradient norm to this; 0: off");
-}
-
-void add_cadence(Fields& f, Recipe& r) {
-  f.add("log_loss_every_steps", &r.log_loss_every_steps,
-        "steps between training lines in log.jsonl");
-  f.add("num_eval_steps", &r.num_eval_steps, "batches per evaluation; -1: all images, each once");
-  f.add("eval_every_steps", &r.eval_every_steps,
-        "steps between evaluations; -1: by eval_per_epochs");
-  f.add("eval_per_epochs", &r.eval_per_epochs,
-        "epochs between evaluations, 0.5 = twice per epoch; 0: by eval_every_steps");
-  f.add("eval_pad_last_batch", &r.eval_pad_last_batch,
-        "read for compatibility: every image always counts once");
-  f.add("checkpoint_every_steps", &r.checkpoint_every_steps,
-        "steps between checkpoints beside those at evaluations; -1: none");
-  f.add("checkpoint_hist", &r.checkpoint_hist,
-        "how many of the newest checkpoints stay, beside the best");
-  f.add("shuffle_buffer_size", &r.shuffle_buffer_size,
-        "read for compatibility: every epoch is fully shuffled");
-  f.add("seed", &r.seed, "seed of weights, order, transforms and drop-path");
-  f.add("trial", &r.trial, "a number to tell runs apart; changes nothing");
-}
-
 bool on(const std::string& type) { return !type.empty() && type != "default" && type != "noop"; }
-
-// The official code normalises when one of these keys is there, whatever its value (reference.md
-// D.7).
-bool has_augmentation_keys(const Recipe& r) {
-  return !r.augment.type.empty() || r.erase_prob.has_value() || !r.colorjitter.type.empty();
-}
 
 void check_at_least(const char* key, double value, double low) {
   if (!(value >= low))
@@ -152,9 +47,30 @@ void check_numbers(const Recipe& r) {
     throw UsageError(
         fmt::format("num_train_steps is {}; it must be at least 1, or -1", r.num_train_steps),
         "-1 takes the number of steps from num_epochs");
-  if (r.eval_only)
-    throw UsageError("eval_only is not built into train",
-                     "use: nestvit eval --model DIR --data-dir DIR");
+}
+
+// Keys about weights that the run starts from.
+void check_finetuning(const Recipe& r) {
+  if (r.reinit_head && *r.reinit_head != "zero_all" && *r.reinit_head != "random")
+    throw UsageError(fmt::format("reinit_head is {}", *r.reinit_head),
+                     "zero_all: a head of zeros; random: drawn anew; null: only when the number "
+                     "of classes changes");
+  if (!(r.layer_decay > 0 && r.layer_decay <= 1))
+    throw UsageError(
+        fmt::format("layer_decay is {}; it must be above 0 and at most 1", r.layer_decay),
+        "0.75 is common for fine-tuning, 1 is off");
+  if (!(r.resize_posembed > 0))
+    throw UsageError(fmt::format("resize_posembed is {}; it must be above 0", r.resize_posembed));
+  check_freeze(r.freeze, r.nest);
+  if (!r.init_checkpoint.empty()) return;
+  const char* lonely = r.eval_only              ? "eval_only"
+                       : r.reinit_head          ? "reinit_head"
+                       : r.resize_posembed != 1 ? "resize_posembed"
+                       : !r.freeze.empty()      ? "freeze"
+                                                : nullptr;
+  if (lonely)
+    throw UsageError(fmt::format("{} needs weights to start from", lonely),
+                     "give them: --initial-checkpoint PATH, or the key init_checkpoint");
 }
 
 void resolve_normalisation(Recipe& r, const DataFacts& facts) {
@@ -166,10 +82,10 @@ void resolve_normalisation(Recipe& r, const DataFacts& facts) {
     if (!has_augmentation_keys(r)) {  // the official code leaves such images in [0, 1]
       p.mean = {0, 0, 0};
       p.std = {1, 1, 1};
-    } else if (facts.kind == "cifar10") {
+    } else if (cifar_name(facts.kind) == "cifar10") {
       p.mean = {.4914, .4822, .4465};
       p.std = {.2471, .2435, .2616};
-    } else if (facts.kind == "cifar100") {
+    } else if (cifar_name(facts.kind) == "cifar100") {
       p.mean = {.5071, .4867, .4408};
       p.std = {.2675, .2565, .2761};
     } else {
@@ -195,12 +111,9 @@ void resolve_normalisation(Recipe& r, const DataFacts& facts) {
       throw UsageError(fmt::format("preprocessing.std holds {}; it must be above 0", s));
 }
 
-bool is_cifar(const DataFacts& facts) {
-  return facts.kind == "cifar10" || facts.kind == "cifar100";
-}
-
 TransformChoice auto_transform(const Recipe& r, const DataFacts& facts) {
-  if (is_cifar(facts)) return r.input_size == 32 ? TransformChoice::kPad : TransformChoice::kCrop;
+  if (!cifar_name(facts.kind).empty())
+    return r.input_size == 32 ? TransformChoice::kPad : TransformChoice::kCrop;
   if (facts.kind == "fashion-mnist") return TransformChoice::kFlip;
   // Other IDX files are mostly characters, which a flip turns into something else.
   if (facts.kind == "idx") return TransformChoice::kNone;
@@ -209,47 +122,21 @@ TransformChoice auto_transform(const Recipe& r, const DataFacts& facts) {
 
 }  // namespace
 
+bool has_augmentation_keys(const Recipe& r) {
+  return !r.augment.type.empty() || r.erase_prob.has_value() || !r.colorjitter.type.empty();
+}
+
+std::string cifar_name(const std::string& kind) {
+  for (const char* name : {"cifar10", "cifar100"})
+    if (kind == name || kind.starts_with(fmt::format("tfds {}/", name))) return name;
+  return "";
+}
+
 Recipe::Recipe() {
   preprocessing.mean.clear();
   preprocessing.std.clear();
   preprocessing.crop_pct = 0;
   nest = variant(model_name);
-}
-
-Fields fields(Recipe& r) {
-  Fields f;
-  f.add("model_name", &r.model_name, "a variant by name (nestvit inspect NAME)");
-  f.add("dataset", &r.dataset,
-        "form of the data: folder, cifar10, cifar100, fashion-mnist, idx, csv; empty: recognised");
-  f.add("per_device_batch_size", &r.per_device_batch_size, "images per step");
-  f.add("eval_batch_size", &r.eval_batch_size,
-        "images per evaluation batch; 0: per_device_batch_size");
-  f.add("input_size", &r.input_size, "side of the input in pixels; 0: the model's own");
-  f.add("in_channels", &r.in_channels, "channels of the input, 1 or 3; 0: the model's own");
-  f.add("num_classes", &r.num_classes, "classes of the model; 0: the data's");
-  add_optimisation(f, r);
-  add_cadence(f, r);
-  f.choice("train_transform", &r.train_transform,
-           {{TransformChoice::kAuto, "auto"},
-            {TransformChoice::kCrop, "crop"},
-            {TransformChoice::kPad, "pad"},
-            {TransformChoice::kFlip, "flip"},
-            {TransformChoice::kNone, "none"}},
-           "crop: random box, flip; pad: shift by up to 2 pixels, flip; flip; none; auto: by data "
-           "and size");
-  f.add("eval_only", &r.eval_only, "not in force: use nestvit eval");
-  f.add("init_checkpoint", &r.init_checkpoint, "weights to start from");
-  f.add("reinit_head", &r.reinit_head, "zero_all: zero the head of init_checkpoint");
-  f.add("resize_posembed", &r.resize_posembed, "new over old image size of init_checkpoint");
-  f.add("log_model_profile", &r.log_model_profile, "measure the model before training");
-  f.add("augment", fields(r.augment));
-  f.add("randerasing.erase_prob", &r.erase_prob, "share of images with a random box erased");
-  f.add("colorjitter", fields(r.colorjitter));
-  f.add("mix", fields(r.mix));
-  f.add("data", fields(r.data));
-  f.add("preprocessing", preprocessing_fields(r.preprocessing));
-  f.add("nest", nestvit::fields(r.nest));
-  return f;
 }
 
 Recipe apply(Recipe base, const Settings& settings) {
@@ -261,8 +148,17 @@ Recipe apply(Recipe base, const Settings& settings) {
   Recipe seen = base;
   read(seen);
   if (seen.model_name != base.model_name) {
-    base.nest = variant(seen.model_name);
-    base.input_size = 0;
+    const NestConfig before = std::exchange(base.nest, variant(seen.model_name));
+    if (base.init_checkpoint.empty()) {
+      base.input_size = 0;
+    } else {  // a name says nothing about what the weights were trained with
+      base.nest.image_size = before.image_size;
+      base.nest.patch_size = before.patch_size;
+      base.nest.in_channels = before.in_channels;
+      base.nest.norm_type = before.norm_type;
+      base.nest.gelu = before.gelu;
+      base.nest.pool_padding = before.pool_padding;
+    }
   }
   read(base);
   base.nest.variant = base.model_name;
@@ -285,12 +181,13 @@ void resolve(Recipe& r, const DataFacts& facts) {
   r.nest.in_channels = r.preprocessing.channels = r.in_channels;
   r.nest.num_classes = r.num_classes;
   geometry(r.nest);  // throws with advice
+  check_finetuning(r);
 
   if (r.train_transform == TransformChoice::kAuto) r.train_transform = auto_transform(r, facts);
   if (r.preprocessing.crop_pct == 0) {
     // Small aligned images are evaluated whole; photos lose a border (reference.md D.8).
     const bool whole = facts.kind == "fashion-mnist" || facts.kind == "idx" ||
-                       (is_cifar(facts) && r.input_size == 32);
+                       (!cifar_name(facts.kind).empty() && r.input_size == 32);
     r.preprocessing.crop_pct = whole ? 1 : 0.875;
   }
   if (!(r.preprocessing.crop_pct > 0 && r.preprocessing.crop_pct <= 1))
@@ -303,11 +200,12 @@ void resolve(Recipe& r, const DataFacts& facts) {
 DatasetOptions dataset_options(const Recipe& recipe, const std::string& split) {
   DatasetOptions options;
   options.root = recipe.data.dir;
-  // The official name of ImageNet says which classes, not how the files lie.
-  options.name = recipe.dataset.starts_with("imagenet") ? "" : recipe.dataset;
+  // The official code takes any such name for ImageNet (reference.md D.1).
+  options.name = recipe.dataset.starts_with("imagenet") ? "imagenet" : recipe.dataset;
   options.split = split;
   options.class_order = recipe.data.class_order;
   options.class_map = recipe.data.class_map;
+  options.labels_file = recipe.data.labels;
   options.val_share = recipe.data.val_share;
   options.seed = static_cast<uint64_t>(recipe.seed);
   return options;
@@ -323,9 +221,6 @@ std::vector<std::string> not_in_force(const Recipe& r) {
     keys.push_back(fmt::format("mix.mixup_alpha={}", *r.mix.mixup_alpha));
   if (const double cutmix = r.mix.cutmix_alpha.value_or(r.mix.mixup_alpha ? 1 : 0); cutmix > 0)
     keys.push_back(fmt::format("mix.cutmix_alpha={}", cutmix));
-  if (!r.init_checkpoint.empty()) keys.push_back("init_checkpoint=" + r.init_checkpoint);
-  if (r.reinit_head) keys.push_back("reinit_head=" + *r.reinit_head);
-  if (r.resize_posembed != 1) keys.push_back(fmt::format("resize_posembed={}", r.resize_posembed));
   if (r.log_model_profile != 0)
     keys.push_back(fmt::format("log_model_profile={}", r.log_model_profile));
   return keys;
@@ -343,7 +238,8 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "data.train_split",
                                      "data.val_split",
                                      "data.class_order",
-                                     "data.val_share"};
+                                     "data.val_share",
+                                     "freeze"};
   for (const std::string& key : fields(recipe).keys())
     if (key.starts_with("nest.") || key.starts_with("preprocessing.")) locked.push_back(key);
   return locked;

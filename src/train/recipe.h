@@ -20,6 +20,7 @@
 #include "model/nest.h"
 #include "model/preprocessing.h"
 #include "train/schedule.h"
+#include "weights/posembed.h"
 
 namespace nestvit::train {
 
@@ -60,8 +61,10 @@ struct DataKeys {
   std::string val_split = "val";
   ClassOrder class_order = ClassOrder::kNatural;
   std::string class_map;
+  std::string labels;
   double val_share = 0.2;
   OnBadImage on_bad_image = OnBadImage::kError;
+  bool jpeg_round_trip = true;  // reference.md D.6
 };
 
 // Keys keep the official names and meanings; defaults are the official configs' where they agree.
@@ -101,6 +104,9 @@ struct Recipe {
   std::string init_checkpoint;
   std::optional<std::string> reinit_head;
   double resize_posembed = 1;
+  PosEmbedResize posembed_resize = PosEmbedResize::kAuto;
+  std::vector<std::string> freeze;  // beginnings of parameter names, or "backbone"
+  double layer_decay = 1;
   int log_model_profile = 0;
   AugmentKeys augment;
   std::optional<double> erase_prob;  // "randerasing.erase_prob"; unset: absent
@@ -121,8 +127,16 @@ struct Settings {
 };
 
 // `base` with the settings over it. Another model_name than the base's replaces nest.* and
-// input_size by that model's own before any other key is read.
+// input_size by that model's own before any other key is read; in a base that starts from weights
+// (init_checkpoint) the image size, GELU, pooling and norm stay the weights'.
 Recipe apply(Recipe base, const Settings& settings);
+
+// The official code normalises when one of augment, randerasing and colorjitter is there, whatever
+// its value (reference.md D.7).
+bool has_augmentation_keys(const Recipe& recipe);
+
+// "cifar10" or "cifar100" for a Dataset::kind() of either form, raw files or TFDS's; else "".
+std::string cifar_name(const std::string& kind);
 
 // What the data says about itself; makes the defaults of a user's own folder.
 struct DataFacts {

@@ -36,7 +36,7 @@ void cut_unfinished_line(const fs::path& path) {
 void write_summary(const fs::path& workdir, const std::vector<SummaryRow>& history) {
   std::string text = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n";
   for (const SummaryRow& row : history)
-    text += fmt::format("{:.6g},{:.6g},{},{},{},{:.6g}\n", row.epoch, row.train_loss,
+    text += fmt::format("{:.6g},{},{},{},{},{:.6g}\n", row.epoch, cell(row.train_loss),
                         cell(row.eval_loss), cell(row.eval_top1), cell(row.eval_top5),
                         row.learning_rate);
   write_file(workdir / "summary.csv", text);

@@ -4,14 +4,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <malloc.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
-#include <thread>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -21,33 +17,23 @@
 #include "train/checkpoint.h"
 #include "train/epoch_stream.h"
 #include "train/evaluation.h"
+#include "train/finetune.h"
+#include "train/input.h"
 #include "train/loss.h"
 #include "train/nest.h"
 #include "train/optim.h"
+#include "train/param_groups.h"
+#include "train/process.h"
 #include "train/run_log.h"
+#include "train/step_report.h"
 
 namespace nestvit::train {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // One loader serves at least this many samples, so that small data sets do not restart it every few
 // steps.
 constexpr int64_t kSamplesPerLoader = 1 << 18;
 constexpr size_t kListedImages = 5;  // skipped images named on the terminal; log.jsonl has them all
-
-TrainTransform transform_of(TransformChoice choice) {
-  switch (choice) {
-    case TransformChoice::kCrop:
-      return TrainTransform::kCrop;
-    case TransformChoice::kPad:
-      return TrainTransform::kPad;
-    case TransformChoice::kFlip:
-      return TrainTransform::kFlip;
-    default:
-      return TrainTransform::kNone;
-  }
-}
 
 OptimConfig optim_config(const Recipe& r) {
   OptimConfig config;
@@ -56,6 +42,8 @@ OptimConfig optim_config(const Recipe& r) {
   config.wd_ignore = r.optim_wd_ignore;
   config.sgd_momentum = r.sgd_momentum;
   config.grad_clip_max_norm = r.grad_clip_max_norm;
+  config.freeze = r.freeze;
+  config.layer_decay = r.layer_decay;
   return config;
 }
 
@@ -72,31 +60,33 @@ Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
   return schedule;
 }
 
-// Sums over the steps between two lines of log.jsonl (reference.md F.4).
-struct LogWindow {
-  int64_t steps = 0, images = 0, correct = 0;
-  double loss = 0, loss_squared = 0, gradient_norm = 0, wait_s = 0;
-  Clock::time_point start = Clock::now();
-
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start).count(); }
-};
+// Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
+// their running statistics rest.
+std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
+    const Nest& net, const std::vector<std::string>& freeze) {
+  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  for (const auto& item : net->named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (frozen(item.key(), freeze)) modules.push_back(item.value());
+  return modules;
+}
 
 class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
           const TrainOptions& options);
-  TrainResult run();
+  // `fresh`: the tensors to start from, unless the run is resumed.
+  TrainResult run(const TensorMap& fresh);
 
  private:
-  void start();
+  void start(const TensorMap& fresh);
   void resume();
+  void write_recipe();
   void announce();
+  void announce_groups();
 
   void train_step();
   std::optional<Batch> next_batch();
   double update(const Batch& batch, float learning_rate);
-  void log_step(float learning_rate);
-  void show_progress();
 
   bool row_due() const;
   bool evaluation_due() const;
@@ -116,6 +106,7 @@ class Trainer {
   Schedule schedule_;
   Nest net_;
   Optimizer optimizer_;
+  std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
   Model model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
   RunLog log_;
@@ -123,11 +114,7 @@ class Trainer {
 
   std::optional<Loader> loader_;
   double waited_before_ = 0;  // loader_'s wait_seconds at the last step
-  LogWindow window_;          // for log.jsonl
-  LogWindow epoch_;           // for the progress bar
-  std::optional<Progress> progress_;
-  Clock::time_point started_ = Clock::now();
-  int64_t first_step_ = 0;
+  std::optional<StepReport> report_;
 };
 
 Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
@@ -140,6 +127,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       schedule_(schedule_of(recipe, plan_)),
       net_(recipe.nest),
       optimizer_(*net_, recipe.nest, optim_config(recipe)),
+      frozen_modules_(frozen_modules(net_, recipe.freeze)),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
       log_(options.workdir) {
   model_.config = recipe.nest;
@@ -152,19 +140,15 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
   state_.recipe_digest = digest(recipe);
 }
 
-TrainResult Trainer::run() {
+TrainResult Trainer::run(const TensorMap& fresh) {
   if (options_.resume) {
     resume();
   } else {
-    start();
+    start(fresh);
   }
-  Recipe written = recipe_;
-  write_file(options_.workdir / "config.yaml",
-             "# The recipe of this run, complete: nestvit train --config takes it.\n" +
-                 fields(written).to_yaml());
+  write_recipe();
   announce();
-  started_ = Clock::now();
-  first_step_ = state_.step;
+  report_.emplace(log_, recipe_, plan_, state_.step);
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
@@ -174,7 +158,7 @@ TrainResult Trainer::run() {
         !row_due())
       save();
   }
-  progress_.reset();
+  report_->close_bar();
   save();
   const int signal = options_.stop();
   log_.write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
@@ -183,8 +167,8 @@ TrainResult Trainer::run() {
 
 // ---- beginning ----
 
-void Trainer::start() {
-  load_tensors(*net_, initial_tensors(recipe_.nest, static_cast<uint64_t>(recipe_.seed)));
+void Trainer::start(const TensorMap& fresh) {
+  load_tensors(*net_, fresh);
   write_summary(options_.workdir, state_.history);
 }
 
@@ -210,6 +194,13 @@ void Trainer::resume() {
   write_summary(options_.workdir, state_.history);
 }
 
+void Trainer::write_recipe() {
+  Recipe written = recipe_;
+  write_file(options_.workdir / "config.yaml",
+             "# The recipe of this run, complete: nestvit train --config takes it.\n" +
+                 fields(written).to_yaml());
+}
+
 void Trainer::announce() {
   log_.write(options_.resume ? "resume" : "start", {{"step", state_.step},
                                                     {"steps", plan_.total},
@@ -218,13 +209,8 @@ void Trainer::announce() {
                                                     {"train_images", state_.train_size},
                                                     {"val_images", val_set_.size()},
                                                     {"recipe_digest", state_.recipe_digest}});
-  std::string groups;
-  for (const Optimizer::Group& group : optimizer_.groups())
-    groups += fmt::format("{}{} {} tensors ({} values)", groups.empty() ? "" : ", ",
-                          group.decayed ? fmt::format("{} on", recipe_.weight_decay) : "none on",
-                          group.tensors, human_count(group.values));
   log_info(fmt::format("parameters     {}", human_count(parameter_count(recipe_.nest))));
-  log_info(fmt::format("weight decay   {}", groups));
+  announce_groups();
   log_info(fmt::format("steps          {} in all, {} per epoch, {} images each",
                        human_count(plan_.total), human_count(plan_.per_epoch),
                        recipe_.per_device_batch_size));
@@ -241,6 +227,38 @@ void Trainer::announce() {
   }
 }
 
+// What is frozen, what decays, and the learning rate of each layer.
+void Trainer::announce_groups() {
+  const std::vector<Optimizer::Group> groups = optimizer_.groups();
+  int64_t trained = 0;
+  std::string decay;
+  for (const bool decayed : {true, false}) {
+    Optimizer::Group sum{decayed, 0, 0};
+    for (const Optimizer::Group& group : groups)
+      if (group.decayed == decayed) {
+        sum.tensors += group.tensors;
+        sum.values += group.values;
+      }
+    trained += sum.values;
+    if (sum.tensors > 0)
+      decay += fmt::format("{}{} {} tensors ({} values)", decay.empty() ? "" : ", ",
+                           decayed ? fmt::format("{} on", recipe_.weight_decay) : "none on",
+                           sum.tensors, human_count(sum.values));
+  }
+  if (!recipe_.freeze.empty())
+    log_info(
+        fmt::format("frozen         {}: {} values stay, {} train", fmt::join(recipe_.freeze, ", "),
+                    human_count(parameter_count(recipe_.nest) - trained), human_count(trained)));
+  log_info(fmt::format("weight decay   {}", decay));
+  if (recipe_.layer_decay == 1) return;
+  log_info(fmt::format("layer decay    {} per layer; the learning rate is multiplied by",
+                       recipe_.layer_decay));
+  for (const Optimizer::Group& group : groups)
+    log_info(fmt::format("               {:.4g} for {} tensor{} ({} values{})", group.share,
+                         group.tensors, group.tensors == 1 ? "" : "s", human_count(group.values),
+                         group.decayed ? "" : ", not decayed"));
+}
+
 // ---- one step ----
 
 void Trainer::train_step() {
@@ -253,8 +271,7 @@ void Trainer::train_step() {
     ++state_.loss_steps;
   }
   if (batch) loader_->recycle(std::move(*batch));
-  log_step(learning_rate);
-  show_progress();
+  report_->step_done(state_.step, learning_rate, row_due());
 }
 
 std::optional<Batch> Trainer::next_batch() {
@@ -267,25 +284,23 @@ std::optional<Batch> Trainer::next_batch() {
     const int64_t wanted = std::max(state_.train_size, kSamplesPerLoader) / batch_size * batch_size;
     const int64_t count = std::min(std::max(wanted, batch_size), plan_.total * batch_size - first);
     const auto seed = static_cast<uint64_t>(recipe_.seed);
-    const TrainTransform transform = transform_of(recipe_.train_transform);
     LoaderOptions options;
     options.batch_size = recipe_.per_device_batch_size;
     options.workers = options_.workers;
     options.on_bad_image = recipe_.data.on_bad_image;
     loader_.emplace(
         stream_, stream_order(state_.train_size, seed, first, count),
-        [this, seed, transform](const Sample& sample, int64_t index) {
+        [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
           Rng rng(seed, Purpose::kTransform, static_cast<uint64_t>(stream_.epoch(index)),
                   static_cast<uint64_t>(stream_.image(index)));
-          return training_pixels(sample, recipe_.preprocessing, transform, rng);
+          return training_input(sample, recipe_, kind, rng);
         },
         recipe_.preprocessing, options);
     waited_before_ = 0;
     batch = loader_->next();
   }
   const double waited = loader_->wait_seconds();
-  window_.wait_s += waited - waited_before_;
-  epoch_.wait_s += waited - waited_before_;
+  report_->waited(waited - waited_before_);
   waited_before_ = waited;
   return batch;
 }
@@ -296,6 +311,7 @@ double Trainer::update(const Batch& batch, float learning_rate) {
           static_cast<uint64_t>(state_.step));
   torch::manual_seed(rng.next_u32());
   net_->train();
+  for (const auto& module : frozen_modules_) module->eval();
   const torch::Tensor labels = labels_tensor(batch);  // [B]
   const torch::Tensor targets =
       smoothed_one_hot(labels, recipe_.num_classes, recipe_.mix.smoothing);  // [B, K]
@@ -311,62 +327,8 @@ double Trainer::update(const Batch& batch, float learning_rate) {
                     value, norm, state_.step, epochs(state_.step), learning_rate),
         "lower the learning rate or lengthen the warm-up; checkpoints written so far are good");
   const int64_t correct = (logits.detach().argmax(1) == labels).sum().item<int64_t>();
-  for (LogWindow* window : {&window_, &epoch_}) {
-    ++window->steps;
-    window->images += batch.size;
-    window->correct += correct;
-    window->loss += value;
-    window->loss_squared += value * value;
-    window->gradient_norm += norm;
-  }
+  report_->add(batch.size, correct, value, norm);
   return value;
-}
-
-void Trainer::log_step(float learning_rate) {
-  if (state_.step % recipe_.log_loss_every_steps != 0 && state_.step != plan_.total) return;
-  const double steps = static_cast<double>(std::max<int64_t>(1, window_.steps));
-  const double images = static_cast<double>(std::max<int64_t>(1, window_.images));
-  const double loss = window_.loss / steps;
-  const double seconds = std::max(window_.seconds(), 1e-9);
-  log_.write("train",
-             {{"step", state_.step},
-              {"epoch", epochs(state_.step)},
-              {"loss", loss},
-              {"loss_std", std::sqrt(std::max(0.0, window_.loss_squared / steps - loss * loss))},
-              {"train_accuracy", static_cast<double>(window_.correct) / images},
-              {"l2_grads", window_.gradient_norm / steps},
-              {"learning_rate", static_cast<double>(learning_rate)},
-              {"images_per_s", static_cast<double>(window_.images) / seconds},
-              {"data_wait", window_.wait_s / seconds}});
-  window_ = {};
-}
-
-void Trainer::show_progress() {
-  const int64_t epoch = (state_.step - 1) / plan_.per_epoch;
-  const int64_t first = epoch * plan_.per_epoch;
-  const int64_t steps = std::min(plan_.per_epoch, plan_.total - first);
-  if (!progress_) {
-    // Steps beyond the last whole epoch belong to it (reference.md F.3 floors).
-    const int64_t shown = std::min<int64_t>(epoch + 1, recipe_.num_epochs);
-    progress_.emplace(fmt::format("epoch {}/{}", shown, recipe_.num_epochs), steps);
-  }
-  const bool last = row_due();
-  if (!progress_->due() && !last) return;
-  const double seconds = std::max(epoch_.seconds(), 1e-9);
-  const double run_s = std::chrono::duration<double>(Clock::now() - started_).count();
-  const double left = run_s * static_cast<double>(plan_.total - state_.step) /
-                      static_cast<double>(state_.step - first_step_);
-  const std::string detail =
-      fmt::format("loss {:.3f}  {} images/s  data {:.0f} %  run {} left",
-                  epoch_.loss / static_cast<double>(std::max<int64_t>(1, epoch_.steps)),
-                  human_count(std::llround(static_cast<double>(epoch_.images) / seconds)),
-                  100 * epoch_.wait_s / seconds, human_duration(left));
-  if (last && stderr_is_terminal()) {
-    progress_->update(state_.step - first, detail);
-    progress_->finish(detail);
-  } else {
-    progress_->update(state_.step - first, detail);
-  }
 }
 
 // ---- end of an epoch or evaluation interval ----
@@ -384,14 +346,14 @@ bool Trainer::row_due() const {
 // Evaluates when due, writes the row and the checkpoint. False when a signal came meanwhile: the
 // row is then left to the resumed run.
 bool Trainer::finish_interval() {
-  progress_.reset();
+  report_->close_bar();
   SummaryRow row;
   row.step = state_.step;
   row.epoch = epochs(state_.step);
   row.train_loss = state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps));
   row.learning_rate = schedule_.at(state_.step);
   std::string line = fmt::format("epoch {:.6g}/{}  train loss {:.4f}", row.epoch,
-                                 recipe_.num_epochs, row.train_loss);
+                                 recipe_.num_epochs, *row.train_loss);
   const bool evaluated = evaluation_due();
   if (evaluated) {
     const std::optional<Evaluation> evaluation =
@@ -422,10 +384,7 @@ bool Trainer::finish_interval() {
   state_.loss_steps = 0;
   if (evaluated) save();
   write_summary(options_.workdir, state_.history);
-  const double seconds = epoch_.seconds();
-  log_info(line + fmt::format("  ({})", human_duration(seconds)));
-  epoch_ = {};
-  window_.start = Clock::now();
+  log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }
 
@@ -458,39 +417,17 @@ TrainResult Trainer::result(bool finished, int signal) const {
   return result;
 }
 
-// Activations of megabytes come and go in every step: kept in the heap they cost no page faults,
-// which are a tenth of a small model's step otherwise.
-void keep_freed_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
-}
-
-void set_threads(int threads) {
-  // Before the first parallel region: its threads inherit the flag. Denormals are many times slower
-  // to compute with.
-  at::globalContext().setFlushDenormal(true);
-  at::set_num_threads(
-      threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
-}
-
 }  // namespace
 
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options) {
-  schedule_of(recipe,
-              step_plan(recipe, train_set.size()));  // a wrong recipe leaves no folder behind
-  keep_freed_memory();
-  set_threads(options.threads);
-  const Checkpoints checkpoints(options.workdir, recipe.checkpoint_hist);
-  if (!options.resume && checkpoints.any())
-    throw UsageError(fmt::format("{} already holds checkpoints", options.workdir.string()),
-                     "add --resume to go on from them, or choose another --workdir");
-  std::error_code error;
-  std::filesystem::create_directories(options.workdir, error);
-  if (error)
-    throw Error(fmt::format("cannot make {}: {}", options.workdir.string(), error.message()),
-                "choose another --workdir");
-  return Trainer(recipe, train_set, val_set, options).run();
+  // A wrong recipe, or weights that do not fit, leave no folder behind.
+  schedule_of(recipe, step_plan(recipe, train_set.size()));
+  const TensorMap fresh = options.resume ? TensorMap() : starting_tensors(recipe, options.weights);
+  prepare_process(options.threads);
+  if (!options.resume) refuse_used(options.workdir);
+  make_workdir(options.workdir);
+  return Trainer(recipe, train_set, val_set, options).run(fresh);
 }
 
 }  // namespace nestvit::train

@@ -9,6 +9,7 @@
 
 #include "data/dataset.h"
 #include "train/recipe.h"
+#include "weights/model_dir.h"
 
 namespace nestvit::train {
 
@@ -19,6 +20,8 @@ struct TrainOptions {
   int threads = 0;  // compute threads; 0: one per core that the process may use
   // The signal that asks the run to save and stop, or 0; read between steps.
   std::function<int()> stop = [] { return 0; };
+  // What init_checkpoint names; a resumed run does not look at it.
+  const Model* weights = nullptr;
 };
 
 struct TrainResult {
@@ -32,5 +35,10 @@ struct TrainResult {
 // is no number, a full disk, an unreadable image, a checkpoint that does not fit.
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options);
+
+// eval_only: evaluates options.weights once on `val_set` and writes the result as the reference
+// does, at step 0: a line, log.jsonl, summary.csv; no checkpoints. Returns the signal that stopped
+// it, or 0.
+int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options);
 
 }  // namespace nestvit::train

@@ -156,6 +156,20 @@ TEST_F(FineTuneCommandTest, EvaluationAgreesWithEval) {
   EXPECT_THAT(only.text, HasSubstr("val top-1 " + top1 + " %"));
 }
 
+TEST_F(FineTuneCommandTest, EvaluationMatchesAPartOfTheClassesByName) {
+  Model model = tiny(3);
+  model.labels = {"other", "dark", "bright"};
+  std::vector<float> head(static_cast<size_t>(model.tensors.at("head.weight").size()), 0.0f);
+  model.tensors["head.weight"] = Tensor::f32(model.tensors.at("head.weight").shape(), head);
+  model.tensors["head.bias"] = Tensor::f32({3}, {0, 2, 1});  // always "dark", never "other"
+  save_model(root_ / "weights", model);
+  const Finished done = run(from_weights({"--config.eval_only=True"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("[0] accuracy=0.500000, eval_loss="));
+  // ln(1 + e^1 + e^2) less 2 and less 1, halved.
+  EXPECT_THAT(done.text, HasSubstr("eval_loss=0.907606"));
+}
+
 TEST_F(FineTuneCommandTest, MistakesExitWith2AndWriteNothing) {
   const auto expect = [&](const Arguments& arguments, const std::string& word, int code = 2) {
     const Finished done = run(arguments);

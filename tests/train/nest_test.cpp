@@ -14,6 +14,7 @@
 #include "model/params.h"
 #include "train/bridge.h"
 #include "train/loss.h"
+#include "weights/adapt.h"
 
 namespace nestvit::train {
 namespace {
@@ -92,6 +93,28 @@ TEST(NestGolden, FlaxForwardAndGradients) {
     expect_close(input.grad().permute({0, 2, 3, 1}), golden(io, "input_grad"), kGradient,
                  "input_grad", rounding(grads));
   }
+}
+
+// The official load of a checkpoint at a larger image, through the whole network: goldens README,
+// posembed/finetune.
+TEST(NestGolden, FineTuneAtALargerImage) {
+  const auto about = golden_json(testing::golden_root() / "posembed/official.json").at("finetune");
+  const Model from = testing::golden_flax_model(
+      (testing::golden_root() / about.at("checkpoint").get<std::string>()).parent_path());
+  const TensorMap io = read_safetensors(testing::golden_root() / "posembed/finetune.safetensors");
+  NestConfig to = from.config;
+  to.image_size = about.at("image").get<int>();
+  to.patch_size = about.at("patch_size").get<int>();
+  const Tensor input = golden(io, "input").permute({0, 3, 1, 2}).contiguous();
+
+  Nest net = make(to, adapt_tensors(from, to));
+  net->eval();
+  expect_close(net->forward(input), golden(io, "logits"), 1e-5, "logits");
+  Nest headless = make(to, adapt_tensors(from, to, {.head = ReinitHead::kZeroAll}));
+  headless->eval();
+  const Tensor zeros = golden(io, "zero_head_logits");
+  EXPECT_TRUE(torch::equal(headless->forward(input), zeros));
+  EXPECT_EQ(testing::largest(zeros), 0);
 }
 
 TEST(NestGolden, FlaxBatchNormTraining) {

@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <regex>
+#include <set>
 
 #include "close.h"
 #include "golden_model.h"
@@ -362,6 +364,71 @@ TEST(Optim, AMissingGradientCountsAsZero) {
 
 void random_gradients(Nest& net) {
   for (torch::Tensor& p : net->parameters()) p.mutable_grad() = torch::randn_like(p);
+}
+
+TEST(Optim, LayerDecayScalesTheWholeUpdate) {
+  for (const Optim optim : {Optim::kAdamW, Optim::kSgd}) {
+    Nest net(small());
+    fill(net, 1, 0.5);
+    Optimizer optimizer(*net, small(), {.optim = optim, .weight_decay = 0.05, .layer_decay = 0.5});
+    optimizer.step(1e-3);
+    // reference.md F.2, times 0.5 for every layer below the head: patch embedding 0, one encoder
+    // layer in each of two levels 1 and 2, head 3.
+    for (const auto& [name, share] : {std::pair{"patch_embed.proj.weight", 0.125},
+                                      {"levels.0.transformer_encoder.0.mlp.fc1.weight", 0.25},
+                                      {"levels.1.pool.conv.weight", 0.5},
+                                      {"norm.weight", 0.5},
+                                      {"head.weight", 1.0}}) {
+      const double update = optim == Optim::kSgd ? 1e-3 * (0.5 + 0.45) : 1e-3 * (1 + 0.05);
+      EXPECT_LE(testing::largest(net->named_parameters()[name] - (1 - share * update)), 6.1e-8)
+          << name;
+    }
+    std::vector<double> shares;
+    for (const Optimizer::Group& group : optimizer.groups()) shares.push_back(group.share);
+    EXPECT_TRUE(std::is_sorted(shares.rbegin(), shares.rend()));
+    EXPECT_EQ(std::set<double>(shares.begin(), shares.end()),
+              (std::set<double>{0.125, 0.25, 0.5, 1}));
+  }
+}
+
+TEST(Optim, FrozenParametersRestAndKeepNoState) {
+  for (const Optim optim : {Optim::kAdamW, Optim::kAdam, Optim::kSgd}) {
+    torch::manual_seed(3);
+    Nest net(small());
+    {
+      torch::NoGradGuard no_grad;
+      for (torch::Tensor& p : net->parameters()) p.normal_();
+    }
+    const TensorMap before = export_tensors(*net);
+    const OptimConfig config{.optim = optim, .weight_decay = 0.1, .freeze = {"backbone"}};
+    Optimizer optimizer(*net, small(), config);
+    for (int i = 0; i < 3; ++i) {
+      const torch::Tensor logits = net->forward(torch::randn({2, 3, 8, 8}));
+      (logits.square().mean() + optimizer.l2_term()).backward();
+      EXPECT_GT(optimizer.step(1e-2), 0);
+    }
+    for (const auto& [name, tensor] : export_tensors(*net))
+      EXPECT_EQ(tensor.to_f32() == before.at(name).to_f32(), !name.starts_with("head.")) << name;
+    for (const auto& item : net->named_parameters())
+      EXPECT_EQ(item.value().requires_grad(), item.key().starts_with("head.")) << item.key();
+    for (const auto& [name, _] : optimizer.state())
+      EXPECT_TRUE(name == "step" || name.starts_with("head.")) << name;
+
+    Nest other(small());
+    Optimizer again(*other, small(), config);
+    EXPECT_NO_THROW(again.load_state(optimizer.state()));
+    Optimizer whole(*other, small(), {.optim = optim});
+    EXPECT_THROW(whole.load_state(optimizer.state()), Error);
+  }
+}
+
+// The L2 term of frozen weights is a constant: it is left out of the loss.
+TEST(Optim, L2TermLeavesFrozenWeightsOut) {
+  Nest net(small());
+  fill(net, 2, 0);
+  Optimizer optimizer(*net, small(),
+                      {.optim = Optim::kSgd, .weight_decay = 0.1, .freeze = {"backbone"}});
+  EXPECT_NEAR(optimizer.l2_term().item<double>(), 0.5 * 0.1 * 4 * 32 * 10, 1e-4);
 }
 
 TEST(Optim, StateRoundTripLosesNothing) {

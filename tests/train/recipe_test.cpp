@@ -210,6 +210,11 @@ TEST(Recipe, RefusesIllegalNumbers) {
                                                         {"checkpoint_hist", "0"},
                                                         {"log_loss_every_steps", "0"},
                                                         {"eval_only", "true"},
+                                                        {"reinit_head", "zero_all"},
+                                                        {"resize_posembed", "1.5"},
+                                                        {"freeze", "[backbone]"},
+                                                        {"layer_decay", "0"},
+                                                        {"layer_decay", "1.1"},
                                                         {"preprocessing.crop_pct", "2"},
                                                         {"preprocessing.std", "[1,1,0]"},
                                                         {"nest.patch_size", "5"}}) {

@@ -1,4 +1,4 @@
-// Reading JPEG, PNG and WebP, and writing PNG. Formats are recognised by content, never by
+// Reading JPEG, PNG and WebP, writing JPEG and PNG. Formats are recognised by content, never by
 // extension.
 #pragma once
 
@@ -46,6 +46,9 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
 Image decode_window(std::span<const std::byte> bytes, const Box& window,
                     const DecodeOptions& options, const std::string& origin);
 
+// As TensorFlow's encode_jpeg: 4:2:0 chroma, accurate DCT. Throws Error when the image is empty or
+// has sides above 65,500.
+std::vector<std::byte> encode_jpeg(const Image& image, int quality = 95);
 std::vector<std::byte> encode_png(const Image& image);
 void write_png(const std::filesystem::path& path, const Image& image);
 

@@ -1,10 +1,12 @@
-// JPEG by libjpeg-turbo: whole images, and windows as TensorFlow's decode_and_crop_jpeg makes them.
+// JPEG by libjpeg-turbo: whole images, windows as TensorFlow's decode_and_crop_jpeg makes them, and
+// writing as its encode_jpeg.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 // Needs <cstdio> before it.
@@ -184,7 +186,50 @@ void Reader::check_end_follows() {
     fail_decoding("JPEG", "Premature end of JPEG file", origin_);
 }
 
+// libjpeg's memory, freed however writing ends.
+struct Writer {
+  ~Writer() {
+    jpeg_destroy_compress(&info);
+    std::free(bytes);
+  }
+  jpeg_compress_struct info{};
+  ErrorState errors{};
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+};
+
 }  // namespace
+
+std::vector<std::byte> encode_jpeg(const Image& image, int quality) {
+  if (image.height < 1 || image.width < 1 || image.height > JPEG_MAX_DIMENSION ||
+      image.width > JPEG_MAX_DIMENSION || image.pixels.size() != image.size() ||
+      (image.channels != 1 && image.channels != 3))
+    throw Error(fmt::format("a JPEG cannot hold an image of {} x {} x {}", image.height,
+                            image.width, image.channels));
+  Writer writer;
+  jpeg_compress_struct& info = writer.info;
+  info.err = jpeg_std_error(&writer.errors);
+  writer.errors.error_exit = on_error;
+  if (setjmp(writer.errors.jump)) fail_decoding("JPEG", writer.errors.text, "an image in memory");
+  jpeg_create_compress(&info);
+  jpeg_mem_dest(&info, &writer.bytes, &writer.size);
+  info.image_height = static_cast<JDIMENSION>(image.height);
+  info.image_width = static_cast<JDIMENSION>(image.width);
+  info.input_components = image.channels;
+  info.in_color_space = image.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg_set_defaults(&info);  // 4:2:0 and the accurate DCT
+  jpeg_set_quality(&info, quality, TRUE);
+  jpeg_start_compress(&info, TRUE);
+  while (info.next_scanline < info.image_height) {
+    // libjpeg takes rows that are not const, and does not write to them.
+    auto* row = const_cast<JSAMPLE*>(image.pixels.data()) +
+                static_cast<size_t>(info.next_scanline) * image.width * image.channels;
+    jpeg_write_scanlines(&info, &row, 1);
+  }
+  jpeg_finish_compress(&info);
+  const auto* first = reinterpret_cast<const std::byte*>(writer.bytes);
+  return {first, first + writer.size};
+}
 
 StoredSize jpeg_size(std::span<const std::byte> bytes, const std::string& origin) {
   return Reader(bytes, origin).read_header();

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <map>
 
 #include "base/file.h"
 #include "encoders.h"
@@ -177,6 +178,55 @@ TEST(Jpeg, DamagedDataIsAnError) {
 const std::vector<Box> kWindows = {{0, 0, 70, 90},   {0, 0, 1, 1},     {69, 89, 1, 1},
                                    {13, 17, 30, 40}, {16, 32, 16, 16}, {1, 1, 68, 88},
                                    {50, 3, 20, 80},  {33, 47, 5, 43}};
+
+// The markers of a JPEG up to its picture: marker, its bytes.
+std::map<int, std::vector<uint8_t>> segments(const std::vector<std::byte>& file) {
+  std::map<int, std::vector<uint8_t>> found;
+  const auto at = [&](size_t i) { return std::to_integer<size_t>(file.at(i)); };
+  for (size_t i = 2; at(i + 1) != 0xDA; i += 2 + at(i + 2) * 256 + at(i + 3))
+    for (size_t k = 0; k < at(i + 2) * 256 + at(i + 3); ++k)
+      found[static_cast<int>(at(i + 1))].push_back(static_cast<uint8_t>(at(i + 2 + k)));
+  return found;
+}
+
+TEST(Jpeg, WritesAsTensorFlowDoes) {
+  const Image image = testing::gradient(37, 50);
+  const auto file = encode_jpeg(image);
+  const auto header = segments(file);
+  const auto frame = header.at(0xC0);  // baseline: length, bits, sides, then 3 bytes per component
+  ASSERT_EQ(frame.size(), 17u);
+  EXPECT_EQ(frame[9], 0x22) << "luma has twice the rows and columns of chroma: 4:2:0";
+  EXPECT_EQ(frame[12], 0x11);
+  EXPECT_EQ(frame[15], 0x11);
+  // Quality 95 scales the standard tables to a tenth: 16 becomes 2, 17 becomes 2.
+  EXPECT_EQ(header.at(0xDB)[3], 2);
+  // The same from another encoder of the same library, which sets all of it by hand.
+  const auto other = testing::make_jpeg(image.height, image.width, image.pixels,
+                                        {.colour = testing::JpegKind::kYcc, .quality = 95});
+  for (const Dct dct : {Dct::kFast, Dct::kAccurate}) {
+    DecodeOptions options;
+    options.dct = dct;
+    const Image back = decode_image(file, options, "written");
+    EXPECT_EQ(back, decode_image(other, options, "other"));
+    ASSERT_EQ(back.size(), image.size());
+    double squares = 0;
+    for (size_t i = 0; i < image.size(); ++i)
+      squares += (back.pixels[i] - image.pixels[i]) * (back.pixels[i] - image.pixels[i]);
+    EXPECT_LT(squares / static_cast<double>(image.size()), 4) << "smooth colours lose little";
+  }
+}
+
+TEST(Jpeg, WritesGreyAndRefusesWhatIsNoImage) {
+  const Image grey = testing::gradient(9, 5, 1);
+  DecodeOptions options;
+  options.channels = 1;
+  EXPECT_EQ(decode_image(encode_jpeg(grey), options, "grey").channels, 1);
+  EXPECT_EQ(segments(encode_jpeg(grey)).at(0xC0).size(), 11u) << "one component";
+  EXPECT_THROW(encode_jpeg({0, 5, 3, {}}), Error);
+  EXPECT_THROW(encode_jpeg({2, 2, 3, std::vector<uint8_t>(11)}), Error);
+  EXPECT_THROW(encode_jpeg({2, 2, 2, std::vector<uint8_t>(8)}), Error);
+  EXPECT_THROW(encode_jpeg({1, 70'000, 1, std::vector<uint8_t>(70'000)}), Error);
+}
 
 TEST(Window, EqualsTheCropWithoutSubsampling) {
   const Image image = gradient(70, 90);

@@ -1,0 +1,203 @@
+// From flags and files to a resolved recipe, open data and loaded weights.
+#include "train_command_prepare.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <ctime>
+#include <utility>
+
+#include "base/log.h"
+#include "model_source.h"
+#include "train/finetune.h"
+
+namespace nestvit::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using train::Recipe;
+using train::Settings;
+
+// `--freeze a,b` as the list that the key is.
+std::string as_list(const std::string& key, const std::string& text) {
+  return key != "freeze" || text.starts_with('[') ? text : "[" + text + "]";
+}
+
+// A path, absolute so that the run can be resumed from anywhere, as a quoted YAML word whatever its
+// characters. A remote name stays.
+std::string path_word(const std::string& path) {
+  std::string word = "\"";
+  const bool as_is = path.empty() || path.find("://") != std::string::npos;
+  for (const char c : as_is ? path : fs::absolute(path).lexically_normal().string()) {
+    if (c == '"' || c == '\\') word += '\\';
+    word += c;
+  }
+  return word + '"';
+}
+
+Settings settings_of(const TrainArguments& arguments, const Invocation& invocation) {
+  Settings settings;
+  settings.file = arguments.config;
+  for (const auto& [option, flag] : arguments.keys)
+    if (option->count() > 0)
+      settings.values.emplace_back(flag->key, as_list(flag->key, option->as<std::string>()));
+  if (arguments.linear_probe) settings.values.emplace_back("freeze", "[backbone]");
+  settings.values.insert(settings.values.end(), invocation.overrides.begin(),
+                         invocation.overrides.end());
+  if (!arguments.data_dir.empty()) settings.values.emplace_back("data.dir", arguments.data_dir);
+  for (auto& [key, value] : settings.values)
+    if (key == "data.dir" || key == "data.class_map" || key == "data.labels" ||
+        key == "init_checkpoint")
+      value = path_word(value);
+  return settings;
+}
+
+Recipe with_settings(const Recipe& base, const Settings& settings,
+                     const TrainArguments& arguments) {
+  Recipe recipe = train::apply(base, settings);
+  const double scale = 256.0 / std::max(1, recipe.per_device_batch_size);
+  if (arguments.lr) recipe.learning_rate = *arguments.lr * scale;
+  if (arguments.min_lr) recipe.min_learning_rate = *arguments.min_lr * scale;
+  return recipe;
+}
+
+void open_data(Prepared& prepared, const Recipe& recipe) {
+  if (recipe.data.dir.empty() && recipe.dataset.empty())
+    throw UsageError("no data given", "name the folder: nestvit train DIR, or --data-dir DIR");
+  if (!recipe.eval_only)
+    prepared.train = open_dataset(dataset_options(recipe, recipe.data.train_split));
+  prepared.val = open_dataset(dataset_options(recipe, recipe.data.val_split));
+  prepared.facts =
+      train::data_facts(prepared.train ? *prepared.train : *prepared.val, *prepared.val);
+}
+
+void refuse_changed_keys(Recipe before, Recipe after) {
+  const Fields old_fields = train::fields(before), new_fields = train::fields(after);
+  for (const std::string& key : train::locked_keys(before))
+    if (old_fields.get(key) != new_fields.get(key))
+      throw UsageError(fmt::format("{} was {} when the run started and is {} now", key,
+                                   old_fields.get(key), new_fields.get(key)),
+                       "a resumed run keeps its model, optimiser and data: leave the setting out, "
+                       "or start anew in "
+                       "another --workdir");
+}
+
+// The model that init_checkpoint names. What its file cannot say, the recipe may.
+Model load_weights(const Recipe& asked, const Settings& settings, bool use_ema) {
+  ImportOptions options;
+  options.prefer_ema = use_ema;
+  if (asked.model_name != Recipe().model_name) options.hints.variant = asked.model_name;
+  for (const auto& [key, value] : settings.values)
+    for (const char* unseen :
+         {"nest.num_layers_per_block", "nest.num_heads", "nest.level_heads", "nest.attn_type"})
+      if (key == unseen) options.hints.overrides.emplace_back(key.substr(5), value);
+  return import_model(local_model(asked.init_checkpoint), options);
+}
+
+// The recipe before the user's settings go over it.
+Recipe base_recipe(Prepared& prepared, const Recipe& asked, const Settings& settings) {
+  const train::DataFacts& facts = prepared.facts;
+  if (!settings.file.empty()) {
+    prepared.base = settings.file.string();
+    return prepared.weights ? train::with_weights(Recipe(), *prepared.weights, asked) : Recipe();
+  }
+  const std::string images =
+      fmt::format("{} images of about {} pixels", human_count(facts.train_size), facts.short_side);
+  prepared.base =
+      fmt::format("the default for {}{}", prepared.weights ? "fine-tuning on " : "", images);
+  return prepared.weights ? train::finetune_recipe(facts, *prepared.weights, asked)
+                          : train::default_recipe(facts, asked.input_size);
+}
+
+Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments) {
+  Prepared prepared;
+  // Weights and data must be open before the recipe's base is known, so the settings are read
+  // twice.
+  const Recipe asked = with_settings(Recipe(), settings, arguments);
+  if (!asked.init_checkpoint.empty())
+    prepared.weights = load_weights(asked, settings, arguments.use_ema);
+  open_data(prepared, asked);
+  prepared.recipe = with_settings(base_recipe(prepared, asked, settings), settings, arguments);
+  if (prepared.weights) {
+    train::check_architecture(prepared.recipe, *prepared.weights);
+    // A part of the classes is enough to evaluate on.
+    if (asked.eval_only && asked.num_classes == 0 &&
+        !train::match_classes(prepared.val->classes(), *prepared.weights).empty())
+      prepared.recipe.num_classes = prepared.weights->config.num_classes;
+  }
+  train::resolve(prepared.recipe, prepared.facts);
+  if (prepared.weights) train::check_weights(prepared.recipe, *prepared.weights);
+  return prepared;
+}
+
+Prepared prepare_resumed(const Settings& settings, const TrainArguments& arguments,
+                         const fs::path& workdir) {
+  const fs::path config = workdir / "config.yaml";
+  if (!fs::exists(config))
+    throw Error(fmt::format("{} holds no run to resume: there is no config.yaml", workdir.string()),
+                "give the --workdir of a run that was started, or leave --resume out");
+  Prepared prepared;
+  prepared.base = config.string();
+  const Recipe before = train::apply(Recipe(), {config, {}});
+  prepared.recipe = with_settings(before, settings, arguments);
+  if (prepared.recipe.eval_only)
+    throw UsageError(
+        "eval_only evaluates init_checkpoint, not a run",
+        fmt::format("for the run: nestvit eval --model {}", (workdir / "best").string()));
+  if (prepared.recipe.init_checkpoint != before.init_checkpoint)
+    log_info(fmt::format("{} is not read: a resumed run goes on from its own checkpoint",
+                         std::exchange(prepared.recipe.init_checkpoint, before.init_checkpoint)));
+  open_data(prepared, prepared.recipe);
+  train::resolve(prepared.recipe, prepared.facts);
+  refuse_changed_keys(before, prepared.recipe);
+  return prepared;
+}
+
+fs::path choose_workdir(const TrainArguments& arguments, const Recipe* recipe) {
+  if (!arguments.resume_dir.empty()) return arguments.resume_dir;
+  fs::path workdir = arguments.workdir;
+  if (workdir.empty()) {
+    if (!recipe)
+      throw UsageError("which run shall go on?",
+                       "name its folder: --resume DIR, or --workdir DIR --resume");
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    char date[32];
+    std::strftime(date, sizeof date, "%Y%m%d-%H%M%S", &local);
+    workdir = fmt::format("output/train/{}-{}-{}", date, recipe->model_name, recipe->input_size);
+  }
+  return arguments.exp_id.empty() ? workdir : workdir / arguments.exp_id;
+}
+
+// `--resume DIR` names the run, but in `--workdir OUT --resume DIR` the word is the data's folder.
+void sort_out_folders(TrainArguments& arguments) {
+  if (!arguments.resume_dir.empty() && !arguments.workdir.empty()) {
+    if (!arguments.dir.empty())
+      throw UsageError(fmt::format("--resume {} and --workdir {} name two runs",
+                                   arguments.resume_dir, arguments.workdir),
+                       "give one of them");
+    arguments.dir = std::exchange(arguments.resume_dir, "");
+  }
+  if (!arguments.dir.empty() && !arguments.data_dir.empty() && arguments.dir != arguments.data_dir)
+    throw UsageError(
+        fmt::format("two data folders: {} and --data-dir {}", arguments.dir, arguments.data_dir),
+        "give one of them");
+  if (arguments.data_dir.empty()) arguments.data_dir = arguments.dir;
+}
+
+}  // namespace
+
+Prepared prepare(TrainArguments arguments, const Invocation& invocation) {
+  sort_out_folders(arguments);
+  const Settings settings = settings_of(arguments, invocation);
+  Prepared prepared = arguments.resume
+                          ? prepare_resumed(settings, arguments, choose_workdir(arguments, nullptr))
+                          : prepare_fresh(settings, arguments);
+  prepared.workdir = choose_workdir(arguments, &prepared.recipe);
+  return prepared;
+}
+
+}  // namespace nestvit::cli

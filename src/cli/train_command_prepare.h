@@ -1,0 +1,55 @@
+// What nestvit train was asked for, and what follows: the recipe, the data, the weights to start
+// from.
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/dataset.h"
+#include "train/recipe.h"
+#include "verbs.h"
+#include "weights/model_dir.h"
+
+namespace CLI {
+class Option;
+}
+
+namespace nestvit::cli {
+
+// A flag that is another name for a recipe key, mostly timm's.
+struct KeyFlag {
+  const char* flags;
+  const char* key;
+  const char* value;
+  const char* help;
+};
+
+struct TrainArguments {
+  std::string dir, data_dir, config, workdir, exp_id, resume_dir;
+  bool resume = false;
+  bool linear_probe = false, use_ema = false;
+  std::optional<double> lr, min_lr;  // for the batch itself, not for 256
+  int workers = 0;
+  int threads = 0;
+  std::deque<std::string> texts;  // what CLI11 writes into; a deque keeps addresses
+  std::vector<std::pair<CLI::Option*, const KeyFlag*>> keys;
+};
+
+struct Prepared {
+  train::Recipe recipe;
+  std::unique_ptr<Dataset> train, val;  // train: null for eval_only
+  train::DataFacts facts;
+  std::optional<Model> weights;  // of init_checkpoint, when the run starts from them
+  std::string base;              // where the recipe starts from, for the announcement
+  std::filesystem::path workdir;
+};
+
+// Throws UsageError for arguments that contradict each other or the data.
+Prepared prepare(TrainArguments arguments, const Invocation& invocation);
+
+}  // namespace nestvit::cli

@@ -1,0 +1,111 @@
+// What the tests of whole runs share: a tiny task, a recipe for it, a folder.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "train/trainer.h"
+#include "weights/model_dir.h"
+
+namespace nestvit::train {
+
+namespace fs = std::filesystem;
+
+// Bright images are class 1, dark ones class 0; `broken` cannot be read.
+class Brightness : public Dataset {
+ public:
+  explicit Brightness(int64_t size, int64_t broken = -1, std::string kind = "idx", int side = 8)
+      : size_(size), broken_(broken), kind_(std::move(kind)), side_(side) {}
+  int64_t size() const override { return size_; }
+  Sample get(int64_t index) const override {
+    if (index == broken_) throw Error(name(index) + " is truncated");
+    Rng rng(7, Purpose::kTest, 0, static_cast<uint64_t>(index));
+    Sample sample;
+    sample.image = {side_, side_, 3, std::vector<uint8_t>(side_ * side_ * 3)};
+    for (uint8_t& p : sample.image.pixels)
+      p = static_cast<uint8_t>(rng.below(120) + (label(index) == 1 ? 130 : 0));
+    sample.label = label(index);
+    sample.name = name(index);
+    return sample;
+  }
+  int label(int64_t index) const override { return static_cast<int>(index % 2); }
+  std::string name(int64_t index) const override { return "image " + std::to_string(index); }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::string kind() const override { return kind_; }
+
+ private:
+  int64_t size_, broken_;
+  std::string kind_;
+  int side_;
+  std::vector<std::string> classes_ = {"dark", "bright"};
+};
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(::testing::TempDir()) /
+            ("trainer_test_" +
+             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+    fs::remove_all(root_);
+    options_.workdir = root_ / "run";
+    options_.workers = 1;
+    options_.threads = 1;
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  Recipe recipe(const std::vector<std::pair<std::string, std::string>>& more = {}) const {
+    Settings settings;
+    settings.values = {{"nest.patch_size", "4"},
+                       {"nest.num_layers_per_block", "[1, 1]"},
+                       {"nest.embedding_dim", "16"},
+                       {"nest.num_heads", "2"},
+                       {"input_size", "8"},
+                       {"per_device_batch_size", "6"},
+                       {"num_epochs", "4"},
+                       {"warmup_epochs", "1"},
+                       {"learning_rate", "0.2"},
+                       {"log_loss_every_steps", "2"},
+                       {"checkpoint_every_steps", "-1"},
+                       {"preprocessing.mean", "[0.5]"},
+                       {"preprocessing.std", "[0.25]"},
+                       {"train_transform", "flip"}};
+    settings.values.insert(settings.values.end(), more.begin(), more.end());
+    Recipe recipe = apply(Recipe(), settings);
+    resolve(recipe, data_facts(train_, val_));
+    return recipe;
+  }
+  // Stops the run with SIGTERM after `checks` looks at the flag.
+  static std::function<int()> stop_after(int checks) {
+    auto left = std::make_shared<int>(checks);
+    return [left] { return --*left < 0 ? SIGTERM : 0; };
+  }
+  TensorMap weights(const fs::path& workdir) const { return load_model(workdir / "last").tensors; }
+  std::vector<nlohmann::json> log() const {
+    std::vector<nlohmann::json> events;
+    std::istringstream lines(read_text(options_.workdir / "log.jsonl"));
+    for (std::string line; std::getline(lines, line);)
+      events.push_back(nlohmann::json::parse(line));
+    return events;
+  }
+
+  fs::path root_;
+  TrainOptions options_;
+  Brightness train_{40}, val_{10};
+};
+
+inline void expect_equal(const TensorMap& a, const TensorMap& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_f32(), b.at(name).to_f32()) << name;
+}
+
+}  // namespace nestvit::train
