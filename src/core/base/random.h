@@ -9,7 +9,18 @@
 namespace nestvit {
 
 // What a stream of numbers is for: streams of different purpose never share numbers.
-enum class Purpose : uint32_t { kInit, kShuffle, kTransform, kDropPath, kSplit, kMix, kTest };
+enum class Purpose : uint32_t {
+  kInit,
+  kShuffle,
+  kTransform,
+  kDropPath,
+  kSplit,
+  kMix,
+  kTest,
+  kRandAugment,
+  kJitter,
+  kErase,
+};
 
 class Rng {
  public:

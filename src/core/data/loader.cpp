@@ -159,8 +159,9 @@ void Loader::State::fill(Slot& slot, int row) const {
   NESTVIT_CHECK(pixels.height == preprocessing.image_size &&
                 pixels.width == preprocessing.image_size &&
                 pixels.channels == preprocessing.channels);
-  normalise(pixels, preprocessing,
-            std::span(slot.batch.images).subspan(row * row_values(), row_values()));
+  const auto chw = std::span(slot.batch.images).subspan(row * row_values(), row_values());
+  normalise(pixels, preprocessing, chw);
+  if (options.finish) options.finish(chw, index);
   slot.batch.labels[row] = sample.label;
   slot.batch.indices[row] = index;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,11 +16,16 @@ namespace nestvit {
 
 enum class OnBadImage { kError, kSkip };
 
+// What still happens to an image after normalisation: its [C, S, S] in place, its index; called
+// from worker threads.
+using Finish = std::function<void(std::span<float> chw, int64_t index)>;
+
 struct LoaderOptions {
   int batch_size = 32;
   int workers = 2;
   int prefetch = 4;  // batches ready or in work beyond the one handed out
   OnBadImage on_bad_image = OnBadImage::kError;
+  Finish finish = {};  // may be empty
 };
 
 // (sample, its index) -> pixels; called from worker threads. Random draws are keyed by the index.

@@ -118,6 +118,26 @@ TEST(Loader, ServesInOrderNormalised) {
   }
 }
 
+TEST(Loader, FinishesNormalisedImagesByTheirIndex) {
+  const Numbers dataset(21);
+  Loader bare(dataset, in_order(21), plain, small(), options(0));
+  auto expected = drain(bare);
+  for (auto& batch : expected)
+    for (size_t i = 0; i < batch.images.size(); ++i)
+      batch.images[i] += static_cast<float>(batch.indices[i / (kSide * kSide)]);
+  for (int workers : {0, 1, 3}) {
+    LoaderOptions finishing = options(workers);
+    finishing.finish = [](std::span<float> chw, int64_t index) {
+      EXPECT_EQ(chw.size(), static_cast<size_t>(kSide) * kSide);
+      for (float& v : chw) v += static_cast<float>(index);
+    };
+    Loader loader(dataset, in_order(21), plain, small(), finishing);
+    const auto batches = drain(loader);
+    ASSERT_EQ(batches.size(), expected.size());
+    for (size_t i = 0; i < batches.size(); ++i) EXPECT_TRUE(equal(batches[i], expected[i]));
+  }
+}
+
 TEST(Loader, SameBatchesForAnyNumberOfWorkers) {
   const Numbers dataset(200, {5, 80, 81, 199});
   const auto order = shuffled(200, 3, 1);

@@ -1,0 +1,68 @@
+// RandAugment's operations on 8-bit images, bit-exact to the official code in TensorFlow 2.5
+// (reference.md E.1): by name and level, or by argument.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "image/image.h"
+
+namespace nestvit {
+
+// The reference's list, in its order: operation i is drawn as number i.
+enum class AugmentOp {
+  kAutoContrast,
+  kEqualize,
+  kRotate,
+  kPosterize,
+  kSolarize,
+  kColor,
+  kContrast,
+  kBrightness,
+  kSharpness,
+  kShearX,
+  kShearY,
+  kTranslateX,
+  kTranslateY,
+  kIdentity,
+  kSolarizeAdd,
+  kInvert,
+};
+
+std::span<const AugmentOp> augment_ops();
+const std::vector<std::string>& augment_op_names();  // "AutoContrast", ... in the same order
+const std::string& augment_op_name(AugmentOp op);
+// Any case. Throws UsageError that names the nearest.
+AugmentOp parse_augment_op(const std::string& name);
+bool takes_sign(AugmentOp op);   // rotations, shears, translations
+bool takes_level(AugmentOp op);  // all but AutoContrast, Equalize, Identity, Invert
+
+struct OpSettings {
+  int translate_const = 100;  // pixels of a translation at level 1
+};
+// The reference's table by image size: 224 -> 100, 128 -> 40, 96 -> 30, 32 -> 10, else 30 %.
+OpSettings op_settings(int size);
+
+// What the level means to the operation: degrees, bits, threshold, blend factor, shear, pixels; 0
+// where it takes none. `level` in [0, 1], UsageError otherwise; `negative` counts where
+// takes_sign().
+float op_argument(AugmentOp op, float level, bool negative, const OpSettings& settings);
+
+// 1 or 3 channels, any size. Moving the image in avoids a copy.
+Image apply_op(Image image, AugmentOp op, float level, bool negative, const OpSettings& settings);
+Image apply_argument(Image image, AugmentOp op, float argument);
+
+// A square of 128, half as tall and wide as the image, about (cy, cx), clipped. The centre is drawn
+// uniformly from [0, height) and [0, width).
+Image cutout(Image image, float cy, float cx);
+
+// Clamped to [0, 255] and truncated, never rounded: TensorFlow's saturate_cast.
+inline uint8_t saturate_u8(float v) {
+  return static_cast<uint8_t>(v < 0 ? 0.0f : v > 255 ? 255.0f : v);
+}
+
+// TensorFlow's rgb_to_grayscale weights; they add up to 0.9999.
+inline constexpr float kGreyWeights[3] = {0.2989f, 0.5870f, 0.1140f};
+
+}  // namespace nestvit

@@ -1,0 +1,54 @@
+// The augmentation chain; see pipeline.h.
+#include "image/pipeline.h"
+
+#include <algorithm>
+
+#include "image/resize.h"
+
+namespace nestvit {
+
+Augmentation::Augmentation(AugmentSettings settings, uint64_t seed)
+    : settings_(std::move(settings)), seed_(seed) {
+  if (settings_.randaugment) check(*settings_.randaugment);
+  if (settings_.jitter) check(*settings_.jitter);
+  if (settings_.erasing) check(*settings_.erasing);
+}
+
+Pixels Augmentation::pixels(Pixels basic, uint64_t epoch, uint64_t index) const {
+  if (!changes_pixels() && !erases()) return basic;
+  Image image = to_bytes(basic);
+  if (settings_.randaugment) {
+    Rng rng(seed_, Purpose::kRandAugment, epoch, index);
+    image = rand_augment(std::move(image), *settings_.randaugment, rng);
+  }
+  if (settings_.jitter) {
+    Rng rng(seed_, Purpose::kJitter, epoch, index);
+    image = color_jitter(image, *settings_.jitter, rng);
+  }
+  std::copy(image.pixels.begin(), image.pixels.end(), basic.values.begin());  // its buffer fits
+  return basic;
+}
+
+void Augmentation::finish(std::span<float> chw, int height, int width, uint64_t epoch,
+                          uint64_t index) const {
+  if (!erases()) return;
+  Rng rng(seed_, Purpose::kErase, epoch, index);
+  random_erase(chw, height, width, *settings_.erasing, rng);
+}
+
+std::vector<std::string> Augmentation::describe() const {
+  std::vector<std::string> lines;
+  if (settings_.randaugment) lines.push_back(nestvit::describe(*settings_.randaugment));
+  if (settings_.jitter) lines.push_back(nestvit::describe(*settings_.jitter));
+  if (settings_.erasing) lines.push_back(nestvit::describe(*settings_.erasing));
+  return lines;
+}
+
+Image to_bytes(const Pixels& pixels) {
+  Image image{pixels.height, pixels.width, pixels.channels,
+              std::vector<uint8_t>(pixels.values.size())};
+  std::transform(pixels.values.begin(), pixels.values.end(), image.pixels.begin(), saturate_u8);
+  return image;
+}
+
+}  // namespace nestvit
