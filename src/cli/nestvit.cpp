@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
       {"nestvit",
        "NesT, the nested hierarchical transformer: train it on images, measure it, "
        "ask it.",
-       {predict_verb(backend), eval_verb(backend), train_verb(), convert_verb(),
+       {predict_verb(backend), eval_verb(backend), train_verb(), convert_verb(), data_verb(),
         doctor_verb(backend), inspect_verb(), run_verb(backend), preprocess_verb(), pull_verb()}},
       argc, argv);
 }

@@ -62,6 +62,7 @@ Verb run_verb(const Backend& backend);
 // Verbs of nestvit.
 Verb predict_verb(const Backend& backend);
 Verb convert_verb();
+Verb data_verb();
 Verb doctor_verb(const Backend& backend);
 Verb inspect_verb();
 Verb preprocess_verb();

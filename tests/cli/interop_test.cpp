@@ -1,6 +1,6 @@
-// The real tools on the other side (timm, torch, safetensors, flax, huggingface_hub), where Python
-// has them: tools/interop/check.py does the comparing. Skipped, and said so, where they are not
-// installed.
+// The real tools on the other side (timm, torch, safetensors, flax, huggingface_hub, tensorboard),
+// where Python has them: tools/interop/check.py does the comparing. Skipped, and said so, where
+// they are not installed.
 #include <cstdlib>
 
 #include "workshop.h"
@@ -27,6 +27,7 @@ TEST_F(Interop, Torch) { check("torch"); }
 TEST_F(Interop, Safetensors) { check("safetensors"); }
 TEST_F(Interop, Flax) { check("flax"); }
 TEST_F(Interop, Hub) { check("hub"); }
+TEST_F(Interop, TensorBoard) { check("tensorboard"); }
 
 }  // namespace
 }  // namespace nestvit

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Weights between nestvit and the programs that others use: both directions, compared tensor by tensor and by logits.
+And event files, as TensorBoard reads them.
 
-    check.py NESTVIT CHECK        CHECK: timm, torch, safetensors, flax or hub; see requirements.txt
+    check.py NESTVIT CHECK        CHECK: timm, torch, safetensors, flax, hub or tensorboard; see requirements.txt
 Exit code 77 means that a module is missing (the check was skipped)."""
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -263,7 +266,33 @@ def check_hub(folder):
     print("nestvit finds what huggingface_hub pulled; both caches have the same files")
 
 
-CHECKS = {"timm": check_timm, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub}
+def check_tensorboard(folder):
+    """report_test, beside nestvit, leaves the files of a run that stopped at step 100 and went on from 50."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    program = Path(shutil.which(NESTVIT) or NESTVIT).parent / "report_test"
+    subprocess.run([program, "--gtest_filter=Events.TwoSessionsForTensorBoard"], check=True, capture_output=True,
+                   env={**os.environ, "NESTVIT_EVENTS_FOLDER": str(folder)})
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    f32 = lambda value: struct.unpack("f", struct.pack("f", value))[0]
+    expected = {
+        "train/loss": [(1700000000.0 + s, s, f32(1 / s)) for s in range(1, 51)]
+                      + [(1700000500.0 + s, s, f32(2 / s)) for s in range(51, 151)],
+        # the second session never logs it, and drops what the first one had beyond its checkpoint
+        "perf/images_per_sec": [(1700000000.0 + s, s, 12.5 * s) for s in range(1, 51)],
+    }
+    assert sorted(events.Tags()["scalars"]) == sorted(expected), events.Tags()
+    for tag, wanted in expected.items():
+        found = [(e.wall_time, e.step, e.value) for e in events.Scalars(tag)]
+        assert found == wanted, f"{tag}: {found} {wanted}"
+    assert events.Tags()["tensors"] == ["recipe"], events.Tags()
+    text, = events.Tensors("recipe")
+    assert (text.step, text.tensor_proto.string_val[0][:7]) == (1, b"| key |"), text
+    assert events.SummaryMetadata("recipe").plugin_data.plugin_name == "text"
+    print(f"tensorboard: {sum(map(len, expected.values()))} values of {len(expected)} tags and a text, all equal")
+
+
+CHECKS = {"timm": check_timm, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub,
+          "tensorboard": check_tensorboard}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[2] not in CHECKS:

@@ -9,10 +9,10 @@
 #include <memory>
 #include <numbers>
 #include <numeric>
-#include <string_view>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "report/markup.h"
 
 #ifdef __SANITIZE_ADDRESS__
 // fontconfig keeps what it cached until the process ends; the leak check must not count that as
@@ -34,31 +34,6 @@ constexpr Colour kOther{0.70, 0.74, 0.80}, kTrack{0.925, 0.933, 0.945};
 constexpr Colour kShade{0.10, 0.30, 0.62};  // a share of 1 in the confusion matrix
 constexpr int kMaxEdge = 32767;             // cairo's limit for an image surface
 constexpr double kAtLeastEnlarged = 3;      // from this factor on pixels are shown as squares
-
-// cairo refuses a string with bytes that are no UTF-8, and file names may hold any.
-std::string clean_utf8(std::string_view text) {
-  std::string clean;
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const size_t length = byte < 0x80                   ? 1
-                          : byte >= 0xC2 && byte < 0xE0 ? 2
-                          : (byte & 0xF0) == 0xE0       ? 3
-                          : byte >= 0xF0 && byte < 0xF5 ? 4
-                                                        : 0;
-    bool good = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7F;
-    unsigned code = length == 1 ? byte : byte & (0x7Fu >> length);
-    for (size_t j = 1; good && j < length; ++j) {
-      const auto next = static_cast<unsigned char>(text[i + j]);
-      good = (next & 0xC0) == 0x80;
-      code = (code << 6) | (next & 0x3F);
-    }
-    good = good && !(length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
-           !(length == 4 && (code < 0x10000 || code > 0x10FFFF));
-    clean += good ? std::string(text.substr(i, length)) : "\xEF\xBF\xBD";
-    i += good ? length : 1;
-  }
-  return clean;
-}
 
 class Canvas {
  public:
@@ -110,7 +85,7 @@ class Canvas {
 
   // `text`, shortened with an ellipsis to at most `width`.
   std::string fitted(const std::string& text, double width) {
-    std::string fit = clean_utf8(text);
+    std::string fit = clean_utf8(text);  // cairo refuses bytes that are no UTF-8
     if (text_width(fit) <= width) return fit;
     while (!fit.empty()) {
       while ((fit.back() & 0xC0) == 0x80) fit.pop_back();

@@ -1,0 +1,20 @@
+// A 128-bit hash of content, to find equal files among millions. Not for adversaries: who can make
+// two pictures collide gains a false "duplicate".
+#pragma once
+
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace nestvit {
+
+struct ContentHash {
+  uint64_t low = 0, high = 0;
+  auto operator<=>(const ContentHash&) const = default;
+};
+
+// MurmurHash3_x64_128 (Austin Appleby, public domain), little endian.
+ContentHash content_hash(std::span<const std::byte> bytes, uint32_t seed = 0);
+
+}  // namespace nestvit

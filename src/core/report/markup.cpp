@@ -1,0 +1,101 @@
+// Escaping, base64 and small pictures as data: URIs.
+#include "report/markup.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "image/codec.h"
+#include "image/resize.h"
+
+namespace nestvit {
+namespace {
+
+constexpr int kLosslessSide = 64;  // up to here a PNG is small anyway
+constexpr int kJpegQuality = 85;
+
+Image shrunk(const Image& image, int max_side) {
+  const int longer = std::max(image.height, image.width);
+  if (longer <= max_side) return image;
+  const double scale = static_cast<double>(max_side) / longer;
+  const auto side = [&](int full) {
+    return std::max(1, static_cast<int>(std::lround(full * scale)));
+  };
+  return resize_pil(image, side(image.height), side(image.width), Interpolation::kBicubic);
+}
+
+}  // namespace
+
+std::string clean_utf8(std::string_view text) {
+  std::string clean;
+  for (size_t i = 0; i < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const size_t length = byte < 0x80                   ? 1
+                          : byte >= 0xC2 && byte < 0xE0 ? 2
+                          : (byte & 0xF0) == 0xE0       ? 3
+                          : byte >= 0xF0 && byte < 0xF5 ? 4
+                                                        : 0;
+    bool good = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7F;
+    unsigned code = length == 1 ? byte : byte & (0x7Fu >> length);
+    for (size_t j = 1; good && j < length; ++j) {
+      const auto next = static_cast<unsigned char>(text[i + j]);
+      good = (next & 0xC0) == 0x80;
+      code = (code << 6) | (next & 0x3F);
+    }
+    good = good && !(length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
+           !(length == 4 && (code < 0x10000 || code > 0x10FFFF));
+    clean += good ? std::string(text.substr(i, length)) : "\xEF\xBF\xBD";
+    i += good ? length : 1;
+  }
+  return clean;
+}
+
+std::string escape_html(std::string_view text) {
+  std::string escaped;
+  for (const char c : clean_utf8(text)) {
+    switch (c) {
+      case '&':
+        escaped += "&amp;";
+        break;
+      case '<':
+        escaped += "&lt;";
+        break;
+      case '>':
+        escaped += "&gt;";
+        break;
+      case '"':
+        escaped += "&quot;";
+        break;
+      case '\'':
+        escaped += "&#39;";
+        break;
+      default:
+        escaped += c;
+    }
+  }
+  return escaped;
+}
+
+std::string base64(std::span<const std::byte> bytes) {
+  constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t count = std::min<size_t>(bytes.size() - i, 3);
+    uint32_t group = 0;
+    for (size_t j = 0; j < 3; ++j)
+      group = group << 8 | (j < count ? static_cast<uint32_t>(bytes[i + j]) : 0);
+    for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+std::string image_uri(const Image& image, int max_side) {
+  if (image.height < 1 || image.width < 1) return "";
+  const Image small = shrunk(image, max_side);
+  if (std::max(small.height, small.width) <= kLosslessSide)
+    return "data:image/png;base64," + base64(encode_png(small));
+  return "data:image/jpeg;base64," + base64(encode_jpeg(small, kJpegQuality));
+}
+
+}  // namespace nestvit

@@ -1,0 +1,32 @@
+// Curves as inline SVG, coloured by the page's style sheet.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nestvit {
+
+enum class BestPoint { kNone, kLowest, kHighest };
+
+struct ChartSeries {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // x ascending; values that are not finite break
+                                                  // the line
+  BestPoint best = BestPoint::kNone;              // the point that gets a ring and its value
+};
+
+struct Chart {
+  std::string title;
+  std::string unit;                 // behind values: " %"
+  bool from_zero = false;           // the axis starts at 0, not near the lowest value
+  std::vector<ChartSeries> series;  // at most 3
+};
+
+// A <figure>; empty when there is no finite point.
+std::string chart_html(const Chart& chart);
+
+// About `wanted` round numbers (1, 2 or 5 times a power of ten) that cover [low, high].
+std::vector<double> nice_ticks(double low, double high, int wanted);
+
+}  // namespace nestvit

@@ -1,0 +1,152 @@
+// Cells as SVG, shaded by their share of the true class.
+#include "report/page_matrix.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "report/markup.h"
+#include "report/page.h"
+
+namespace nestvit {
+namespace {
+
+constexpr size_t kMaxLabel = 22;        // characters beside the matrix
+constexpr size_t kCountedClasses = 20;  // up to here cells show their counts
+constexpr size_t kMaxConfusions = 12;
+
+// Cut to `longest` characters of UTF-8.
+std::string short_label(const std::string& label, size_t longest) {
+  const std::string clean = clean_utf8(label);
+  size_t characters = 0;
+  for (size_t i = 0; i < clean.size(); ++i) {
+    if ((clean[i] & 0xC0) == 0x80) continue;
+    if (++characters > longest) return clean.substr(0, i) + "…";
+  }
+  return clean;
+}
+
+size_t characters(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+class Matrix {
+ public:
+  Matrix(const std::vector<std::string>& labels, const std::vector<int64_t>& counts)
+      : labels_(labels),
+        counts_(counts),
+        cell_(labels.size() <= 12   ? 36
+              : labels.size() <= 20 ? 30
+                                    : 14) {
+    for (const std::string& label : labels) {
+      shown_.push_back(short_label(label, kMaxLabel));
+      longest_ = std::max(longest_, characters(shown_.back()));
+    }
+  }
+
+  std::string svg() const {
+    const double label_width = 6.6 * static_cast<double>(longest_);
+    const double left = label_width + 12, slant = label_width * 0.72 + 12;
+    const double plane = cell_ * static_cast<double>(labels_.size());
+    std::string svg;
+    for (size_t i = 0; i < labels_.size(); ++i) {
+      const double at = cell_ * (static_cast<double>(i) + 0.5);
+      const std::string name = escape_html(shown_[i]);
+      svg += fmt::format(
+          "<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>"
+          "<text class=\"label\" transform=\"translate({:.1f} {:.1f}) rotate(-45)\">{}</text>\n",
+          left - 6, slant + at + 4, name, left + at + 3, slant - 6, name);
+    }
+    for (size_t i = 0; i < labels_.size(); ++i) svg += row(i, left, slant);
+    svg += fmt::format(
+        "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\"/>", left,
+        slant, plane, plane);
+    return fmt::format(
+        "<svg width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
+        "role=\"img\" aria-label=\"confusion matrix\">{2}</svg>\n",
+        left + plane + slant, slant + plane + 2, svg);
+  }
+
+ private:
+  int64_t count(size_t i, size_t j) const { return counts_[i * labels_.size() + j]; }
+
+  std::string row(size_t i, double left, double top) const {
+    int64_t total = 0;
+    for (size_t j = 0; j < labels_.size(); ++j) total += count(i, j);
+    std::string svg;
+    for (size_t j = 0; j < labels_.size(); ++j) {
+      if (count(i, j) == 0) continue;
+      // The square root keeps rare confusions visible beside a strong diagonal.
+      const double share = static_cast<double>(count(i, j)) / static_cast<double>(total);
+      const double shade = std::sqrt(share);
+      const double x = left + cell_ * static_cast<double>(j);
+      const double y = top + cell_ * static_cast<double>(i);
+      svg += fmt::format(
+          "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\" "
+          "fill-opacity=\"{:.2f}\"><title>{} taken for {}: {} ({:.1f} %)</title></rect>",
+          i == j ? "hit" : "miss", x, y, cell_ - 1, cell_ - 1, shade, escape_html(shown_[i]),
+          escape_html(shown_[j]), count(i, j), 100 * share);
+      if (labels_.size() > kCountedClasses || count(i, j) > 99'999) continue;
+      svg +=
+          fmt::format("<text class=\"count{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
+                      shade > 0.6 ? " strong" : "", x + cell_ / 2, y + cell_ / 2 + 4, count(i, j));
+    }
+    return svg + "\n";
+  }
+
+  const std::vector<std::string>& labels_;
+  const std::vector<int64_t>& counts_;
+  double cell_;
+  std::vector<std::string> shown_;
+  size_t longest_ = 0;
+};
+
+std::string confusions_table(const std::vector<std::string>& labels,
+                             const std::vector<int64_t>& counts) {
+  const size_t classes = labels.size();
+  std::vector<size_t> mistakes;
+  for (size_t i = 0; i < counts.size(); ++i)
+    if (counts[i] > 0 && i / classes != i % classes) mistakes.push_back(i);
+  const size_t kept = std::min(mistakes.size(), kMaxConfusions);
+  std::partial_sort(
+      mistakes.begin(), mistakes.begin() + static_cast<ptrdiff_t>(kept), mistakes.end(),
+      [&](size_t a, size_t b) { return counts[a] != counts[b] ? counts[a] > counts[b] : a < b; });
+  if (kept == 0) return "";
+  std::string html =
+      "<div class=\"box scroll\"><table class=\"pairs\"><thead><tr><th>true class</th><th>taken "
+      "for</th><th>images</th><th>of the class</th></tr></thead><tbody>\n";
+  for (size_t k = 0; k < kept; ++k) {
+    const size_t row = mistakes[k] / classes;
+    const auto begin = counts.begin() + static_cast<ptrdiff_t>(row * classes);
+    const auto total = std::accumulate(begin, begin + static_cast<ptrdiff_t>(classes), int64_t{0});
+    html +=
+        fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.1f} %</td></tr>\n",
+                    escape_html(short_label(labels[row], 60)),
+                    escape_html(short_label(labels[mistakes[k] % classes], 60)),
+                    human_count(counts[mistakes[k]]),
+                    100.0 * static_cast<double>(counts[mistakes[k]]) / static_cast<double>(total));
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+}  // namespace
+
+std::string confusion_html(const std::vector<std::string>& labels,
+                           const std::vector<int64_t>& counts) {
+  if (counts.empty()) return "";
+  NESTVIT_CHECK(!labels.empty() && counts.size() == labels.size() * labels.size());
+  std::string html;
+  if (labels.size() <= kMaxPageClasses)
+    html =
+        "<p class=\"note\">Rows are true classes, columns the model's answers; shade: share of "
+        "the true class.</p>\n<div class=\"box matrix scroll\">" +
+        Matrix(labels, counts).svg() + "</div>\n";
+  return html + confusions_table(labels, counts);
+}
+
+}  // namespace nestvit
