@@ -1,4 +1,4 @@
-// summary.csv and log.jsonl.
+// summary.csv, log.jsonl and event files.
 #include "train/run_log.h"
 
 #include <fmt/format.h>
@@ -19,6 +19,30 @@ namespace fs = std::filesystem;
 std::string cell(const std::optional<double>& value) {
   return value ? fmt::format("{:.6g}", *value) : "";
 }
+
+// The numbers that TensorBoard shows, by event and key: the official code's tags and the usual
+// ones.
+struct Tag {
+  const char *event, *key, *tag;
+  double scale = 1;
+};
+constexpr Tag kTags[] = {
+    {"train", "loss", "loss"},
+    {"train", "loss", "train/loss"},
+    {"train", "loss_std", "loss_std"},
+    {"train", "train_accuracy", "train_accuracy"},
+    {"train", "l2_grads", "l2_grads"},
+    {"train", "l2_grads", "train/grad_norm"},
+    {"train", "learning_rate", "learning_rate"},
+    {"train", "learning_rate", "train/lr"},
+    {"train", "images_per_s", "perf/images_per_sec"},
+    {"train", "data_wait", "perf/data_wait"},
+    {"eval", "eval_loss", "eval_loss"},
+    {"eval", "eval_loss", "val/loss"},
+    {"eval", "top1", "accuracy", 0.01},  // a share there, percent here
+    {"eval", "top1", "val/top1"},
+    {"eval", "top5", "val/top5"},
+};
 
 void cut_unfinished_line(const fs::path& path) {
   std::error_code error;
@@ -62,6 +86,34 @@ void RunLog::write(const std::string& name,
       std::fflush(file_.get()) != 0)
     throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
                 "free some space, then go on with --resume");
+  write_scalars(name, values);
+}
+
+void RunLog::write_scalars(const std::string& name,
+                           std::initializer_list<std::pair<const char*, Value>> values) {
+  const auto number = [&values](std::string_view wanted) -> std::optional<double> {
+    for (const auto& [key, value] : values)
+      if (key == wanted)
+        return std::visit(
+            [](const auto& v) -> std::optional<double> {
+              if constexpr (requires { static_cast<double>(v); })
+                return static_cast<double>(v);
+              else
+                return std::nullopt;
+            },
+            value);
+    return std::nullopt;
+  };
+  const auto step = static_cast<int64_t>(number("step").value_or(0));
+  if (name == "resume") events_.emplace(EventOptions{path_.parent_path(), step + 1, {}, {}, {}});
+  for (const Tag& tag : kTags) {
+    if (name != tag.event) continue;
+    const auto value = number(tag.key);
+    if (!value) continue;
+    if (!events_) events_.emplace(EventOptions{path_.parent_path(), {}, {}, {}, {}});
+    events_->add_scalar(tag.tag, *value * tag.scale, step);
+  }
+  if (events_ && name != "train") events_->flush();
 }
 
 }  // namespace nestvit::train

@@ -1,16 +1,18 @@
-// What a run writes down beside checkpoints: summary.csv (one row per epoch or evaluation) and
-// log.jsonl (one JSON object per event, flushed as it happens).
+// What a run writes down beside checkpoints: summary.csv (one row per epoch or evaluation),
+// log.jsonl (one JSON object per event, flushed as it happens) and TensorBoard's event files.
 #pragma once
 
 #include <cstdio>
 #include <filesystem>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "report/events.h"
 #include "train/checkpoint.h"
 
 namespace nestvit::train {
@@ -23,18 +25,24 @@ class RunLog {
  public:
   using Value = std::variant<int64_t, double, std::string>;
 
-  // Appends to WORKDIR/log.jsonl; cuts off a last line that a crash left unfinished.
+  // Appends to WORKDIR/log.jsonl; cuts off a last line that a crash left unfinished. Opens
+  // WORKDIR/events.out.tfevents.* at the first number that TensorBoard shows.
   explicit RunLog(const std::filesystem::path& workdir);
 
-  // {"event": name, "time": seconds since 1970, ...}. Throws Error when the disk is full.
+  // {"event": name, "time": seconds since 1970, ...}, and the numbers that have a tag to
+  // TensorBoard, at "step". Throws Error when the disk is full.
   void write(const std::string& name, std::initializer_list<std::pair<const char*, Value>> values);
 
  private:
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
+  void write_scalars(const std::string& name,
+                     std::initializer_list<std::pair<const char*, Value>> values);
+
   std::filesystem::path path_;
   std::unique_ptr<std::FILE, Close> file_;
+  std::optional<EventWriter> events_;
 };
 
 }  // namespace nestvit::train

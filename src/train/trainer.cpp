@@ -25,6 +25,7 @@
 #include "train/param_groups.h"
 #include "train/process.h"
 #include "train/run_log.h"
+#include "train/run_page.h"
 #include "train/step_report.h"
 
 namespace nestvit::train {
@@ -384,6 +385,7 @@ bool Trainer::finish_interval() {
   state_.loss_steps = 0;
   if (evaluated) save();
   write_summary(options_.workdir, state_.history);
+  write_report(options_.workdir, recipe_, plan_, state_);
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }

@@ -1,0 +1,64 @@
+// What a run writes down: TensorBoard's event files beside log.jsonl.
+#include "train/run_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+namespace nestvit::train {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class RunLogTest : public ::testing::Test {
+ protected:
+  RunLogTest() {
+    folder_ = fs::temp_directory_path() / ("nestvit-run-log-" + std::to_string(::getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~RunLogTest() override { fs::remove_all(folder_); }
+
+  std::vector<fs::path> event_files() const {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path().filename().string().starts_with("events.out.tfevents."))
+        files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    return files;
+  }
+  fs::path folder_;
+};
+
+// The numbers themselves are read back by the real TensorBoard in Interop.TensorBoard.
+TEST_F(RunLogTest, NumbersGoToTensorBoardUnderBothKindsOfTags) {
+  RunLog log(folder_);
+  log.write("start", {{"step", int64_t{0}}});
+  EXPECT_TRUE(event_files().empty());  // nothing to show yet
+  log.write("train", {{"step", int64_t{5}}, {"loss", 0.5}, {"learning_rate", 1e-3}});
+  log.write("eval", {{"step", int64_t{5}}, {"top1", 50.0}, {"eval_loss", 0.7}});
+  ASSERT_EQ(event_files().size(), 1u);
+  const std::string bytes = read_text(event_files()[0]);
+  for (const char* tag :
+       {"loss", "train/loss", "learning_rate", "train/lr", "accuracy", "val/top1", "val/loss"})
+    EXPECT_THAT(bytes, HasSubstr(tag));
+  EXPECT_THAT(bytes, Not(HasSubstr("perf/data_wait")));  // was not in the line
+}
+
+TEST_F(RunLogTest, AResumedRunOpensItsOwnFile) {
+  for (const char* how : {"start", "resume"}) {
+    RunLog log(folder_);
+    log.write(how, {{"step", int64_t{3}}});
+    log.write("train", {{"step", int64_t{4}}, {"loss", 0.5}});
+    log.write("checkpoint", {{"step", int64_t{4}}});
+  }
+  EXPECT_EQ(event_files().size(), 2u);
+  EXPECT_THAT(read_text(folder_ / "log.jsonl"), HasSubstr("resume"));
+}
+
+}  // namespace
+}  // namespace nestvit::train
