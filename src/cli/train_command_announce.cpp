@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "data/split.h"
+#include "train/augmentation.h"
 #include "train/finetune.h"
 
 namespace nestvit::cli {
@@ -53,6 +54,14 @@ void announce_weights(const Recipe& recipe, const Model& weights) {
   for (const std::string& warning : report.warnings) log_warning(warning);
 }
 
+void announce_augmentation(const Recipe& r) {
+  const Augmentation augmentation(train::augment_settings(r), static_cast<uint64_t>(r.seed));
+  for (const std::string& step : augmentation.describe())
+    log_info(fmt::format("augmentation   {}", step));
+  if (const auto mix = train::mix_settings(r))
+    log_info(fmt::format("mix            {}", describe(*mix)));
+}
+
 }  // namespace
 
 void announce(const Prepared& prepared) {
@@ -75,6 +84,7 @@ void announce(const Prepared& prepared) {
   if (prepared.train)
     log_info(fmt::format("transforms     {}; label smoothing {}; drop-path {}", transform_text(r),
                          r.mix.smoothing, r.nest.stochastic_depth_drop));
+  if (prepared.train) announce_augmentation(r);
   const bool plain = std::all_of(p.mean.begin(), p.mean.end(), [](double m) { return m == 0; }) &&
                      std::all_of(p.std.begin(), p.std.end(), [](double s) { return s == 1; });
   log_info(plain ? "normalisation  none, pixels stay in [0, 1] (as in the official code when no "

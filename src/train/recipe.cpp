@@ -8,13 +8,12 @@
 #include <cmath>
 #include <utility>
 
+#include "train/augmentation.h"
 #include "train/optim.h"
 #include "train/param_groups.h"
 
 namespace nestvit::train {
 namespace {
-
-bool on(const std::string& type) { return !type.empty() && type != "default" && type != "noop"; }
 
 void check_at_least(const char* key, double value, double low) {
   if (!(value >= low))
@@ -195,6 +194,8 @@ void resolve(Recipe& r, const DataFacts& facts) {
                                  r.preprocessing.crop_pct));
   resolve_normalisation(r, facts);
   if (r.eval_batch_size == 0) r.eval_batch_size = r.per_device_batch_size;
+  Augmentation(augment_settings(r), static_cast<uint64_t>(r.seed));  // both throw for what makes no
+  mix_settings(r);                                                   // sense
 }
 
 DatasetOptions dataset_options(const Recipe& recipe, const std::string& split) {
@@ -213,14 +214,6 @@ DatasetOptions dataset_options(const Recipe& recipe, const std::string& split) {
 
 std::vector<std::string> not_in_force(const Recipe& r) {
   std::vector<std::string> keys;
-  if (on(r.augment.type)) keys.push_back("augment.type=" + r.augment.type);
-  if (r.erase_prob && *r.erase_prob > 0)
-    keys.push_back(fmt::format("randerasing.erase_prob={}", *r.erase_prob));
-  if (on(r.colorjitter.type)) keys.push_back("colorjitter.type=" + r.colorjitter.type);
-  if (r.mix.mixup_alpha && *r.mix.mixup_alpha > 0)
-    keys.push_back(fmt::format("mix.mixup_alpha={}", *r.mix.mixup_alpha));
-  if (const double cutmix = r.mix.cutmix_alpha.value_or(r.mix.mixup_alpha ? 1 : 0); cutmix > 0)
-    keys.push_back(fmt::format("mix.cutmix_alpha={}", cutmix));
   if (r.log_model_profile != 0)
     keys.push_back(fmt::format("log_model_profile={}", r.log_model_profile));
   return keys;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "data/loader.h"
+#include "train/augmentation.h"
 #include "train/bridge.h"
 #include "train/checkpoint.h"
 #include "train/epoch_stream.h"
@@ -87,7 +88,8 @@ class Trainer {
 
   void train_step();
   std::optional<Batch> next_batch();
-  double update(const Batch& batch, float learning_rate);
+  torch::Tensor mixed_targets(Batch& batch);
+  double update(Batch& batch, float learning_rate);
 
   bool row_due() const;
   bool evaluation_due() const;
@@ -110,6 +112,8 @@ class Trainer {
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
   Model model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
+  Augmentation augmentation_;
+  std::optional<MixSettings> mix_;
   RunLog log_;
   RunState state_;
 
@@ -130,6 +134,8 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       optimizer_(*net_, recipe.nest, optim_config(recipe)),
       frozen_modules_(frozen_modules(net_, recipe.freeze)),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
+      augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
+      mix_(mix_settings(recipe)),
       log_(options.workdir) {
   model_.config = recipe.nest;
   model_.preprocessing = recipe.preprocessing;
@@ -289,12 +295,20 @@ std::optional<Batch> Trainer::next_batch() {
     options.batch_size = recipe_.per_device_batch_size;
     options.workers = options_.workers;
     options.on_bad_image = recipe_.data.on_bad_image;
+    if (augmentation_.erases())
+      options.finish = [this](std::span<float> chw, int64_t index) {
+        augmentation_.finish(chw, recipe_.input_size, recipe_.input_size,
+                             static_cast<uint64_t>(stream_.epoch(index)),
+                             static_cast<uint64_t>(stream_.image(index)));
+      };
     loader_.emplace(
         stream_, stream_order(state_.train_size, seed, first, count),
         [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
           Rng rng(seed, Purpose::kTransform, static_cast<uint64_t>(stream_.epoch(index)),
                   static_cast<uint64_t>(stream_.image(index)));
-          return training_input(sample, recipe_, kind, rng);
+          return augmentation_.pixels(training_input(sample, recipe_, kind, rng),
+                                      static_cast<uint64_t>(stream_.epoch(index)),
+                                      static_cast<uint64_t>(stream_.image(index)));
         },
         recipe_.preprocessing, options);
     waited_before_ = 0;
@@ -306,17 +320,24 @@ std::optional<Batch> Trainer::next_batch() {
   return batch;
 }
 
+// Soft labels [B, K]; mixes the images with them where the recipe says so.
+torch::Tensor Trainer::mixed_targets(Batch& batch) {
+  const int64_t classes = recipe_.num_classes;
+  if (!mix_) return smoothed_one_hot(labels_tensor(batch), classes, recipe_.mix.smoothing);
+  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kMix, static_cast<uint64_t>(state_.step));
+  std::vector<float> labels = mix(batch, recipe_.num_classes, *mix_, rng);
+  return torch::from_blob(labels.data(), {batch.size, classes}).clone();
+}
+
 // Forward, backward, optimiser; returns the loss.
-double Trainer::update(const Batch& batch, float learning_rate) {
+double Trainer::update(Batch& batch, float learning_rate) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath,
           static_cast<uint64_t>(state_.step));
   torch::manual_seed(rng.next_u32());
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
-  const torch::Tensor labels = labels_tensor(batch);  // [B]
-  const torch::Tensor targets =
-      smoothed_one_hot(labels, recipe_.num_classes, recipe_.mix.smoothing);  // [B, K]
-  const torch::Tensor logits = net_->forward(images_tensor(batch));          // [B, K]
+  const torch::Tensor targets = mixed_targets(batch);                // [B, K]
+  const torch::Tensor logits = net_->forward(images_tensor(batch));  // [B, K]
   const torch::Tensor loss = soft_cross_entropy(logits, targets) + optimizer_.l2_term();
   loss.backward();
   const double value = loss.item<double>();
@@ -327,7 +348,7 @@ double Trainer::update(const Batch& batch, float learning_rate) {
                     "rate {:.3g})",
                     value, norm, state_.step, epochs(state_.step), learning_rate),
         "lower the learning rate or lengthen the warm-up; checkpoints written so far are good");
-  const int64_t correct = (logits.detach().argmax(1) == labels).sum().item<int64_t>();
+  const int64_t correct = (logits.detach().argmax(1) == targets.argmax(1)).sum().item<int64_t>();
   report_->add(batch.size, correct, value, norm);
   return value;
 }

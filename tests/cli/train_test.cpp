@@ -178,7 +178,7 @@ TEST_F(TrainCommandTest, OfficialConfigWarnsOfWhatIsNotInForce) {
                              "--exp_id",
                              "first"});
   ASSERT_EQ(done.code, 0) << done.text;
-  EXPECT_THAT(done.text, HasSubstr("not in force yet: augment.type=randaugment"));
+  EXPECT_THAT(done.text, HasSubstr("augmentation   RandAugment"));
   EXPECT_FALSE(load_model(workdir() / "first/last").config.qkv_bias);
 }
 

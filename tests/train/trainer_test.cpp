@@ -67,10 +67,26 @@ TEST_F(TrainerTest, FirstLossIsThatOfAGuess) {
   }
 }
 
+// The paper's whole chain, where every step draws.
+const std::vector<std::pair<std::string, std::string>> kWholeChain = {
+    {"augment.type", "randaugment"},
+    {"augment.randaugment_magnitude", "9"},
+    {"augment.randaugment_magstd", "0.5"},
+    {"augment.randaugment_prob_to_apply", "0.5"},
+    {"colorjitter.type", "colorjitter"},
+    {"randerasing.erase_prob", "0.5"},
+    {"mix.mixup_alpha", "0.8"},
+    {"mix.smoothing", "0.1"}};
+
+std::vector<std::pair<std::string, std::string>> with_chain(
+    std::vector<std::pair<std::string, std::string>> more) {
+  more.insert(more.end(), kWholeChain.begin(), kWholeChain.end());
+  return more;
+}
+
 // Stop at every possible moment: the resumed run must end where the whole one ends.
 TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
-  const Recipe r = recipe(
-      {{"nest.stochastic_depth_drop", "0.3"}, {"num_epochs", "2"}, {"mix.smoothing", "0.1"}});
+  const Recipe r = recipe(with_chain({{"nest.stochastic_depth_drop", "0.3"}, {"num_epochs", "2"}}));
   options_.workdir = root_ / "whole";
   train(r, train_, val_, options_);
   const std::string summary = read_text(root_ / "whole/summary.csv");
@@ -92,9 +108,14 @@ TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
 }
 
 TEST_F(TrainerTest, WorkersDoNotChangeTheRun) {
-  const Recipe r = recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}});
+  const Recipe r = recipe(with_chain({{"num_epochs", "1"}, {"warmup_epochs", "0"}}));
   train(r, train_, val_, options_);
   const TensorMap one = weights(options_.workdir);
+  // and the chain is in force
+  options_.workdir = root_ / "plain";
+  train(recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}, {"mix.smoothing", "0.1"}}), train_,
+        val_, options_);
+  EXPECT_NE(weights(options_.workdir).at("head.bias").to_f32(), one.at("head.bias").to_f32());
   for (const int workers : {0, 3}) {
     options_.workdir = root_ / ("workers" + std::to_string(workers));
     options_.workers = workers;
