@@ -45,6 +45,25 @@ TEST_F(PullCli, ModelOfTheHub) {
   EXPECT_EQ(offline.err, "");
 }
 
+// A hub's name wherever a model is asked for: fetched once, then as if it lay here.
+TEST_F(PullCli, VerbsTakeTheHubsName) {
+  save("model", tiny_model());
+  write_image("photo.png", {90, 40, 200});
+  for (const char* file : {"config.json", "model.safetensors"})
+    hub_.files.at(file).content = text(std::string("model/") + file);
+  const std::string predict = "predict photo.png --format csv --model ";
+  const Outcome local = nestvit(predict + "model");
+  for (int time = 0; time < 2; ++time) {
+    const Outcome remote = shell(
+        fmt::format("unset HF_HOME HF_HUB_CACHE HF_TOKEN XDG_CACHE_HOME http_proxy all_proxy; "
+                    "HOME='{}' HF_ENDPOINT='{}' nestvit {} {}",
+                    path("").string(), hub_.url(), predict, kName));
+    EXPECT_EQ(remote.code, 0) << remote.err;
+    EXPECT_EQ(remote.out, local.out);
+  }
+  EXPECT_EQ(hub_.cdn().asked().size(), 1);
+}
+
 TEST_F(PullCli, QuietSaysNothing) {
   const Outcome outcome = pull(std::string("--quiet --revision v1 ") + kName);
   line(outcome);
