@@ -15,6 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using namespace std::string_literals;
 
 void expect_same(const TensorMap& a, const TensorMap& b, const std::string& where) {
   ASSERT_EQ(a.size(), b.size()) << where;
@@ -105,7 +106,7 @@ TEST_F(FlaxFolder, RoundTripIsExact) {
 TEST_F(FlaxFolder, BytesFollowFlax) {  // the byte goldens of reference.md C.3
   const auto bytes = written();
   const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  EXPECT_THAT(text, HasSubstr(std::string("\xc7\x0e\x01\x93\x90\xa5int32\xc4\x04\0\0\0\0", 16)));
+  EXPECT_THAT(text, HasSubstr("\xc7\x0e\x01\x93\x90\xa5int32\xc4\x04\0\0\0\0"s));
   EXPECT_THAT(text, HasSubstr("\xa6kernel\xc7\x26\x01\x93\x92\x02\x03\xa7"
                               "float32\xc4\x18"));
 }
@@ -140,16 +141,14 @@ TEST_F(FlaxFolder, HostileTreesAreRefused) {
         "a";
   EXPECT_THAT(message(deep), HasSubstr("nested deeper"));
   // a map that claims four billion entries
-  EXPECT_THAT(message(std::string("\xdf\xff\xff\xff\xff\xa4step\x01", 11)), HasSubstr("ends"));
+  EXPECT_THAT(message("\xdf\xff\xff\xff\xff\xa4step\x01"s), HasSubstr("ends"));
   EXPECT_THAT(message("\x81\xa4step\xcd\x01\x01"), HasSubstr("optimizer/target"));
   EXPECT_THAT(message("\x81\xa9optimizer\x81\xa6target\x81\x01\x02"), HasSubstr("no text"));
   EXPECT_THAT(message("PK\x03\x04...."), HasSubstr("TrainState"));
   // 4 floats claimed, one there
-  EXPECT_THAT(
-      message(std::string("\x81\xa9optimizer\x81\xa6target\x81\xa1w\xc7\x11\x01\x93\x91\x04\xa7"
-                          "float32\xc4\x04\0\0\0\0",
-                          44)),
-      HasSubstr("has 4 bytes"));
+  EXPECT_THAT(message("\x81\xa9optimizer\x81\xa6target\x81\xa1w\xc7\x11\x01\x93\x91\x04\xa7"
+                      "float32\xc4\x04\0\0\0\0"s),
+              HasSubstr("has 4 bytes"));
 }
 
 TEST_F(FlaxFolder, TextFileThatNamesNothing) {
