@@ -19,6 +19,7 @@ class EpochStream : public Dataset {
   const std::vector<std::string>& classes() const override { return images_.classes(); }
   std::string kind() const override { return images_.kind(); }
 
+  int64_t images() const { return images_.size(); }
   int64_t image(int64_t index) const { return index % images_.size(); }
   int64_t epoch(int64_t index) const { return index / images_.size(); }
 

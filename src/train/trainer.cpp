@@ -3,27 +3,20 @@
 #include "train/trainer.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/random.h"
-#include "data/loader.h"
-#include "train/augmentation.h"
+#include "model/params.h"
+#include "train/announce.h"
+#include "train/batches.h"
 #include "train/bridge.h"
 #include "train/checkpoint.h"
-#include "train/epoch_stream.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
-#include "train/input.h"
-#include "train/loss.h"
-#include "train/nest.h"
-#include "train/optim.h"
-#include "train/param_groups.h"
+#include "train/learner.h"
 #include "train/process.h"
 #include "train/run_log.h"
 #include "train/run_page.h"
@@ -32,22 +25,7 @@
 namespace nestvit::train {
 namespace {
 
-// One loader serves at least this many samples, so that small data sets do not restart it every few
-// steps.
-constexpr int64_t kSamplesPerLoader = 1 << 18;
 constexpr size_t kListedImages = 5;  // skipped images named on the terminal; log.jsonl has them all
-
-OptimConfig optim_config(const Recipe& r) {
-  OptimConfig config;
-  config.optim = r.optim;
-  config.weight_decay = r.weight_decay;
-  config.wd_ignore = r.optim_wd_ignore;
-  config.sgd_momentum = r.sgd_momentum;
-  config.grad_clip_max_norm = r.grad_clip_max_norm;
-  config.freeze = r.freeze;
-  config.layer_decay = r.layer_decay;
-  return config;
-}
 
 Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
   const double scale = r.per_device_batch_size / 256.0;
@@ -62,16 +40,6 @@ Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
   return schedule;
 }
 
-// Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
-// their running statistics rest.
-std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
-    const Nest& net, const std::vector<std::string>& freeze) {
-  std::vector<std::shared_ptr<torch::nn::Module>> modules;
-  for (const auto& item : net->named_modules(/*name_prefix=*/"", /*include_self=*/false))
-    if (frozen(item.key(), freeze)) modules.push_back(item.value());
-  return modules;
-}
-
 class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
@@ -83,13 +51,8 @@ class Trainer {
   void start(const TensorMap& fresh);
   void resume();
   void write_recipe();
-  void announce();
-  void announce_groups();
-
+  void log_start();
   void train_step();
-  std::optional<Batch> next_batch();
-  torch::Tensor mixed_targets(Batch& batch);
-  double update(Batch& batch, float learning_rate);
 
   bool row_due() const;
   bool evaluation_due() const;
@@ -104,21 +67,14 @@ class Trainer {
   const Recipe& recipe_;
   const Dataset& val_set_;
   const TrainOptions& options_;
-  EpochStream stream_;
   StepPlan plan_;
   Schedule schedule_;
-  Nest net_;
-  Optimizer optimizer_;
-  std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
+  Batches batches_;
+  Learner learner_;
   Model model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
-  Augmentation augmentation_;
-  std::optional<MixSettings> mix_;
   RunLog log_;
   RunState state_;
-
-  std::optional<Loader> loader_;
-  double waited_before_ = 0;  // loader_'s wait_seconds at the last step
   std::optional<StepReport> report_;
 };
 
@@ -127,15 +83,11 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
     : recipe_(recipe),
       val_set_(val_set),
       options_(options),
-      stream_(train_set),
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
-      net_(recipe.nest),
-      optimizer_(*net_, recipe.nest, optim_config(recipe)),
-      frozen_modules_(frozen_modules(net_, recipe.freeze)),
+      batches_(recipe, train_set, plan_.total, options.workers),
+      learner_(recipe),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
-      augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
-      mix_(mix_settings(recipe)),
       log_(options.workdir) {
   model_.config = recipe.nest;
   model_.preprocessing = recipe.preprocessing;
@@ -154,7 +106,7 @@ TrainResult Trainer::run(const TensorMap& fresh) {
     start(fresh);
   }
   write_recipe();
-  announce();
+  log_start();
   report_.emplace(log_, recipe_, plan_, state_.step);
   while (true) {
     if (row_due() && !finish_interval()) break;
@@ -175,7 +127,7 @@ TrainResult Trainer::run(const TensorMap& fresh) {
 // ---- beginning ----
 
 void Trainer::start(const TensorMap& fresh) {
-  load_tensors(*net_, fresh);
+  load_tensors(*learner_.net(), fresh);
   write_summary(options_.workdir, state_.history);
 }
 
@@ -194,8 +146,8 @@ void Trainer::resume() {
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
-  load_tensors(*net_, saved.model.tensors);
-  optimizer_.load_state(saved.optimizer);
+  load_tensors(*learner_.net(), saved.model.tensors);
+  learner_.optimizer().load_state(saved.optimizer);
   state_ = std::move(saved.state);
   checkpoints_.sweep();
   write_summary(options_.workdir, state_.history);
@@ -208,7 +160,7 @@ void Trainer::write_recipe() {
                  fields(written).to_yaml());
 }
 
-void Trainer::announce() {
+void Trainer::log_start() {
   log_.write(options_.resume ? "resume" : "start", {{"step", state_.step},
                                                     {"steps", plan_.total},
                                                     {"steps_per_epoch", plan_.per_epoch},
@@ -216,141 +168,25 @@ void Trainer::announce() {
                                                     {"train_images", state_.train_size},
                                                     {"val_images", val_set_.size()},
                                                     {"recipe_digest", state_.recipe_digest}});
-  log_info(fmt::format("parameters     {}", human_count(parameter_count(recipe_.nest))));
-  announce_groups();
-  log_info(fmt::format("steps          {} in all, {} per epoch, {} images each",
-                       human_count(plan_.total), human_count(plan_.per_epoch),
-                       recipe_.per_device_batch_size));
-  log_info(fmt::format("learning rate  {:.3g} at its peak ({:.3g} x {} / 256)", schedule_.base,
-                       recipe_.learning_rate, recipe_.per_device_batch_size));
-  log_info(fmt::format("run folder     {}", options_.workdir.string()));
-  if (!options_.resume) return;
-  if (state_.step >= plan_.total) {
-    log_info(fmt::format("this run is finished: all {} steps are done; raise --epochs to go on",
-                         human_count(plan_.total)));
-  } else {
-    log_info(fmt::format("going on after step {} of {} (epoch {:.2f})", human_count(state_.step),
-                         human_count(plan_.total), epochs(state_.step)));
-  }
-}
-
-// What is frozen, what decays, and the learning rate of each layer.
-void Trainer::announce_groups() {
-  const std::vector<Optimizer::Group> groups = optimizer_.groups();
-  int64_t trained = 0;
-  std::string decay;
-  for (const bool decayed : {true, false}) {
-    Optimizer::Group sum{decayed, 0, 0};
-    for (const Optimizer::Group& group : groups)
-      if (group.decayed == decayed) {
-        sum.tensors += group.tensors;
-        sum.values += group.values;
-      }
-    trained += sum.values;
-    if (sum.tensors > 0)
-      decay += fmt::format("{}{} {} tensors ({} values)", decay.empty() ? "" : ", ",
-                           decayed ? fmt::format("{} on", recipe_.weight_decay) : "none on",
-                           sum.tensors, human_count(sum.values));
-  }
-  if (!recipe_.freeze.empty())
-    log_info(
-        fmt::format("frozen         {}: {} values stay, {} train", fmt::join(recipe_.freeze, ", "),
-                    human_count(parameter_count(recipe_.nest) - trained), human_count(trained)));
-  log_info(fmt::format("weight decay   {}", decay));
-  if (recipe_.layer_decay == 1) return;
-  log_info(fmt::format("layer decay    {} per layer; the learning rate is multiplied by",
-                       recipe_.layer_decay));
-  for (const Optimizer::Group& group : groups)
-    log_info(fmt::format("               {:.4g} for {} tensor{} ({} values{})", group.share,
-                         group.tensors, group.tensors == 1 ? "" : "s", human_count(group.values),
-                         group.decayed ? "" : ", not decayed"));
+  announce(recipe_, plan_, schedule_, learner_, options_.workdir, options_.resume, state_.step);
 }
 
 // ---- one step ----
 
 void Trainer::train_step() {
-  std::optional<Batch> batch = next_batch();
-  ++state_.step;
-  const float learning_rate = schedule_.at(state_.step);
+  const int64_t step = ++state_.step;
+  std::optional<Batch> batch = batches_.next(step);
+  report_->waited(batches_.last_wait());
+  const float learning_rate = schedule_.at(step);
   if (batch && batch->size > 0) {
-    const double loss = update(*batch, learning_rate);
-    state_.loss_sum += loss;
+    const std::vector<float> targets = batches_.targets(*batch, step);
+    const Learner::Update done = learner_.update(*batch, targets, step, learning_rate);
+    report_->add(batch->size, done.correct, done.loss, done.gradient_norm);
+    state_.loss_sum += done.loss;
     ++state_.loss_steps;
   }
-  if (batch) loader_->recycle(std::move(*batch));
-  report_->step_done(state_.step, learning_rate, row_due());
-}
-
-std::optional<Batch> Trainer::next_batch() {
-  const int64_t batch_size = state_.batch_size;
-  std::optional<Batch> batch;
-  if (loader_) batch = loader_->next();
-  if (!batch) {
-    if (loader_) note_skipped(loader_->skipped());
-    const int64_t first = state_.step * batch_size;
-    const int64_t wanted = std::max(state_.train_size, kSamplesPerLoader) / batch_size * batch_size;
-    const int64_t count = std::min(std::max(wanted, batch_size), plan_.total * batch_size - first);
-    const auto seed = static_cast<uint64_t>(recipe_.seed);
-    LoaderOptions options;
-    options.batch_size = recipe_.per_device_batch_size;
-    options.workers = options_.workers;
-    options.on_bad_image = recipe_.data.on_bad_image;
-    if (augmentation_.erases())
-      options.finish = [this](std::span<float> chw, int64_t index) {
-        augmentation_.finish(chw, recipe_.input_size, recipe_.input_size,
-                             static_cast<uint64_t>(stream_.epoch(index)),
-                             static_cast<uint64_t>(stream_.image(index)));
-      };
-    loader_.emplace(
-        stream_, stream_order(state_.train_size, seed, first, count),
-        [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
-          Rng rng(seed, Purpose::kTransform, static_cast<uint64_t>(stream_.epoch(index)),
-                  static_cast<uint64_t>(stream_.image(index)));
-          return augmentation_.pixels(training_input(sample, recipe_, kind, rng),
-                                      static_cast<uint64_t>(stream_.epoch(index)),
-                                      static_cast<uint64_t>(stream_.image(index)));
-        },
-        recipe_.preprocessing, options);
-    waited_before_ = 0;
-    batch = loader_->next();
-  }
-  const double waited = loader_->wait_seconds();
-  report_->waited(waited - waited_before_);
-  waited_before_ = waited;
-  return batch;
-}
-
-// Soft labels [B, K]; mixes the images with them where the recipe says so.
-torch::Tensor Trainer::mixed_targets(Batch& batch) {
-  const int64_t classes = recipe_.num_classes;
-  if (!mix_) return smoothed_one_hot(labels_tensor(batch), classes, recipe_.mix.smoothing);
-  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kMix, static_cast<uint64_t>(state_.step));
-  std::vector<float> labels = mix(batch, recipe_.num_classes, *mix_, rng);
-  return torch::from_blob(labels.data(), {batch.size, classes}).clone();
-}
-
-// Forward, backward, optimiser; returns the loss.
-double Trainer::update(Batch& batch, float learning_rate) {
-  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath,
-          static_cast<uint64_t>(state_.step));
-  torch::manual_seed(rng.next_u32());
-  net_->train();
-  for (const auto& module : frozen_modules_) module->eval();
-  const torch::Tensor targets = mixed_targets(batch);                // [B, K]
-  const torch::Tensor logits = net_->forward(images_tensor(batch));  // [B, K]
-  const torch::Tensor loss = soft_cross_entropy(logits, targets) + optimizer_.l2_term();
-  loss.backward();
-  const double value = loss.item<double>();
-  const double norm = optimizer_.step(learning_rate);
-  if (!std::isfinite(value) || !std::isfinite(norm))
-    throw Error(
-        fmt::format("the loss is {} and the gradient norm {} at step {} (epoch {:.2f}, learning "
-                    "rate {:.3g})",
-                    value, norm, state_.step, epochs(state_.step), learning_rate),
-        "lower the learning rate or lengthen the warm-up; checkpoints written so far are good");
-  const int64_t correct = (logits.detach().argmax(1) == targets.argmax(1)).sum().item<int64_t>();
-  report_->add(batch.size, correct, value, norm);
-  return value;
+  if (batch) batches_.recycle(std::move(*batch));
+  report_->step_done(step, learning_rate, row_due());
 }
 
 // ---- end of an epoch or evaluation interval ----
@@ -379,7 +215,7 @@ bool Trainer::finish_interval() {
   const bool evaluated = evaluation_due();
   if (evaluated) {
     const std::optional<Evaluation> evaluation =
-        evaluate(net_, val_set_, recipe_, options_.workers, options_.stop);
+        evaluate(learner_.net(), val_set_, recipe_, options_.workers, options_.stop);
     if (!evaluation) return false;
     note_skipped(evaluation->skipped);
     row.eval_loss = evaluation->loss;
@@ -425,9 +261,9 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 }
 
 void Trainer::save() {
-  if (loader_) note_skipped(loader_->skipped());
-  model_.tensors = export_tensors(*net_);
-  checkpoints_.save(state_, model_, optimizer_.state());
+  note_skipped(batches_.skipped());
+  model_.tensors = export_tensors(*learner_.net());
+  checkpoints_.save(state_, model_, learner_.optimizer().state());
   log_.write("checkpoint", {{"step", state_.step}});
 }
 

@@ -36,15 +36,5 @@ TEST(Loss, HugeLogitsStayFinite) {
   EXPECT_NEAR(soft_cross_entropy(logits, torch::tensor({{0.0F, 1.0F}})).item<double>(), 2e4, 1);
 }
 
-TEST(Loss, SmoothingSharesEpsilonAmongAllClasses) {
-  const torch::Tensor labels = torch::tensor({int64_t{2}, int64_t{0}});
-  const torch::Tensor rows = smoothed_one_hot(labels, 4, 0.1);
-  const torch::Tensor expected =
-      torch::tensor({{0.025F, 0.025F, 0.925F, 0.025F}, {0.925F, 0.025F, 0.025F, 0.025F}});
-  EXPECT_TRUE(torch::allclose(rows, expected, 0, 1e-7));
-  EXPECT_EQ(rows.scalar_type(), torch::kFloat32);
-  EXPECT_TRUE(torch::equal(smoothed_one_hot(labels, 3, 0), torch::eye(3).index({labels})));
-}
-
 }  // namespace
 }  // namespace nestvit::train

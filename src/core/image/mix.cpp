@@ -96,10 +96,7 @@ MixPlan plan_timm(const MixSettings& s, int batch, int height, int width, Rng& r
 }
 
 void mix_labels(const MixPlan& plan, const MixShape& shape, std::span<float> labels) {
-  if (plan.smoothing > 0) {
-    const auto epsilon = static_cast<float>(plan.smoothing);
-    for (float& y : labels) y = y * (1 - epsilon) + epsilon / static_cast<float>(shape.classes);
-  }
+  smooth(labels, shape.classes, plan.smoothing);
   if (plan.kind == MixKind::kNone) return;
   const std::vector<float> before(labels.begin(), labels.end());
   const auto classes = static_cast<size_t>(shape.classes);
@@ -219,6 +216,12 @@ std::vector<float> one_hot(std::span<const int> labels, int classes) {
     result[i * classes + labels[i]] = 1;
   }
   return result;
+}
+
+void smooth(std::span<float> labels, int classes, double smoothing) {
+  if (smoothing == 0) return;
+  const auto epsilon = static_cast<float>(smoothing);
+  for (float& y : labels) y = y * (1 - epsilon) + epsilon / static_cast<float>(classes);
 }
 
 void apply_mix(const MixPlan& plan, const MixShape& shape, std::span<float> images,

@@ -56,6 +56,8 @@ MixPlan plan_mix(const MixSettings& settings, int batch, int height, int width, 
 
 // [B, K]. Throws Error for a label outside of [0, classes).
 std::vector<float> one_hot(std::span<const int> labels, int classes);
+// y*(1-e) + e/K, in place; `labels` [B, K].
+void smooth(std::span<float> labels, int classes, double smoothing);
 
 // `images` [B, C, H, W] in place, `labels` [B, K] one-hot in, soft out. B is plan.own.size() unless
 // the kind is kNone.

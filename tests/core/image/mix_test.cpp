@@ -150,6 +150,16 @@ TEST(Mix, WithoutMixingLabelsStayAsTheStyleSays) {
 }
 
 // reference.md E.4: mean lambda .778 at alpha .8; a cutmixed sample's own label weighs at most 1/2.
+TEST(Mix, SmoothingSharesEpsilonAmongAllClasses) {
+  std::vector<float> rows = one_hot(std::vector<int>{2, 0}, 4);
+  smooth(rows, 4, 0);
+  EXPECT_EQ(rows, (std::vector<float>{0, 0, 1, 0, 1, 0, 0, 0}));
+  smooth(rows, 4, 0.1);
+  const std::vector<float> expected = {0.025F, 0.025F, 0.925F, 0.025F,
+                                       0.925F, 0.025F, 0.025F, 0.025F};
+  for (size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(rows[i], expected[i], 1e-7) << i;
+}
+
 TEST(Mix, TheReferencesShares) {
   MixSettings settings;
   constexpr int kDraws = 500, kBatch = 40;

@@ -1,0 +1,68 @@
+// The start print: what is in force, with its numbers.
+#include "train/announce.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/log.h"
+#include "model/params.h"
+
+namespace nestvit::train {
+namespace {
+
+// What is frozen, what decays, and the learning rate of each layer.
+void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& groups) {
+  int64_t trained = 0;
+  std::string decay;
+  for (const bool decayed : {true, false}) {
+    Optimizer::Group sum{decayed, 0, 0};
+    for (const Optimizer::Group& group : groups)
+      if (group.decayed == decayed) {
+        sum.tensors += group.tensors;
+        sum.values += group.values;
+      }
+    trained += sum.values;
+    if (sum.tensors > 0)
+      decay += fmt::format("{}{} {} tensors ({} values)", decay.empty() ? "" : ", ",
+                           decayed ? fmt::format("{} on", recipe.weight_decay) : "none on",
+                           sum.tensors, human_count(sum.values));
+  }
+  if (!recipe.freeze.empty())
+    log_info(
+        fmt::format("frozen         {}: {} values stay, {} train", fmt::join(recipe.freeze, ", "),
+                    human_count(parameter_count(recipe.nest) - trained), human_count(trained)));
+  log_info(fmt::format("weight decay   {}", decay));
+  if (recipe.layer_decay == 1) return;
+  log_info(fmt::format("layer decay    {} per layer; the learning rate is multiplied by",
+                       recipe.layer_decay));
+  for (const Optimizer::Group& group : groups)
+    log_info(fmt::format("               {:.4g} for {} tensor{} ({} values{})", group.share,
+                         group.tensors, group.tensors == 1 ? "" : "s", human_count(group.values),
+                         group.decayed ? "" : ", not decayed"));
+}
+
+}  // namespace
+
+void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedule,
+              const Learner& learner, const std::filesystem::path& workdir, bool resumed,
+              int64_t step) {
+  log_info(fmt::format("parameters     {}", human_count(parameter_count(recipe.nest))));
+  announce_groups(recipe, learner.optimizer().groups());
+  log_info(fmt::format("steps          {} in all, {} per epoch, {} images each",
+                       human_count(plan.total), human_count(plan.per_epoch),
+                       recipe.per_device_batch_size));
+  log_info(fmt::format("learning rate  {:.3g} at its peak ({:.3g} x {} / 256)", schedule.base,
+                       recipe.learning_rate, recipe.per_device_batch_size));
+  log_info(fmt::format("run folder     {}", workdir.string()));
+  if (!resumed) return;
+  if (step >= plan.total) {
+    log_info(fmt::format("this run is finished: all {} steps are done; raise --epochs to go on",
+                         human_count(plan.total)));
+  } else {
+    log_info(fmt::format("going on after step {} of {} (epoch {:.2f})", human_count(step),
+                         human_count(plan.total),
+                         static_cast<double>(step) / static_cast<double>(plan.per_epoch)));
+  }
+}
+
+}  // namespace nestvit::train

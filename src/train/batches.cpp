@@ -1,0 +1,87 @@
+// One loader after the other over the endless stream of epochs.
+#include "train/batches.h"
+
+#include <algorithm>
+#include <span>
+
+#include "base/random.h"
+#include "train/input.h"
+
+namespace nestvit::train {
+namespace {
+
+// One loader serves at least this many samples, so that small data sets do not restart it every few
+// steps.
+constexpr int64_t kSamplesPerLoader = 1 << 18;
+
+}  // namespace
+
+Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t steps, int workers)
+    : recipe_(recipe),
+      stream_(images),
+      steps_(steps),
+      workers_(workers),
+      augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
+      mix_(mix_settings(recipe)) {}
+
+std::optional<Batch> Batches::next(int64_t step) {
+  std::optional<Batch> batch;
+  double waited = loader_ ? loader_->wait_seconds() : 0;
+  if (loader_) batch = loader_->next();
+  if (!batch) {
+    open(step);
+    waited = 0;
+    batch = loader_->next();
+  }
+  last_wait_ = loader_->wait_seconds() - waited;
+  return batch;
+}
+
+void Batches::open(int64_t step) {
+  if (loader_) skipped_ = skipped();
+  const int64_t images = stream_.images(), batch_size = recipe_.per_device_batch_size;
+  const int64_t first = (step - 1) * batch_size;
+  const int64_t wanted = std::max(images, kSamplesPerLoader) / batch_size * batch_size;
+  const int64_t count = std::min(std::max(wanted, batch_size), steps_ * batch_size - first);
+  const auto seed = static_cast<uint64_t>(recipe_.seed);
+  LoaderOptions options;
+  options.batch_size = recipe_.per_device_batch_size;
+  options.workers = workers_;
+  options.on_bad_image = recipe_.data.on_bad_image;
+  if (augmentation_.erases())
+    options.finish = [this](std::span<float> chw, int64_t index) {
+      augmentation_.finish(chw, recipe_.input_size, recipe_.input_size,
+                           static_cast<uint64_t>(stream_.epoch(index)),
+                           static_cast<uint64_t>(stream_.image(index)));
+    };
+  loader_.emplace(
+      stream_, stream_order(images, seed, first, count),
+      [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
+        const auto epoch = static_cast<uint64_t>(stream_.epoch(index));
+        const auto image = static_cast<uint64_t>(stream_.image(index));
+        Rng rng(seed, Purpose::kTransform, epoch, image);
+        return augmentation_.pixels(training_input(sample, recipe_, kind, rng), epoch, image);
+      },
+      recipe_.preprocessing, options);
+}
+
+std::vector<float> Batches::targets(Batch& batch, int64_t step) const {
+  if (!mix_) {
+    std::vector<float> labels = one_hot(batch.labels, recipe_.num_classes);
+    smooth(labels, recipe_.num_classes, recipe_.mix.smoothing);
+    return labels;
+  }
+  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kMix, static_cast<uint64_t>(step));
+  return mix(batch, recipe_.num_classes, *mix_, rng);
+}
+
+std::vector<std::pair<std::string, std::string>> Batches::skipped() const {
+  std::vector<std::pair<std::string, std::string>> all = skipped_;
+  if (loader_) {
+    const auto now = loader_->skipped();
+    all.insert(all.end(), now.begin(), now.end());
+  }
+  return all;
+}
+
+}  // namespace nestvit::train
