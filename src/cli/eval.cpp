@@ -3,7 +3,6 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <set>
 
@@ -14,6 +13,7 @@
 #include "options.h"
 #include "report/metrics.h"
 #include "report/results.h"
+#include "weights/labels.h"
 
 namespace nestvit::cli {
 namespace {
@@ -49,23 +49,6 @@ std::string only_in(const std::string& what, const Names& names, const Names& ot
   return missing.empty() ? "" : fmt::format("; only in {}: {}", what, some_of(missing));
 }
 
-// The class that a label or its description means; a word that means two is left out.
-std::map<std::string, int> names_of(const Model& model) {
-  std::map<std::string, int> index;
-  std::set<std::string> ambiguous;
-  const auto add = [&](const std::string& name, int k) {
-    const auto [entry, fresh] = index.emplace(name, k);
-    if (!fresh && entry->second != k) ambiguous.insert(name);
-  };
-  for (int k = 0; k < std::ssize(model.labels); ++k) add(model.labels[k], k);
-  for (int k = 0; k < std::ssize(model.labels); ++k)
-    if (const auto text = model.descriptions.find(model.labels[k]);
-        text != model.descriptions.end())
-      add(text->second, k);
-  for (const std::string& name : ambiguous) index.erase(name);
-  return index;
-}
-
 // The model's class for each class of the dataset: by name, whatever the order. Throws Error when
 // the classes differ.
 std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
@@ -79,23 +62,20 @@ std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
                             placeholders(ours) ? "model's" : "dataset's"));
     return match;
   }
-  const std::map<std::string, int> index = names_of(model);
-  const bool all_known = std::all_of(ours.begin(), ours.end(),
-                                     [&](const std::string& name) { return index.contains(name); });
-  if (!all_known)
+  const auto by_name = classes_by_name(ours, model);
+  if (!by_name)
     throw Error(
         fmt::format("the dataset has {} classes and {} has {}, and they differ{}{}", ours.size(),
                     model.origin, model.labels.size(), only_in("the dataset", ours, model.labels),
                     only_in("the model", model.labels, ours)),
         "evaluate on data with the model's classes, or name the dataset's classes with "
         "--class-map as the model does");
-  for (size_t i = 0; i < match.size(); ++i) match[i] = index.at(ours[i]);
   log_info(
       ours.size() < model.labels.size()
           ? fmt::format("the dataset has {} of the model's {} classes: they are matched by name",
                         ours.size(), model.labels.size())
           : "the dataset orders its classes differently: they are matched by name");
-  return match;
+  return *by_name;
 }
 
 // The fields of timm's validate, then ours.

@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <numeric>
 
 #include "base/check.h"
+#include "weights/labels.h"
 
 namespace nestvit::train {
 namespace {
@@ -160,17 +160,7 @@ void check_weights(const Recipe& recipe, const Model& weights) {
 }
 
 std::vector<int> match_classes(const std::vector<std::string>& classes, const Model& weights) {
-  std::map<std::string, int> index;
-  for (const std::string& label : weights.labels)
-    index.emplace(label, static_cast<int>(index.size()));
-  if (index.size() != weights.labels.size()) return {};
-  std::vector<int> match;
-  for (const std::string& name : classes) {
-    const auto found = index.find(name);
-    if (found == index.end()) return {};
-    match.push_back(found->second);
-  }
-  return match;
+  return classes_by_name(classes, weights).value_or(std::vector<int>());
 }
 
 TensorMap starting_tensors(const Recipe& recipe, const Model* weights) {

@@ -81,19 +81,8 @@ void resolve_normalisation(Recipe& r, const DataFacts& facts) {
     if (!has_augmentation_keys(r)) {  // the official code leaves such images in [0, 1]
       p.mean = {0, 0, 0};
       p.std = {1, 1, 1};
-    } else if (cifar_name(facts.kind) == "cifar10") {
-      p.mean = {.4914, .4822, .4465};
-      p.std = {.2471, .2435, .2616};
-    } else if (cifar_name(facts.kind) == "cifar100") {
-      p.mean = {.5071, .4867, .4408};
-      p.std = {.2675, .2565, .2761};
     } else {
-      p.mean = {.485, .456, .406};
-      p.std = {.229, .224, .225};
-    }
-    if (p.channels == 1) {  // luma: the channels' average, as timm
-      p.mean = {(p.mean[0] + p.mean[1] + p.mean[2]) / 3};
-      p.std = {(p.std[0] + p.std[1] + p.std[2]) / 3};
+      set_normalisation(p, cifar_name(facts.kind));
     }
   }
   // One number serves all channels of an image that was grey.

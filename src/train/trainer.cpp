@@ -21,6 +21,7 @@
 #include "train/run_log.h"
 #include "train/run_page.h"
 #include "train/step_report.h"
+#include "weights/labels.h"
 
 namespace nestvit::train {
 namespace {
@@ -92,8 +93,9 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
   model_.config = recipe.nest;
   model_.preprocessing = recipe.preprocessing;
   model_.labels = train_set.classes();
-  for (auto i = model_.labels.size(); i < static_cast<size_t>(recipe.num_classes); ++i)
-    model_.labels.push_back(fmt::format("class {}", i));
+  const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
+  for (size_t k = model_.labels.size(); k < numbered.size(); ++k)
+    model_.labels.push_back(numbered[k]);
   state_.batch_size = recipe.per_device_batch_size;
   state_.train_size = train_set.size();
   state_.recipe_digest = digest(recipe);

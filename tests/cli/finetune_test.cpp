@@ -34,20 +34,7 @@ class FineTuneCommandTest : public TrainCommandTest {
   }
   // Flags of a short run from the weights.
   Arguments from_weights(Arguments more = {}) const {
-    Arguments a = {"train",
-                   data().string(),
-                   "--workdir",
-                   workdir().string(),
-                   "--threads",
-                   "1",
-                   "--workers",
-                   "1",
-                   "-b",
-                   "8",
-                   "--epochs",
-                   "2",
-                   "--pretrained-path",
-                   (root_ / "weights").string()};
+    Arguments a = command({"--epochs", "2", "--pretrained-path", (root_ / "weights").string()});
     a.insert(a.end(), more.begin(), more.end());
     return a;
   }

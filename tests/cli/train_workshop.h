@@ -57,31 +57,23 @@ class TrainCommandTest : public ::testing::Test {
   fs::path workdir() const { return root_ / "run"; }
   std::string log_file() const { return (root_ / "output.txt").string(); }
 
+  // Flags of any run here.
+  Arguments command(Arguments more = {}) const {
+    Arguments a = {"train",     data().string(),
+                   "--workdir", workdir().string(),
+                   "--threads", "1",
+                   "--workers", "1",
+                   "-b",        "8"};
+    a.insert(a.end(), more.begin(), more.end());
+    return a;
+  }
   // Flags that make a run of a second or so.
   Arguments small(Arguments more = {}) const {
-    Arguments a = {"train",
-                   data().string(),
-                   "--workdir",
-                   workdir().string(),
-                   "--threads",
-                   "1",
-                   "--workers",
-                   "1",
-                   "-b",
-                   "8",
-                   "--epochs",
-                   "3",
-                   "--warmup-epochs",
-                   "1",
-                   "--img-size",
-                   "16",
-                   "--config.nest.num_layers_per_block=[1,1]",
-                   "--config.nest.init_patch_embed_size=2",
-                   "--config.nest.patch_size=4",
-                   "--config.nest.embedding_dim=16",
-                   "--config.nest.num_heads=2",
-                   "--config.train_transform=flip",
-                   "--config.preprocessing.crop_pct=1"};
+    Arguments a = command({"--epochs", "3", "--warmup-epochs", "1", "--img-size", "16",
+                           "--config.nest.num_layers_per_block=[1,1]",
+                           "--config.nest.init_patch_embed_size=2", "--config.nest.patch_size=4",
+                           "--config.nest.embedding_dim=16", "--config.nest.num_heads=2",
+                           "--config.train_transform=flip", "--config.preprocessing.crop_pct=1"});
     a.insert(a.end(), more.begin(), more.end());
     return a;
   }

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   attempt([&] { nestvit::parse_gcs_page(text, "fuzz"); });
   attempt([&] { nestvit::parse_gcs_object(text, "fuzz"); });
   attempt([&] {
-    if (!is_safe(nestvit::newest_checkpoint(text, "fuzz"))) std::abort();
+    if (!is_safe(nestvit::newest_in(text, "fuzz"))) std::abort();
   });
   if (!is_safe(nestvit::file_name_of(text, "")) ||
       !is_safe(nestvit::file_name_of("https://h/x", text)))

@@ -3,9 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/checkpoint_state.h"
+#include "base/json.h"
 #include "hub/sources.h"
 
 namespace nestvit {
@@ -13,18 +14,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kDeepest = 32;
 constexpr size_t kLongestName = 1024;  // of an object, by Google's rules
 
 json parse(std::string_view text, const std::string& origin) {
-  const auto limit_depth = [&](int depth, json::parse_event_t, json&) {
-    if (depth > kDeepest) throw Error(fmt::format("the answer of {} is nested too deep", origin));
-    return true;
-  };
   try {
-    json root = json::parse(text, limit_depth);
+    json root = parse_json(text);
     if (root.is_object()) return root;
-  } catch (const json::exception&) {
+  } catch (const Error&) {
   }
   throw Error(fmt::format("{} answers with something that is no JSON object", origin),
               "is the address right? a proxy or a login page may answer in its place");
@@ -105,20 +101,11 @@ GcsObject parse_gcs_object(std::string_view text, const std::string& origin) {
   return object_of(parse(text, origin), origin);
 }
 
-std::string newest_checkpoint(std::string_view text, const std::string& origin) {
-  constexpr std::string_view kKey = "model_checkpoint_path:";
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = text.substr(at, end - at);
-    at = end + 1;
-    if (!line.starts_with(kKey)) continue;
-    const size_t first = line.find('"'), last = line.rfind('"');
-    if (first >= last) break;
-    const std::string path(line.substr(first + 1, last - first - 1));
+std::string newest_in(std::string_view text, const std::string& origin) {
+  if (const auto path = newest_checkpoint(text)) {
     // An absolute path is one of the machine that wrote it; the file lies beside the text.
-    const std::string name = path.substr(path.rfind('/') + 1);
-    if (!is_token(name)) break;
-    return name;
+    const std::string name = path->substr(path->rfind('/') + 1);
+    if (is_token(name)) return name;
   }
   throw Error(fmt::format("{} names no checkpoint", origin),
               "it should have a line model_checkpoint_path: \"ckpt-N\"");

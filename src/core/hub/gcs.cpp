@@ -82,7 +82,7 @@ class Puller {
     }
     const GcsObject& text_object = find(objects, kCheckpoint);
     const std::string text = read(text_object);
-    const std::string newest = newest_checkpoint(text, shown(kCheckpoint));
+    const std::string newest = newest_in(text, shown(kCheckpoint));
     find(objects, newest + ".flax");
     for (const GcsObject& object : objects) {
       const std::string file = object.name.substr(name_.path.size() + 1);

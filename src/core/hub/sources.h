@@ -70,7 +70,7 @@ GcsObject parse_gcs_object(std::string_view text, const std::string& origin);
 
 // The newest checkpoint's name ("ckpt-39") by the text of a `checkpoint` file. Throws Error when it
 // names none.
-std::string newest_checkpoint(std::string_view text, const std::string& origin);
+std::string newest_in(std::string_view text, const std::string& origin);
 
 // A file name that is safe on this machine, by Content-Disposition or else by the URL. Never empty,
 // never hidden.

@@ -60,8 +60,10 @@ Fields fields(Preprocessing& p) {
   return f;
 }
 
-Preprocessing preprocessing_mode(const std::string& mode, int image_size) {
+Preprocessing preprocessing_mode(const std::string& mode, int image_size, int channels) {
   Preprocessing p;
+  p.channels = channels;
+  if (channels != 3) p.mean = p.std = std::vector<double>(static_cast<size_t>(channels), 0.5);
   p.image_size = image_size;
   if (mode == "jax") return p;
   if (mode != "timm")
@@ -72,6 +74,22 @@ Preprocessing preprocessing_mode(const std::string& mode, int image_size) {
   p.interpolation = Interpolation::kBicubic;
   p.dct = Dct::kAccurate;
   return p;
+}
+
+void set_normalisation(Preprocessing& p, const std::string& dataset) {
+  if (dataset == "cifar10") {
+    p.mean = {.4914, .4822, .4465};
+    p.std = {.2471, .2435, .2616};
+  } else if (dataset == "cifar100") {
+    p.mean = {.5071, .4867, .4408};
+    p.std = {.2675, .2565, .2761};
+  } else {
+    p.mean = {.485, .456, .406};
+    p.std = {.229, .224, .225};
+  }
+  if (p.channels != 1) return;
+  p.mean = {(p.mean[0] + p.mean[1] + p.mean[2]) / 3};
+  p.std = {(p.std[0] + p.std[1] + p.std[2]) / 3};
 }
 
 }  // namespace nestvit

@@ -40,7 +40,12 @@ struct Preprocessing {
 Fields fields(Preprocessing& preprocessing);
 
 // "jax": the official evaluation (reference.md D.8). "timm": timm's evaluation transform (bicubic).
-// Throws UsageError for another mode.
-Preprocessing preprocessing_mode(const std::string& mode, int image_size);
+// Neither knows other images than colour: they get mean and std 0.5. Throws UsageError for another
+// mode.
+Preprocessing preprocessing_mode(const std::string& mode, int image_size, int channels = 3);
+
+// Mean and std as the official code has them for a data set: "cifar10", "cifar100", any other name:
+// ImageNet's (reference.md D.7). One channel gets the average of the three.
+void set_normalisation(Preprocessing& preprocessing, const std::string& dataset);
 
 }  // namespace nestvit

@@ -7,11 +7,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/json.h"
+#include "weights/labels.h"
 
 namespace nestvit {
 namespace {
@@ -19,7 +20,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kDeepest = 16;  // objects in objects; timm's files have 3
 constexpr int64_t kLargestNumber = 1 << 20;
 
 std::string clipped(const json& value) {
@@ -200,13 +200,7 @@ void read_timm_model(const json& root, const json& pretrained, Model& model) {
 // timm's evaluation transform: Pillow's resize on pixels that the accurate DCT decoded.
 void read_timm_preprocessing(const json& pretrained, Model& model) {
   Preprocessing& p = model.preprocessing;
-  p = preprocessing_mode("timm", model.config.image_size);
-  p.channels = model.config.in_channels;
-  if (p.channels !=
-      static_cast<int>(p.mean.size())) {  // no default of timm's fits; the file must say
-    p.mean.assign(static_cast<size_t>(p.channels), 0.5);
-    p.std.assign(static_cast<size_t>(p.channels), 0.5);
-  }
+  p = preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
   Fields target = fields(p);
   for (const char* key : {"interpolation", "crop_mode"})
     if (const json* value = find(pretrained, key)) target.set(key, word(*value, key).substr(0, 40));
@@ -241,8 +235,7 @@ void read_own(const json& own, Model& model) {
 
 void read_labels(const json& root, const json& pretrained, Model& model) {
   const auto classes = static_cast<size_t>(model.config.num_classes);
-  model.labels.clear();
-  for (size_t k = 0; k < classes; ++k) model.labels.push_back(fmt::format("class {}", k));
+  model.labels = numbered_labels(model.config.num_classes);
   const json* names = nullptr;
   for (const json* holder : {&root, &pretrained})
     for (const char* key : {"label_names", "labels"})
@@ -293,20 +286,6 @@ void check_model(const Model& model) {
   if (!model.labels.empty() && static_cast<int>(model.labels.size()) != model.config.num_classes)
     throw Error(fmt::format("there are {} labels for {} classes", model.labels.size(),
                             model.config.num_classes));
-}
-
-json parse_bounded(std::string_view text) {
-  const auto limit_depth = [](int depth, json::parse_event_t, json&) {
-    if (depth > kDeepest) throw Error(fmt::format("it is nested deeper than {} levels", kDeepest));
-    return true;
-  };
-  try {
-    return json::parse(text, limit_depth);
-  } catch (const json::parse_error& e) {
-    throw Error(fmt::format("it is no valid JSON at byte {}", e.byte));
-  } catch (const json::out_of_range&) {
-    throw Error("it has a number outside the range of a double");
-  }
 }
 
 // Writing.
@@ -408,7 +387,7 @@ ordered_json own_json(NestConfig& config, const Fields& preprocessing) {
 
 Model parse_config(std::string_view text, const std::string& origin) {
   try {
-    const json root = parse_bounded(text);
+    const json root = parse_json(text);
     if (!root.is_object()) throw Error("it is no JSON object");
     const json* nested = find(root, "pretrained_cfg");
     const json& pretrained = nested ? *nested : root;

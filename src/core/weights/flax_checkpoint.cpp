@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/checkpoint_state.h"
 #include "base/file.h"
 
 namespace nestvit {
@@ -26,36 +27,11 @@ constexpr int8_t kArray = 1, kScalar = 3;  // flax's ext types
 constexpr const char* kParams = "optimizer/target/";
 constexpr const char* kStatistics = "model_state/batch_stats/";
 
-// ---- the `checkpoint` text file: TensorFlow's CheckpointState as protobuf text ----
-
-// The value of `key: "value"` in `line`; nothing when it is another line.
-std::optional<std::string> quoted(std::string_view line, std::string_view key) {
-  const size_t start = line.find_first_not_of(" \t");
-  if (start == std::string_view::npos || !line.substr(start).starts_with(key)) return std::nullopt;
-  line.remove_prefix(start + key.size());
-  const size_t colon = line.find_first_not_of(" \t");
-  if (colon == std::string_view::npos || line[colon] != ':') return std::nullopt;
-  const size_t open = line.find('"', colon);
-  if (open == std::string_view::npos) return std::nullopt;
-  std::string value;
-  for (size_t i = open + 1; i < line.size(); ++i) {
-    if (line[i] == '"') return value;
-    if (line[i] == '\\' && i + 1 < line.size()) ++i;
-    value += line[i];
-  }
-  return std::nullopt;
-}
-
 fs::path latest_in(const fs::path& folder) {
   const fs::path state = folder / "checkpoint";
   const std::string text = read_text(state, kLargestStateFile);
-  std::optional<std::string> latest;
-  for (size_t begin = 0; begin < text.size() && !latest;) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    latest = quoted(std::string_view(text).substr(begin, end - begin), "model_checkpoint_path");
-    begin = end + 1;
-  }
-  if (!latest || latest->empty())
+  const std::optional<std::string> latest = newest_checkpoint(text);
+  if (!latest)
     throw Error(fmt::format("{} names no model_checkpoint_path", state.string()),
                 "name the checkpoint itself, ckpt-N.flax");
   fs::path file = folder / (*latest + ".flax");  // an absolute path stays as it is

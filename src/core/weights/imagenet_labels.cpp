@@ -1,9 +1,9 @@
 // The list is imagenet_classes.txt: one line per class, synset and name.
 #include "weights/imagenet_labels.h"
 
-#include <fmt/format.h>
-
 #include <sstream>
+
+#include "weights/labels.h"
 
 namespace nestvit {
 namespace {
@@ -16,10 +16,8 @@ constexpr const char kList[] =
 
 void name_imagenet_classes(std::vector<std::string>& labels,
                            std::map<std::string, std::string>& descriptions) {
-  constexpr size_t kClasses = 1000;
-  if (labels.size() != kClasses) return;
-  for (size_t k = 0; k < kClasses; ++k)
-    if (labels[k] != fmt::format("class {}", k)) return;
+  constexpr int kClasses = 1000;
+  if (labels != numbered_labels(kClasses)) return;
   std::istringstream list(kList);
   for (std::string& label : labels) {
     std::string name;

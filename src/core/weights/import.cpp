@@ -18,6 +18,7 @@
 #include "weights/flax.h"
 #include "weights/flax_checkpoint.h"
 #include "weights/imagenet_labels.h"
+#include "weights/labels.h"
 #include "weights/safetensors.h"
 #include "weights/torch_file.h"
 
@@ -43,22 +44,6 @@ struct Found {
   std::string variant;             // "arch" of a checkpoint
   std::string origin;
 };
-
-bool widens_to_f32(DType dtype) {
-  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF64;
-}
-
-// PyTorch's batch norm counts its batches; nothing reads the number.
-bool is_bookkeeping(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
-
-TensorMap as_f32(TensorMap tensors) {
-  for (auto it = tensors.begin(); it != tensors.end();) {
-    Tensor& tensor = it->second;
-    if (widens_to_f32(tensor.dtype())) tensor = Tensor::f32(tensor.shape(), tensor.to_f32());
-    it = is_bookkeeping(it->first) ? tensors.erase(it) : std::next(it);
-  }
-  return tensors;
-}
 
 // Infinities and NaNs alone have all exponent bits set; 32-bit counts of short runs vectorise.
 int64_t count_no_numbers(std::span<const float> values) {
@@ -96,15 +81,19 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 
 // ---- one reader per kind of file ----
 
+// What the file says about itself (`own`, a config.json), else what lies beside it.
+std::optional<Model> description_of(const fs::path& path, const std::string& own) {
+  if (!own.empty()) return parse_config(own, path.string());
+  if (!is_file(path.parent_path() / kConfigFile)) return std::nullopt;
+  return load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
 Found from_safetensors(const fs::path& path) {
   Found found;
   Metadata metadata;
   found.tensors = as_f32(read_safetensors(path, &metadata));
-  if (const auto own = metadata.find(kConfigKey); own != metadata.end())
-    found.described = parse_config(own->second, path.string());
-  else if (is_file(path.parent_path() / kConfigFile))
-    found.described =
-        load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  const auto own = metadata.find(kConfigKey);
+  found.described = description_of(path, own == metadata.end() ? "" : own->second);
   return found;
 }
 
@@ -120,11 +109,7 @@ Found from_torch(const fs::path& path, const ImportOptions& options) {
     return entry == checkpoint.facts.end() ? "" : entry->second;
   };
   found.variant = fact("arch").empty() ? fact("args.model") : fact("arch");
-  if (const std::string own = fact(kConfigKey); !own.empty())
-    found.described = parse_config(own, path.string());
-  else if (is_file(path.parent_path() / kConfigFile))
-    found.described =
-        load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  found.described = description_of(path, fact(kConfigKey));
   return found;
 }
 
@@ -133,12 +118,10 @@ Found from_torch(const fs::path& path, const ImportOptions& options) {
 Preprocessing official_preprocessing(const NestConfig& config, std::vector<std::string>& assumed) {
   Preprocessing p = preprocessing_mode("jax", config.image_size);
   if (config.image_size < 64) {
-    const bool fine = config.num_classes == 100;
+    const std::string dataset = config.num_classes == 100 ? "cifar100" : "cifar10";
     p.crop_pct = 1;
-    p.mean = fine ? std::vector{0.5071, 0.4867, 0.4408} : std::vector{0.4914, 0.4822, 0.4465};
-    p.std = fine ? std::vector{0.2675, 0.2565, 0.2761} : std::vector{0.2471, 0.2435, 0.2616};
-    assumed.push_back(
-        fmt::format("pixels are normalised with the statistics of CIFAR-{}", fine ? 100 : 10));
+    set_normalisation(p, dataset);
+    assumed.push_back("pixels are normalised with the statistics of " + dataset);
   }
   return p;
 }
@@ -161,12 +144,6 @@ Model from_flax_file(const fs::path& path, const ImportOptions& options) {
 
 // ---- putting it together ----
 
-void number_labels(Model& model) {
-  model.labels.clear();
-  for (int k = 0; k < model.config.num_classes; ++k)
-    model.labels.push_back(fmt::format("class {}", k));
-}
-
 Model assemble(Found found, const ImportOptions& options) {
   Model model;
   if (found.described) {
@@ -178,16 +155,12 @@ Model assemble(Found found, const ImportOptions& options) {
     if (hints.variant.empty()) hints.variant = found.variant;
     Identified identified = identify(found.tensors, hints, found.origin);
     model.config = identified.config;
-    model.preprocessing = preprocessing_mode("timm", model.config.image_size);
-    if (model.config.in_channels != 3) {
-      model.preprocessing.channels = model.config.in_channels;
-      model.preprocessing.mean.assign(static_cast<size_t>(model.config.in_channels), 0.5);
-      model.preprocessing.std = model.preprocessing.mean;
-    }
+    model.preprocessing =
+        preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
     identified.assumed.push_back("images are prepared as timm does by default");
     log_warning(fmt::format("{} has no description; assumed: {}", found.origin,
                             fmt::join(identified.assumed, "; ")));
-    number_labels(model);
+    model.labels = numbered_labels(model.config.num_classes);
   }
   model.tensors = std::move(found.tensors);
   return model;
@@ -250,7 +223,7 @@ Model import_model(const fs::path& path, const ImportOptions& options) {
   model.origin = path.string();
   verify_tensors(model.tensors, model.config, model.origin);
   check_finite(model.tensors, model.origin);
-  if (model.labels.empty()) number_labels(model);
+  if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes);
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }

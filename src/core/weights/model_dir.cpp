@@ -37,13 +37,6 @@ void check_directory(const fs::path& directory, const char* file) {
   throw Error(fmt::format("{} holds no {}", directory.string(), file), hint);
 }
 
-bool widens_to_f32(DType dtype) {
-  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF64;
-}
-
-// PyTorch's batch norm counts its batches; nothing reads the number.
-bool is_bookkeeping(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
-
 // "2 missing (a, b)": the count and up to three examples.
 class Findings {
  public:
@@ -81,12 +74,7 @@ Model load_model(const fs::path& directory) {
   Model model = load_model_config(directory);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
-  for (auto& [name, tensor] : read_safetensors(path)) {
-    if (is_bookkeeping(name)) continue;
-    model.tensors.emplace(name, widens_to_f32(tensor.dtype())
-                                    ? Tensor::f32(tensor.shape(), tensor.to_f32())
-                                    : tensor);
-  }
+  model.tensors = as_f32(read_safetensors(path));
   verify_tensors(model.tensors, model.config, path.string());
   return model;
 }
@@ -131,6 +119,16 @@ void verify_tensors(const TensorMap& tensors, const NestConfig& config, const st
           origin, config.variant, config.num_classes, config.image_size, tensors.size(), known,
           problems),
       "config.json must describe the model that these weights belong to");
+}
+
+TensorMap as_f32(TensorMap tensors) {
+  std::erase_if(tensors,
+                [](const auto& entry) { return entry.first.ends_with(".num_batches_tracked"); });
+  for (auto& [name, tensor] : tensors)
+    if (const DType type = tensor.dtype();
+        type == DType::kF16 || type == DType::kBF16 || type == DType::kF64)
+      tensor = Tensor::f32(tensor.shape(), tensor.to_f32());
+  return tensors;
 }
 
 Tensor initial_tensor(const Param& param, uint64_t seed) {

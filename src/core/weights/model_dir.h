@@ -45,6 +45,10 @@ void save_model(const std::filesystem::path& directory, const Model& model);
 // file.
 void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin);
 
+// Half and double precision widened to f32; PyTorch's counts of batches, which nothing reads, left
+// out.
+TensorMap as_f32(TensorMap tensors);
+
 // Fresh weights by reference.md A.5, a pure function of (config, seed, tensor name).
 TensorMap initial_tensors(const NestConfig& config, uint64_t seed);
 Tensor initial_tensor(const Param& param, uint64_t seed);

@@ -192,14 +192,13 @@ TEST(GcsAnswer, ThatAreNone) {
 }
 
 TEST(GcsAnswer, NewestCheckpoint) {
-  EXPECT_EQ(newest_checkpoint("model_checkpoint_path: \"ckpt-39\"", ""), "ckpt-39");
-  EXPECT_EQ(newest_checkpoint("x: 1\nmodel_checkpoint_path: \"/home/me/run/ckpt-2\"\n", ""),
-            "ckpt-2");
+  EXPECT_EQ(newest_in("model_checkpoint_path: \"ckpt-39\"", ""), "ckpt-39");
+  EXPECT_EQ(newest_in("x: 1\nmodel_checkpoint_path: \"/home/me/run/ckpt-2\"\n", ""), "ckpt-2");
   for (const char* text :
        {"", "model_checkpoint_path:", "model_checkpoint_path: \"", "model_checkpoint_path: \"\"",
         "model_checkpoint_path: \"..\"", "model_checkpoint_path: \"a/\"",
         "all_model_checkpoint_paths: \"ckpt-1\""})
-    EXPECT_NE(error_of([&] { newest_checkpoint(text, "x"); }), "") << text;
+    EXPECT_NE(error_of([&] { newest_in(text, "x"); }), "") << text;
 }
 
 class WebAddress : public HubTest {};

@@ -1,0 +1,21 @@
+// Class names of a model: what stands in for names that are not known, and which class a name
+// means.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weights/model_dir.h"
+
+namespace nestvit {
+
+// "class 0", "class 1", ...: what a model without names gets.
+std::vector<std::string> numbered_labels(int classes);
+
+// The model's class for each of `names`, by label or description. Nothing when one of them is
+// unknown, or means two classes.
+std::optional<std::vector<int>> classes_by_name(const std::vector<std::string>& names,
+                                                const Model& model);
+
+}  // namespace nestvit
