@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "base/log.h"
-#include "model/params.h"
+#include "model/architecture.h"
 #include "model_source.h"
 #include "options.h"
 #include "report/results.h"
@@ -23,9 +23,17 @@ struct InspectOptions {
 };
 
 struct Description {
-  NestConfig config;
-  std::optional<Model> stored;  // a model directory, with labels and preprocessing
+  Architecture config;
+  std::optional<AnyModel> stored;  // a model directory, with labels and preprocessing
 };
+
+template <class Config>
+Config resized(Config config, const InspectOptions& options) {
+  if (options.num_classes > 0) config.num_classes = options.num_classes;
+  if (options.image_size > 0) config.image_size = options.image_size;
+  if (options.channels > 0) config.in_channels = options.channels;
+  return config;
+}
 
 Description describe_model(const InspectOptions& options, const Invocation& invocation) {
   namespace fs = std::filesystem;
@@ -36,20 +44,25 @@ Description describe_model(const InspectOptions& options, const Invocation& invo
     description.stored = options.model.describe(invocation);
     description.config = description.stored->config;
   } else {
-    description.config = variant(name);
+    description.config = architecture(name);
   }
-  NestConfig& config = description.config;
-  if (options.num_classes > 0) config.num_classes = options.num_classes;
-  if (options.image_size > 0) config.image_size = options.image_size;
-  if (options.channels > 0) config.in_channels = options.channels;
+  if (const ResNetConfig* baseline = description.config.resnet()) {
+    if (!invocation.overrides.empty())
+      throw UsageError(fmt::format("--config.{} is for a NesT, which {} is not",
+                                   invocation.overrides.front().first, baseline->variant));
+    description.config = resized(*baseline, options);
+    return description;
+  }
+  NestConfig config = resized(*description.config.nest(), options);
   Fields settable;
   settable.add("nest", fields(config));
   for (const auto& [key, value] : invocation.overrides) settable.set(key, value);
+  description.config = config;
   return description;
 }
 
 // Trained parameters of each level; first the patch embedding, last the final norm and head.
-std::vector<int64_t> parameters_by_part(const NestConfig& config, int levels) {
+std::vector<int64_t> parameters_by_part(const Architecture& config, size_t levels) {
   std::vector<int64_t> counts(levels + 2, 0);
   for (const Param& param : parameter_table(config))
     if (!param.buffer) counts.at(param.level + 1) += param.size();
@@ -79,40 +92,63 @@ Value::Members members_of(const Fields& fields) {
   return members;
 }
 
-void print_json(Description& description, const std::string& name) {
-  NestConfig& config = description.config;
+Value::List level_values(const NestConfig& config) {
   const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
-  Value::List level_list;
+  const auto parts = parameters_by_part(config, levels.size());
+  Value::List list;
   for (const Level& level : levels)
-    level_list.push_back(Value::Members{{"level", level.index},
-                                        {"blocks", level.blocks},
-                                        {"tokens", level.tokens},
-                                        {"width", level.width},
-                                        {"heads", level.heads},
-                                        {"head_dim", level.head_dim},
-                                        {"layers", level.depth},
-                                        {"map", level.map()},
-                                        {"parameters", parts[level.index + 1]}});
+    list.push_back(Value::Members{{"level", level.index},
+                                  {"blocks", level.blocks},
+                                  {"tokens", level.tokens},
+                                  {"width", level.width},
+                                  {"heads", level.heads},
+                                  {"head_dim", level.head_dim},
+                                  {"layers", level.depth},
+                                  {"map", level.map()},
+                                  {"parameters", parts[level.index + 1]}});
+  return list;
+}
+
+Value::List stage_values(const ResNetConfig& config) {
+  const auto parts = parameters_by_part(config, config.depths.size());
+  Value::List list;
+  for (const ResNetStage& stage : stages(config))
+    list.push_back(Value::Members{{"stage", stage.index},
+                                  {"blocks", stage.blocks},
+                                  {"width", stage.out},
+                                  {"map", stage.map},
+                                  {"parameters", parts[stage.index + 1]}});
+  return list;
+}
+
+void print_json(const Description& description, const std::string& name) {
+  const Architecture& config = description.config;
   Value labels, preprocessing;
   if (description.stored) {
+    Preprocessing stored = description.stored->preprocessing;
     labels = Value::list(description.stored->labels);
-    preprocessing = members_of(fields(description.stored->preprocessing));
+    preprocessing = members_of(fields(stored));
   }
-  fmt::print("{}\n",
-             to_json(Value::Members{
-                 {"model", name},
-                 {"variant", config.variant},
-                 {"input", Value::List{config.in_channels, config.image_size, config.image_size}},
-                 {"num_classes", config.num_classes},
-                 {"parameters", parameter_count(config)},
-                 {"multiply_accumulates", multiply_accumulates(config)},
-                 {"parameters_patch_embed", parts.front()},
-                 {"parameters_head", parts.back()},
-                 {"levels", level_list},
-                 {"config", members_of(fields(config))},
-                 {"labels", labels},
-                 {"preprocessing", preprocessing}}));
+  Value::Members members = {
+      {"model", name},
+      {"variant", config.variant()},
+      {"input", Value::List{config.in_channels(), config.image_size(), config.image_size()}},
+      {"num_classes", config.num_classes()},
+      {"parameters", parameter_count(config)},
+      {"multiply_accumulates", multiply_accumulates(config)}};
+  if (const NestConfig* nest = config.nest()) {
+    const auto parts = parameters_by_part(config, nest->num_layers_per_block.size());
+    NestConfig copy = *nest;
+    members.emplace_back("parameters_patch_embed", parts.front());
+    members.emplace_back("parameters_head", parts.back());
+    members.emplace_back("levels", level_values(*nest));
+    members.emplace_back("config", members_of(fields(copy)));
+  } else {
+    members.emplace_back("stages", stage_values(*config.resnet()));
+  }
+  members.emplace_back("labels", labels);
+  members.emplace_back("preprocessing", preprocessing);
+  fmt::print("{}\n", to_json(std::move(members)));
 }
 
 void print_fields(const std::string& title, const Fields& fields) {
@@ -129,37 +165,56 @@ void print_labels(const std::vector<std::string>& labels) {
   if (labels.size() > kShown) fmt::print("  ... (--json lists all)\n");
 }
 
-void print_table(Description& description, const std::string& name) {
-  NestConfig& config = description.config;
-  const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
-  const std::string model =
-      name == config.variant ? name : fmt::format("{} ({})", name, config.variant);
-  fmt::print("model                 {}\n", model);
-  fmt::print("input                 {} x {} x {}\n", config.in_channels, config.image_size,
-             config.image_size);
-  fmt::print("classes               {}\n", human_count(config.num_classes));
-  fmt::print("parameters            {}\n", human_count(parameter_count(config)));
-  fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
-             human_count(multiply_accumulates(config)),
-             static_cast<double>(multiply_accumulates(config)) / 1e9);
+void print_part(const char* part, int64_t parameters) {
+  fmt::print("{:<12}{:>60}{:>15}\n", part, "", human_count(parameters));
+}
 
+void print_levels(const NestConfig& config) {
+  const std::vector<Level> levels = geometry(config);
+  const auto parts = parameters_by_part(config, levels.size());
   fmt::print("\n{:<12}{:>8}{:>8}{:>8}{:>7}{:>10}{:>8}{:>11}{:>15}\n", "level", "blocks", "tokens",
              "width", "heads", "head dim", "layers", "map", "parameters");
-  const auto other = [](const char* part, int64_t parameters) {
-    fmt::print("{:<12}{:>60}{:>15}\n", part, "", human_count(parameters));
-  };
-  other("patch embed", parts.front());
+  print_part("patch embed", parts.front());
   for (const Level& level : levels)
     fmt::print("{:<12}{:>8}{:>8}{:>8}{:>7}{:>10}{:>8}{:>11}{:>15}\n", level.index, level.blocks,
                level.tokens, level.width, level.heads, level.head_dim, level.depth,
                fmt::format("{} x {}", level.map(), level.map()),
                human_count(parts[level.index + 1]));
-  other("norm, head", parts.back());
+  print_part("norm, head", parts.back());
+}
 
-  print_fields("configuration (override with --config.nest.KEY=VALUE)", fields(config));
+void print_stages(const ResNetConfig& config) {
+  const auto parts = parameters_by_part(config, config.depths.size());
+  fmt::print("\n{:<12}{:>8}{:>8}{:>44}{:>15}\n", "stage", "blocks", "width", "map", "parameters");
+  print_part("stem", parts.front());
+  for (const ResNetStage& stage : stages(config))
+    fmt::print("{:<12}{:>8}{:>8}{:>44}{:>15}\n", stage.index, stage.blocks, stage.out,
+               fmt::format("{} x {}", stage.map, stage.map), human_count(parts[stage.index + 1]));
+  print_part("head", parts.back());
+}
+
+void print_table(const Description& description, const std::string& name) {
+  const Architecture& config = description.config;
+  const std::string model =
+      name == config.variant() ? name : fmt::format("{} ({})", name, config.variant());
+  fmt::print("model                 {}\n", model);
+  fmt::print("input                 {} x {} x {}\n", config.in_channels(), config.image_size(),
+             config.image_size());
+  fmt::print("classes               {}\n", human_count(config.num_classes()));
+  fmt::print("parameters            {}\n", human_count(parameter_count(config)));
+  fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
+             human_count(multiply_accumulates(config)),
+             static_cast<double>(multiply_accumulates(config)) / 1e9);
+  if (const NestConfig* nest = config.nest()) {
+    print_levels(*nest);
+    NestConfig copy = *nest;
+    print_fields("configuration (override with --config.nest.KEY=VALUE)", fields(copy));
+  } else {
+    print_stages(*config.resnet());
+  }
   if (!description.stored) return;
-  print_fields("preprocessing", fields(description.stored->preprocessing));
+  Preprocessing stored = description.stored->preprocessing;
+  print_fields("preprocessing", fields(stored));
   print_labels(description.stored->labels);
 }
 
@@ -180,7 +235,9 @@ Verb inspect_verb() {
   verb.summary = "Describe a model: levels, parameters, multiply-accumulates, labels.";
   verb.details = fmt::format(
       "MODEL is a model of any kind (of a model directory only config.json is read) or the name of "
-      "a variant: {}.\n\n"
+      "a variant: {}. The last three are the paper's convolutional baselines, which only train and "
+      "its "
+      "eval_only run.\n\n"
       "A level has T blocks of N tokens, C channels (width), H heads and D = C/H; its map is the "
       "side of its whole plane in tokens. Parameters are counted as the papers do; "
       "multiply-accumulates cover convolutions (borders counted in full), linear layers and "
@@ -188,8 +245,9 @@ Verb inspect_verb() {
       "--json prints one object with the keys model, variant, input [C, S, S], num_classes, "
       "parameters, multiply_accumulates, parameters_patch_embed, parameters_head, levels (level, "
       "blocks, tokens, width, heads, head_dim, layers, map, parameters), config (the keys below), "
-      "labels and preprocessing (both null for a variant).\n\n{}",
-      fmt::join(variant_names(), ", "), config_keys_help());
+      "labels and preprocessing (both null for a variant). A baseline has stages (stage, blocks, "
+      "width, map, parameters) instead of levels, config and the parameters of parts.\n\n{}",
+      fmt::join(architecture_names(), ", "), config_keys_help());
   verb.examples =
       "nestvit inspect nest_tiny_s196_224 --num-classes 10\n"
       "# what a wider model would cost\n"

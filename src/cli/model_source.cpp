@@ -34,8 +34,8 @@ Model ModelSource::load(const Invocation& invocation) const {
   return import_model(local_model(name), import_options(*this, invocation));
 }
 
-Model ModelSource::describe(const Invocation& invocation) const {
-  return import_config(local_model(name), import_options(*this, invocation));
+AnyModel ModelSource::describe(const Invocation& invocation) const {
+  return import_any_config(local_model(name), import_options(*this, invocation));
 }
 
 void add_source_options(CLI::App& app, ModelSource* source) {

@@ -17,7 +17,7 @@ struct ModelSource {
   // With --config.nest.KEY=VALUE of the invocation over what was found.
   Model load(const Invocation& invocation) const;
   // Its description; tensors are read only where nothing else describes it.
-  Model describe(const Invocation& invocation) const;
+  AnyModel describe(const Invocation& invocation) const;
 };
 
 // --model, required, with --use-ema and --variant. The verb must take overrides.

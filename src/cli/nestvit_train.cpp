@@ -1,4 +1,5 @@
 // nestvit-train: training, and the verbs that libtorch's forward can serve too.
+#include "data_preview.h"
 #include "torch_forward.h"
 #include "train_command.h"
 #include "verbs.h"
@@ -11,6 +12,6 @@ int main(int argc, char** argv) {
   const Backend backend{"torch", torch_forward};
   return run_program({"nestvit-train",
                       "NesT on libtorch: training, and evaluation with its forward.",
-                      {train_verb(), eval_verb(backend), run_verb(backend)}},
+                      {train_verb(), eval_verb(backend), run_verb(backend), data_preview_verb()}},
                      static_cast<int>(plain.size()), plain.data());
 }

@@ -48,7 +48,7 @@ std::string transform_text(const Recipe& recipe) {
   }
 }
 
-void announce_weights(const Recipe& recipe, const Model& weights) {
+void announce_weights(const Recipe& recipe, const AnyModel& weights) {
   const train::WeightsReport report = train::report_weights(recipe, weights);
   log_info(fmt::format("weights        {}: {}", weights.origin, fmt::join(report.changes, "; ")));
   for (const std::string& warning : report.warnings) log_warning(warning);
@@ -73,17 +73,14 @@ void announce(const Prepared& prepared) {
                        prepared.train ? human_count(prepared.facts.train_size) : "no",
                        human_count(prepared.facts.val_size), split_source(r, prepared.facts)));
   log_info(fmt::format("classes        {}", class_list(prepared.val->classes())));
-  std::string levels;
-  for (const Level& level : geometry(r.nest))
-    levels += fmt::format("{}{} x {} tokens of {} channels, {} layer{}", levels.empty() ? "" : "; ",
-                          level.blocks, level.tokens, level.width, level.depth,
-                          level.depth == 1 ? "" : "s");
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
-                       r.input_size, r.input_size, levels));
+                       r.input_size, r.input_size, describe(train::network(r))));
   if (prepared.weights) announce_weights(r, *prepared.weights);
   if (prepared.train)
-    log_info(fmt::format("transforms     {}; label smoothing {}; drop-path {}", transform_text(r),
-                         r.mix.smoothing, r.nest.stochastic_depth_drop));
+    log_info(fmt::format(
+        "transforms     {}; label smoothing {}{}", transform_text(r), r.mix.smoothing,
+        is_resnet(r.model_name) ? ""
+                                : fmt::format("; drop-path {}", r.nest.stochastic_depth_drop)));
   if (prepared.train) announce_augmentation(r);
   const bool plain = std::all_of(p.mean.begin(), p.mean.end(), [](double m) { return m == 0; }) &&
                      std::all_of(p.std.begin(), p.std.end(), [](double s) { return s == 1; });

@@ -85,7 +85,7 @@ void refuse_changed_keys(Recipe before, Recipe after) {
 }
 
 // The model that init_checkpoint names. What its file cannot say, the recipe may.
-Model load_weights(const Recipe& asked, const Settings& settings, bool use_ema) {
+AnyModel load_weights(const Recipe& asked, const Settings& settings, bool use_ema) {
   ImportOptions options;
   options.prefer_ema = use_ema;
   if (asked.model_name != Recipe().model_name) options.hints.variant = asked.model_name;
@@ -93,7 +93,7 @@ Model load_weights(const Recipe& asked, const Settings& settings, bool use_ema) 
     for (const char* unseen :
          {"nest.num_layers_per_block", "nest.num_heads", "nest.level_heads", "nest.attn_type"})
       if (key == unseen) options.hints.overrides.emplace_back(key.substr(5), value);
-  return import_model(local_model(asked.init_checkpoint), options);
+  return import_any_model(local_model(asked.init_checkpoint), options);
 }
 
 // The recipe before the user's settings go over it.
@@ -125,7 +125,7 @@ Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments
     // A part of the classes is enough to evaluate on.
     if (asked.eval_only && asked.num_classes == 0 &&
         !train::match_classes(prepared.val->classes(), *prepared.weights).empty())
-      prepared.recipe.num_classes = prepared.weights->config.num_classes;
+      prepared.recipe.num_classes = prepared.weights->config.num_classes();
   }
   train::resolve(prepared.recipe, prepared.facts);
   if (prepared.weights) train::check_weights(prepared.recipe, *prepared.weights);

@@ -44,8 +44,8 @@ struct Prepared {
   train::Recipe recipe;
   std::unique_ptr<Dataset> train, val;  // train: null for eval_only
   train::DataFacts facts;
-  std::optional<Model> weights;  // of init_checkpoint, when the run starts from them
-  std::string base;              // where the recipe starts from, for the announcement
+  std::optional<AnyModel> weights;  // of init_checkpoint, when the run starts from them
+  std::string base;                 // where the recipe starts from, for the announcement
   std::filesystem::path workdir;
 };
 

@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 
 #include "base/log.h"
-#include "model/params.h"
 
 namespace nestvit::train {
 namespace {
@@ -30,7 +29,7 @@ void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& 
   if (!recipe.freeze.empty())
     log_info(
         fmt::format("frozen         {}: {} values stay, {} train", fmt::join(recipe.freeze, ", "),
-                    human_count(parameter_count(recipe.nest) - trained), human_count(trained)));
+                    human_count(parameter_count(network(recipe)) - trained), human_count(trained)));
   log_info(fmt::format("weight decay   {}", decay));
   if (recipe.layer_decay == 1) return;
   log_info(fmt::format("layer decay    {} per layer; the learning rate is multiplied by",
@@ -46,7 +45,7 @@ void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& 
 void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedule,
               const Learner& learner, const std::filesystem::path& workdir, bool resumed,
               int64_t step) {
-  log_info(fmt::format("parameters     {}", human_count(parameter_count(recipe.nest))));
+  log_info(fmt::format("parameters     {}", human_count(parameter_count(network(recipe)))));
   announce_groups(recipe, learner.optimizer().groups());
   log_info(fmt::format("steps          {} in all, {} per epoch, {} images each",
                        human_count(plan.total), human_count(plan.per_epoch),

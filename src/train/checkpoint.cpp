@@ -142,7 +142,7 @@ fs::path Checkpoints::step_path(int64_t step) const {
   return workdir_ / kFolder / fmt::format("{}{}", kPrefix, step);
 }
 
-void Checkpoints::save(const RunState& state, const Model& model,
+void Checkpoints::save(const RunState& state, const AnyModel& model,
                        const TensorMap& optimizer) const {
   write_directory(step_path(state.step), [&](const fs::path& folder) {
     save_model(folder, model);
@@ -201,7 +201,7 @@ Checkpoints::Saved Checkpoints::load_last() const {
     Saved saved;
     saved.state = parse_state(read_text(folder / "state.json", kMaxStateBytes),
                               (folder / "state.json").string());
-    saved.model = load_model(folder);
+    saved.model = load_any_model(folder);
     saved.optimizer = read_safetensors(folder / "optimizer.safetensors");
     return saved;
   } catch (const Error& e) {

@@ -62,11 +62,11 @@ class Checkpoints {
 
   // Writes step-N, points `last` at it, and `best` when state.best_step is this step; then removes
   // old ones. When the disk is full, throws Error and leaves everything as it was.
-  void save(const RunState& state, const Model& model, const TensorMap& optimizer) const;
+  void save(const RunState& state, const AnyModel& model, const TensorMap& optimizer) const;
 
   struct Saved {
     RunState state;
-    Model model;
+    AnyModel model;
     TensorMap optimizer;
   };
   Saved load_last() const;

@@ -18,9 +18,9 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const TensorMap tensors = starting_tensors(recipe, options.weights);
   refuse_used(options.workdir);
   prepare_process(options.threads);
-  Nest net(recipe.nest);
+  const std::shared_ptr<Network> net = make_network(network(recipe));
   load_tensors(*net, tensors);
-  const auto evaluation = evaluate(net, val_set, recipe, options.workers, options.stop,
+  const auto evaluation = evaluate(*net, val_set, recipe, options.workers, options.stop,
                                    match_classes(val_set.classes(), *options.weights));
   if (!evaluation) return options.stop();
 

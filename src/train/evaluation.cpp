@@ -15,7 +15,7 @@
 
 namespace nestvit::train {
 
-std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recipe& recipe,
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
                                    int workers, const std::function<int()>& stop,
                                    const std::vector<int>& match) {
   const auto start = std::chrono::steady_clock::now();
@@ -37,11 +37,11 @@ std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recip
 
   Metrics metrics(recipe.num_classes);
   const torch::NoGradGuard no_grad;
-  net->eval();
+  net.eval();
   Progress progress("evaluation", total);
   while (std::optional<Batch> batch = loader.next()) {
     if (stop() != 0) return std::nullopt;
-    const torch::Tensor logits = net->forward(images_tensor(*batch)).contiguous();  // [B, K]
+    const torch::Tensor logits = net.forward(images_tensor(*batch)).contiguous();  // [B, K]
     if (!match.empty())
       for (int& label : batch->labels) label = match.at(label);
     metrics.add({logits.data_ptr<float>(), static_cast<size_t>(logits.numel())},

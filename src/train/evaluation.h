@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "train/nest.h"
+#include "train/network.h"
 #include "train/recipe.h"
 
 namespace nestvit::train {
@@ -24,7 +24,7 @@ struct Evaluation {
 // Every image once, the last batch short (or the first num_eval_steps batches). `match`: the
 // model's class for each of the data's; empty: the same. Nothing when `stop` says so between
 // batches. Throws Error when no image can be read.
-std::optional<Evaluation> evaluate(Nest& net, const Dataset& images, const Recipe& recipe,
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
                                    int workers, const std::function<int()>& stop,
                                    const std::vector<int>& match = {});
 

@@ -41,7 +41,7 @@ ReinitHead head_of(const Recipe& recipe) {
 }
 
 // What cannot change without training anew, as the recipe spells it.
-std::vector<std::pair<std::string, std::string>> architecture(NestConfig config) {
+std::vector<std::pair<std::string, std::string>> traits_of(NestConfig config) {
   std::vector<int> widths, heads;
   // A size that its levels fit: the real one may not, and that would be the lesser news.
   int64_t size = int64_t{config.init_patch_embed_size} * config.patch_size;
@@ -63,21 +63,22 @@ std::vector<std::pair<std::string, std::string>> architecture(NestConfig config)
 
 // The official code makes ceil(edge * ratio) of the edge of a block and dies when that is not what
 // the model has: 1.7143 for 384/224 gives 25 instead of 24. Here the sizes decide.
-void check_ratio(const Recipe& recipe, const Model& weights) {
+void check_ratio(const Recipe& recipe, const AnyModel& weights) {
   if (recipe.resize_posembed == 1) return;
-  const Level old_level = geometry(weights.config).front();
+  const Level old_level = geometry(*weights.config.nest()).front();
   const Level new_level = geometry(recipe.nest).front();
   const double ratio = static_cast<double>(new_level.map()) / old_level.map();
   if (std::abs(recipe.resize_posembed - ratio) * old_level.edge <= 0.5) return;
   throw UsageError(
       fmt::format("resize_posembed is {}, but the weights are for {} pixels and the input has {}: "
                   "the ratio is {:.6g}",
-                  recipe.resize_posembed, weights.config.image_size, recipe.nest.image_size, ratio),
+                  recipe.resize_posembed, weights.config.image_size(), recipe.nest.image_size,
+                  ratio),
       "leave resize_posembed out (the sizes say it), or set input_size to what you mean");
 }
 
 // Official weights come without a word on their preprocessing.
-bool assumed(const Model& weights) {
+bool assumed(const AnyModel& weights) {
   return weights.preprocessing == preprocessing_mode("jax", weights.preprocessing.image_size);
 }
 
@@ -88,19 +89,38 @@ int finetune_epochs(int64_t train_size) {
   return train_size < 60'000 ? 15 : 10;
 }
 
+// What only a NesT has.
+void report_nest(WeightsReport& report, NestConfig ours, NestConfig theirs) {
+  const int edge = geometry(ours).front().edge, before = geometry(theirs).front().edge;
+  if (edge != before)
+    report.changes.push_back(
+        fmt::format("position embeddings resized: blocks of {} x {} tokens instead of {} x {}",
+                    edge, edge, before, before));
+  const Fields a = fields(ours), b = fields(theirs);
+  for (const char* key : {"gelu", "pool_padding"})
+    if (a.get(key) != b.get(key))
+      report.warnings.push_back(fmt::format(
+          "nest.{} is {}, but the weights were trained with {}: expect lower accuracy at first",
+          key, a.get(key), b.get(key)));
+}
+
 }  // namespace
 
-Recipe with_weights(Recipe base, const Model& weights, const Recipe& asked) {
+Recipe with_weights(Recipe base, const AnyModel& weights, const Recipe& asked) {
   base.init_checkpoint = weights.origin;
-  const std::vector<std::string>& known = variant_names();
-  const bool named = std::find(known.begin(), known.end(), weights.config.variant) != known.end();
-  base.model_name = named ? weights.config.variant : "nest_tiny_s196_224";  // nest.* says the rest
-  base.nest = weights.config;
   base.in_channels = 0;
-  base.input_size = weights.config.image_size;
-  if (asked.input_size > 0 && asked.input_size != weights.config.image_size) {
-    base.nest.patch_size = patch_size_for(weights.config, asked.input_size, weights.origin);
-    base.input_size = asked.input_size;
+  base.input_size = asked.input_size > 0 ? asked.input_size : weights.config.image_size();
+  if (const NestConfig* nest = weights.config.nest()) {
+    const std::vector<std::string>& known = variant_names();
+    const bool named = std::find(known.begin(), known.end(), nest->variant) != known.end();
+    base.model_name = named ? nest->variant : "nest_tiny_s196_224";  // nest.* says the rest
+    base.nest = *nest;
+    if (base.input_size != nest->image_size)
+      base.nest.patch_size = patch_size_for(*nest, base.input_size, weights.origin);
+  } else {
+    base.model_name = weights.config.variant();
+    base.nest = Recipe().nest;
+    base.nest.in_channels = weights.config.in_channels();
   }
   base.preprocessing = weights.preprocessing;
   if (asked.in_channels == 1) {
@@ -116,8 +136,8 @@ Recipe with_weights(Recipe base, const Model& weights, const Recipe& asked) {
   return base;
 }
 
-Recipe finetune_recipe(const DataFacts& facts, const Model& weights, const Recipe& asked) {
-  Recipe r = default_recipe(facts, weights.config.image_size);
+Recipe finetune_recipe(const DataFacts& facts, const AnyModel& weights, const Recipe& asked) {
+  Recipe r = default_recipe(facts, weights.config.image_size());
   const Preprocessing own = r.preprocessing;
   r = with_weights(std::move(r), weights, asked);
   if (!asked.eval_only) {  // the cameras are the user's, not the weights'
@@ -134,69 +154,64 @@ Recipe finetune_recipe(const DataFacts& facts, const Model& weights, const Recip
   return r;
 }
 
-void check_architecture(const Recipe& recipe, const Model& weights) {
-  const auto ours = architecture(recipe.nest), theirs = architecture(weights.config);
+void check_architecture(const Recipe& recipe, const AnyModel& weights) {
+  const NestConfig* nest = weights.config.nest();
+  const bool both = nest && !is_resnet(recipe.model_name);
+  if (!both && recipe.model_name != weights.config.variant())
+    throw UsageError(fmt::format("model_name is {}, but {} is a {}", recipe.model_name,
+                                 weights.origin, weights.config.variant()),
+                     fmt::format("leave model_name out to take {}", weights.config.variant()));
+  if (!both) return;
+  const auto ours = traits_of(recipe.nest), theirs = traits_of(*nest);
   std::string differences;
   for (size_t i = 0; i < ours.size(); ++i)
     if (ours[i].second != theirs[i].second)
       differences += fmt::format("{}{}: {} here, {} there", differences.empty() ? "" : "; ",
                                  ours[i].first, ours[i].second, theirs[i].second);
   if (!differences.empty())
-    throw UsageError(
-        fmt::format("the recipe's model ({}) is not that of {} ({}): {}", recipe.model_name,
-                    weights.origin, weights.config.variant, differences),
-        fmt::format("set model_name to {} and leave nest.* out, or give other weights",
-                    weights.config.variant));
+    throw UsageError(fmt::format("the recipe's model ({}) is not that of {} ({}): {}",
+                                 recipe.model_name, weights.origin, nest->variant, differences),
+                     fmt::format("set model_name to {} and leave nest.* out, or give other weights",
+                                 nest->variant));
 }
 
-void check_weights(const Recipe& recipe, const Model& weights) {
+void check_weights(const Recipe& recipe, const AnyModel& weights) {
   check_ratio(recipe, weights);
-  if (recipe.eval_only && !recipe.reinit_head && recipe.num_classes != weights.config.num_classes)
+  if (recipe.eval_only && !recipe.reinit_head && recipe.num_classes != weights.config.num_classes())
     throw UsageError(
         fmt::format("{} knows {} classes, the data has {}: there is nothing to evaluate",
-                    weights.origin, weights.config.num_classes, recipe.num_classes),
+                    weights.origin, weights.config.num_classes(), recipe.num_classes),
         "name all classes with --class-map; classes that are called as those of the weights are "
         "matched by name");
 }
 
-std::vector<int> match_classes(const std::vector<std::string>& classes, const Model& weights) {
+std::vector<int> match_classes(const std::vector<std::string>& classes, const AnyModel& weights) {
   return classes_by_name(classes, weights).value_or(std::vector<int>());
 }
 
-TensorMap starting_tensors(const Recipe& recipe, const Model* weights) {
+TensorMap starting_tensors(const Recipe& recipe, const AnyModel* weights) {
   const auto seed = static_cast<uint64_t>(recipe.seed);
-  if (!weights) return initial_tensors(recipe.nest, seed);
+  if (!weights) return initial_tensors(network(recipe), seed);
   return adapt_tensors(
-      *weights, recipe.nest,
+      *weights, network(recipe),
       {.pos_embed = recipe.posembed_resize, .head = head_of(recipe), .seed = seed});
 }
 
-WeightsReport report_weights(const Recipe& recipe, const Model& weights) {
+WeightsReport report_weights(const Recipe& recipe, const AnyModel& weights) {
   WeightsReport report;
-  const NestConfig &ours = recipe.nest, &theirs = weights.config;
-  const int edge = geometry(ours).front().edge, before = geometry(theirs).front().edge;
-  if (edge != before)
-    report.changes.push_back(
-        fmt::format("position embeddings resized: blocks of {} x {} tokens instead of {} x {}",
-                    edge, edge, before, before));
+  const Architecture ours = network(recipe);
+  const Architecture& theirs = weights.config;
   if (replaces_head(theirs, ours, head_of(recipe))) {
     report.changes.push_back(fmt::format(
-        "a new head for {} classes, {}{}", ours.num_classes,
+        "a new head for {} classes, {}{}", ours.num_classes(),
         head_of(recipe) == ReinitHead::kRandom ? "random" : "zeros",
-        recipe.reinit_head ? "" : fmt::format(" (the weights have {})", theirs.num_classes)));
+        recipe.reinit_head ? "" : fmt::format(" (the weights have {})", theirs.num_classes())));
   } else {
-    report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes));
+    report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes()));
   }
-  if (ours.in_channels != theirs.in_channels)
-    report.changes.emplace_back("patch embedding summed over colours: the input is grey");
-
-  NestConfig a = ours, b = theirs;
-  const Fields fa = fields(a), fb = fields(b);
-  for (const char* key : {"gelu", "pool_padding"})
-    if (fa.get(key) != fb.get(key))
-      report.warnings.push_back(fmt::format(
-          "nest.{} is {}, but the weights were trained with {}: expect lower accuracy at first",
-          key, fa.get(key), fb.get(key)));
+  if (ours.in_channels() != theirs.in_channels())
+    report.changes.emplace_back("first kernel summed over colours: the input is grey");
+  if (ours.nest()) report_nest(report, *ours.nest(), *theirs.nest());
   return report;
 }
 

@@ -29,9 +29,9 @@ OptimConfig optim_config(const Recipe& r) {
 // Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
 // their running statistics rest.
 std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
-    const Nest& net, const std::vector<std::string>& freeze) {
+    const Network& net, const std::vector<std::string>& freeze) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
-  for (const auto& item : net->named_modules(/*name_prefix=*/"", /*include_self=*/false))
+  for (const auto& item : net.named_modules(/*name_prefix=*/"", /*include_self=*/false))
     if (frozen(item.key(), freeze)) modules.push_back(item.value());
   return modules;
 }
@@ -40,9 +40,9 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
 
 Learner::Learner(const Recipe& recipe)
     : recipe_(recipe),
-      net_(recipe.nest),
-      optimizer_(*net_, recipe.nest, optim_config(recipe)),
-      frozen_modules_(frozen_modules(net_, recipe.freeze)) {}
+      net_(make_network(network(recipe))),
+      optimizer_(*net_, network(recipe), optim_config(recipe)),
+      frozen_modules_(frozen_modules(*net_, recipe.freeze)) {}
 
 Learner::Update Learner::update(const Batch& batch, const std::vector<float>& soft, int64_t step,
                                 double learning_rate) {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "data/loader.h"
-#include "train/nest.h"
+#include "train/network.h"
 #include "train/optim.h"
 #include "train/recipe.h"
 
@@ -26,13 +26,13 @@ class Learner {
   Update update(const Batch& batch, const std::vector<float>& targets, int64_t step,
                 double learning_rate);
 
-  Nest& net() { return net_; }
+  Network& net() { return *net_; }
   Optimizer& optimizer() { return optimizer_; }
   const Optimizer& optimizer() const { return optimizer_; }
 
  private:
   const Recipe& recipe_;
-  Nest net_;
+  std::shared_ptr<Network> net_;
   Optimizer optimizer_;
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
 };

@@ -4,10 +4,8 @@
 // the head; only ConvPool goes back to the plane.
 #include "train/nest.h"
 
-#include <fmt/format.h>
-
 #include "base/check.h"
-#include "weights/tensor.h"
+#include "train/batch_norm.h"
 
 namespace nestvit::train {
 
@@ -33,10 +31,9 @@ class NormLayer : public torch::nn::Module {
       : kind_(kind),
         weight_(register_parameter("weight", torch::empty({width}))),
         bias_(register_parameter("bias", torch::empty({width}))) {
-    if (kind == Norm::kBatch) {
-      mean_ = register_buffer("running_mean", torch::zeros({width}));
-      var_ = register_buffer("running_var", torch::ones({width}));
-    }
+    if (kind == Norm::kBatch)
+      batch_ = {weight_, bias_, register_buffer("running_mean", torch::zeros({width})),
+                register_buffer("running_var", torch::ones({width}))};
   }
 
   Tensor forward(const Tensor& x) {
@@ -48,30 +45,15 @@ class NormLayer : public torch::nn::Module {
                                  /*eps=*/1e-6)
             .permute({0, 2, 3, 1});
       case Norm::kBatch:  // each channel, over the batch, all blocks and tokens
-        return batch_norm(x.reshape({-1, x.size(-1)})).view(x.sizes());
+        return batch_norm(x.reshape({-1, x.size(-1)}), batch_, is_training()).view(x.sizes());
     }
     NESTVIT_CHECK(false);
   }
 
  private:
-  // x [M, C]. Not torch::batch_norm, whose running variance is the unbiased one: Flax keeps the
-  // biased.
-  Tensor batch_norm(const Tensor& x) {
-    constexpr double kEps = 1e-5, kUpdate = 0.1;  // Flax's momentum 0.9
-    if (!is_training())
-      return torch::batch_norm(x, weight_, bias_, mean_, var_, /*training=*/false, kUpdate, kEps,
-                               /*cudnn=*/false);
-    auto [y, mean, inv_std] = torch::native_batch_norm(x, weight_, bias_, /*mean=*/{}, /*var=*/{},
-                                                       /*training=*/true, kUpdate, kEps);
-    torch::NoGradGuard no_grad;
-    mean_.lerp_(mean, kUpdate);
-    var_.lerp_(inv_std.pow(-2) - kEps, kUpdate);
-    return y;
-  }
-
   Norm kind_;
   Tensor weight_, bias_;
-  Tensor mean_, var_;  // running statistics of kBatch
+  BatchNormTensors batch_;  // of kBatch
 };
 
 // Self-attention inside each block: T only multiplies the batch.
@@ -308,11 +290,7 @@ NestImpl::NestImpl(const NestConfig& config) : config_(config) {
 }
 
 Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {
-  if (x.dim() != 4 || x.size(1) != config_.in_channels || x.size(2) != config_.image_size ||
-      x.size(3) != config_.image_size)
-    throw Error(fmt::format("the input has shape {}, the model needs [B, {}, {}, {}]",
-                            shape_text(x.sizes().vec()), config_.in_channels, config_.image_size,
-                            config_.image_size));
+  check_input(x, config_.in_channels, config_.image_size);
   x = patch_embed_->forward(x);  // [B, T, N, C]
   for (const auto& level : levels_) {
     x = level->forward(x);  // [B, T, N, C] of this level; T is 1 at the last

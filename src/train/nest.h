@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/nest.h"
-#include "train/torch.h"
+#include "train/network.h"
 
 namespace nestvit::train {
 
@@ -17,16 +17,15 @@ class NestLevel;
 class NormLayer;
 class Linear;
 
-// Parameters and buffers are parameter_table(config), by name and shape.
-class NestImpl : public torch::nn::Module {
+class NestImpl : public Network {
  public:
-  // Parameters are uninitialised until load_tensors (bridge.h). Throws as geometry() does.
+  // Throws as geometry() does.
   explicit NestImpl(const NestConfig& config);
 
-  // x [B, channels, S, S], normalised -> logits [B, K]. `levels` receives each level's last encoder
-  // output [B, T, N, C]. Drop-path and dropout act in train() mode, from torch's generator: seed it
-  // per step (torch::manual_seed). Throws Error for an input of another shape.
-  torch::Tensor forward(torch::Tensor x, std::vector<torch::Tensor>* levels = nullptr);
+  // Drop-path and dropout act in train() mode.
+  torch::Tensor forward(torch::Tensor x) override { return forward(std::move(x), nullptr); }
+  // `levels` receives each level's last encoder output [B, T, N, C].
+  torch::Tensor forward(torch::Tensor x, std::vector<torch::Tensor>* levels);
 
   const NestConfig& config() const { return config_; }
 

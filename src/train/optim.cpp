@@ -30,11 +30,13 @@ bool official_matrix(const Param& param) {
 
 }  // namespace
 
-Optimizer::Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config)
+Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model,
+                     const OptimConfig& config)
     : config_(config) {
   const auto parameters = module.named_parameters();
   size_t known = 0;
-  for (const Param& param : parameter_table(model)) {
+  const std::vector<Param> table = parameter_table(model);
+  for (const Param& param : table) {
     if (param.buffer) continue;
     const torch::Tensor* value = parameters.find(param.name);
     NESTVIT_CHECK(value != nullptr);
@@ -46,9 +48,10 @@ Optimizer::Optimizer(torch::nn::Module& module, const NestConfig& model, const O
     const bool any = config.weight_decay > 0;
     const bool decay = any && adaptive() && nestvit::decayed(param, config.wd_ignore);
     const bool l2 = any && config.optim != Optim::kAdamW && official_matrix(param);
-    entries_.push_back(
-        {param.name, *value, decay, l2, learning_rate_share(param, model, config.layer_decay),
-         torch::zeros_like(*value), adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
+    entries_.push_back({param.name, *value, decay, l2,
+                        learning_rate_share(param, table.back().layer, config.layer_decay),
+                        torch::zeros_like(*value),
+                        adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
   }
   NESTVIT_CHECK(known == parameters.size() && !entries_.empty());
 }

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/params.h"
+#include "model/architecture.h"
 #include "train/torch.h"
 #include "weights/tensor.h"
 
@@ -28,7 +28,7 @@ struct OptimConfig {
 class Optimizer {
  public:
   // Frozen parameters get no gradient from now on, and neither update, decay nor state.
-  Optimizer(torch::nn::Module& module, const NestConfig& model, const OptimConfig& config);
+  Optimizer(torch::nn::Module& module, const Architecture& model, const OptimConfig& config);
 
   // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official
   // layout; a zero scalar for adamw, which decays in step() instead.

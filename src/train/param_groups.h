@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "model/params.h"
+#include "model/architecture.h"
 
 namespace nestvit::train {
 
@@ -13,14 +13,9 @@ namespace nestvit::train {
 bool frozen(const std::string& name, const std::vector<std::string>& freeze);
 
 // Throws UsageError for an entry that names nothing, and when nothing is left to train.
-void check_freeze(const std::vector<std::string>& freeze, const NestConfig& model);
-
-// The layer that a parameter counts to, as timm's group_matcher has it: 0 the patch embedding; then
-// the encoder layers, a level's pooling and position embedding with its first, the final norm with
-// the last; the head above all.
-int layer_of(const Param& param, const NestConfig& model);
+void check_freeze(const std::vector<std::string>& freeze, const Architecture& model);
 
 // timm's layer-wise decay: layer_decay ^ (the head's layer - this layer). 1 for the head.
-double learning_rate_share(const Param& param, const NestConfig& model, double layer_decay);
+double learning_rate_share(const Param& param, int head_layer, double layer_decay);
 
 }  // namespace nestvit::train

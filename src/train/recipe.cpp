@@ -48,6 +48,26 @@ void check_numbers(const Recipe& r) {
         "-1 takes the number of steps from num_epochs");
 }
 
+int own_size(const Recipe& r) {
+  return is_resnet(r.model_name) ? resnet(r.model_name).image_size : r.nest.image_size;
+}
+
+// A baseline has nothing of what nest.* sets; sizes there follow other keys.
+void check_baseline(const Recipe& recipe) {
+  if (!is_resnet(recipe.model_name)) return;
+  Recipe ours = recipe, plain;
+  const Fields set = fields(ours.nest), unset = fields(plain.nest);
+  for (const std::string& key : set.keys())
+    if (set.get(key) != unset.get(key))
+      throw UsageError(
+          fmt::format("nest.{} is {}, but {} is no NesT", key, set.get(key), recipe.model_name),
+          "leave nest.* out, or choose another model_name");
+  if (recipe.resize_posembed != 1)
+    throw UsageError(
+        fmt::format("resize_posembed: {} has no position embeddings", recipe.model_name),
+        "leave it out");
+}
+
 // Keys about weights that the run starts from.
 void check_finetuning(const Recipe& r) {
   if (r.reinit_head && *r.reinit_head != "zero_all" && *r.reinit_head != "random")
@@ -60,7 +80,7 @@ void check_finetuning(const Recipe& r) {
         "0.75 is common for fine-tuning, 1 is off");
   if (!(r.resize_posembed > 0))
     throw UsageError(fmt::format("resize_posembed is {}; it must be above 0", r.resize_posembed));
-  check_freeze(r.freeze, r.nest);
+  check_freeze(r.freeze, network(r));
   if (!r.init_checkpoint.empty()) return;
   const char* lonely = r.eval_only              ? "eval_only"
                        : r.reinit_head          ? "reinit_head"
@@ -114,6 +134,15 @@ bool has_augmentation_keys(const Recipe& r) {
   return !r.augment.type.empty() || r.erase_prob.has_value() || !r.colorjitter.type.empty();
 }
 
+Architecture network(const Recipe& r) {
+  if (!is_resnet(r.model_name)) return r.nest;
+  ResNetConfig config = resnet(r.model_name);
+  config.image_size = r.input_size;
+  config.in_channels = r.in_channels;
+  config.num_classes = r.num_classes;
+  return config;
+}
+
 std::string cifar_name(const std::string& kind) {
   for (const char* name : {"cifar10", "cifar100"})
     if (kind == name || kind.starts_with(fmt::format("tfds {}/", name))) return name;
@@ -136,8 +165,10 @@ Recipe apply(Recipe base, const Settings& settings) {
   Recipe seen = base;
   read(seen);
   if (seen.model_name != base.model_name) {
-    const NestConfig before = std::exchange(base.nest, variant(seen.model_name));
-    if (base.init_checkpoint.empty()) {
+    const Architecture named = architecture(seen.model_name);
+    const NestConfig before =
+        std::exchange(base.nest, named.nest() ? *named.nest() : Recipe().nest);
+    if (base.init_checkpoint.empty() || named.resnet()) {
       base.input_size = 0;
     } else {  // a name says nothing about what the weights were trained with
       base.nest.image_size = before.image_size;
@@ -160,7 +191,8 @@ void resolve(Recipe& r, const DataFacts& facts) {
     throw UsageError(fmt::format("num_classes is {}, but the data has {} classes", r.num_classes,
                                  facts.num_classes),
                      "leave num_classes out: it is taken from the data");
-  if (r.input_size == 0) r.input_size = r.nest.image_size;
+  check_baseline(r);
+  if (r.input_size == 0) r.input_size = own_size(r);
   if (r.in_channels == 0) r.in_channels = r.nest.in_channels;
   if (r.in_channels != 1 && r.in_channels != 3)
     throw UsageError(
@@ -168,7 +200,7 @@ void resolve(Recipe& r, const DataFacts& facts) {
   r.nest.image_size = r.preprocessing.image_size = r.input_size;
   r.nest.in_channels = r.preprocessing.channels = r.in_channels;
   r.nest.num_classes = r.num_classes;
-  geometry(r.nest);  // throws with advice
+  parameter_table(network(r));  // throws with advice
   check_finetuning(r);
 
   if (r.train_transform == TransformChoice::kAuto) r.train_transform = auto_transform(r, facts);
@@ -257,6 +289,19 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
   plan.per_evaluation =
       static_cast<int64_t>(std::clamp(every, 1.0, static_cast<double>(plan.total)));
   return plan;
+}
+
+Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
+  const double scale = r.per_device_batch_size / 256.0;
+  Schedule schedule;
+  schedule.kind = r.learning_rate_schedule;
+  schedule.base = r.learning_rate * scale;
+  schedule.minimum = r.min_learning_rate * scale;
+  schedule.steps_per_epoch = plan.per_epoch;
+  schedule.warmup_epochs = r.warmup_epochs;
+  schedule.num_epochs = r.num_epochs;
+  schedule.check();
+  return schedule;
 }
 
 }  // namespace nestvit::train

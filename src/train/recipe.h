@@ -17,7 +17,7 @@
 #include "base/fields.h"
 #include "data/dataset.h"
 #include "data/loader.h"
-#include "model/nest.h"
+#include "model/architecture.h"
 #include "model/preprocessing.h"
 #include "train/schedule.h"
 #include "weights/posembed.h"
@@ -138,6 +138,9 @@ bool has_augmentation_keys(const Recipe& recipe);
 // "cifar10" or "cifar100" for a Dataset::kind() of either form, raw files or TFDS's; else "".
 std::string cifar_name(const std::string& kind);
 
+// The network of a resolved recipe: model_name with nest.*, or a baseline.
+Architecture network(const Recipe& recipe);
+
 // What the data says about itself; makes the defaults of a user's own folder.
 struct DataFacts {
   std::string kind;  // Dataset::kind()
@@ -175,5 +178,7 @@ struct StepPlan {
   int64_t per_evaluation = 0;
 };
 StepPlan step_plan(const Recipe& recipe, int64_t train_size);
+// The learning rate of every step. Throws as Schedule::check().
+Schedule schedule_of(const Recipe& recipe, const StepPlan& plan);
 
 }  // namespace nestvit::train

@@ -135,7 +135,8 @@ void add_finetuning(Fields& f, Recipe& r) {
 
 Fields fields(Recipe& r) {
   Fields f;
-  f.add("model_name", &r.model_name, "a variant by name (nestvit inspect NAME)");
+  f.add("model_name", &r.model_name,
+        "a variant of NesT, or resnet18, resnet50, resnet18_cifar (nestvit inspect NAME)");
   f.add(
       "dataset", &r.dataset,
       "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, csv; "

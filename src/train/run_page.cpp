@@ -2,10 +2,8 @@
 #include "train/run_page.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/log.h"
-#include "model/params.h"
 #include "report/page.h"
 
 namespace nestvit::train {
@@ -13,19 +11,17 @@ namespace {
 
 std::vector<std::pair<std::string, std::string>> facts_of(const Recipe& r, const StepPlan& plan,
                                                           const RunState& state) {
-  return {
-      {"model",
-       fmt::format("{}, {} parameters", r.model_name, human_count(parameter_count(r.nest)))},
-      {"input", fmt::format("{0} x {0}, {1} channels", r.input_size, r.in_channels)},
-      {"levels", fmt::format("depths {}, {} channels at first",
-                             fmt::join(r.nest.num_layers_per_block, "/"), r.nest.embedding_dim)},
-      {"data", r.data.dir.empty() ? r.dataset : r.data.dir},
-      {"training images", human_count(state.train_size)},
-      {"batch", human_count(state.batch_size)},
-      {"steps", fmt::format("{} of {}, {} per epoch", human_count(state.step),
-                            human_count(plan.total), human_count(plan.per_epoch))},
-      {"weights", r.init_checkpoint.empty() ? "from scratch" : r.init_checkpoint},
-      {"seed", fmt::format("{}", r.seed)}};
+  return {{"model", fmt::format("{}, {} parameters", r.model_name,
+                                human_count(parameter_count(network(r))))},
+          {"input", fmt::format("{0} x {0}, {1} channels", r.input_size, r.in_channels)},
+          {is_resnet(r.model_name) ? "stages" : "levels", describe(network(r))},
+          {"data", r.data.dir.empty() ? r.dataset : r.data.dir},
+          {"training images", human_count(state.train_size)},
+          {"batch", human_count(state.batch_size)},
+          {"steps", fmt::format("{} of {}, {} per epoch", human_count(state.step),
+                                human_count(plan.total), human_count(plan.per_epoch))},
+          {"weights", r.init_checkpoint.empty() ? "from scratch" : r.init_checkpoint},
+          {"seed", fmt::format("{}", r.seed)}};
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "model/params.h"
 #include "train/announce.h"
 #include "train/batches.h"
 #include "train/bridge.h"
@@ -27,19 +26,6 @@ namespace nestvit::train {
 namespace {
 
 constexpr size_t kListedImages = 5;  // skipped images named on the terminal; log.jsonl has them all
-
-Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
-  const double scale = r.per_device_batch_size / 256.0;
-  Schedule schedule;
-  schedule.kind = r.learning_rate_schedule;
-  schedule.base = r.learning_rate * scale;
-  schedule.minimum = r.min_learning_rate * scale;
-  schedule.steps_per_epoch = plan.per_epoch;
-  schedule.warmup_epochs = r.warmup_epochs;
-  schedule.num_epochs = r.num_epochs;
-  schedule.check();
-  return schedule;
-}
 
 class Trainer {
  public:
@@ -72,7 +58,7 @@ class Trainer {
   Schedule schedule_;
   Batches batches_;
   Learner learner_;
-  Model model_;  // what checkpoints say about the model; its tensors are filled in by save()
+  AnyModel model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
   RunLog log_;
   RunState state_;
@@ -90,7 +76,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       learner_(recipe),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
       log_(options.workdir) {
-  model_.config = recipe.nest;
+  model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
   model_.labels = train_set.classes();
   const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
@@ -129,14 +115,14 @@ TrainResult Trainer::run(const TensorMap& fresh) {
 // ---- beginning ----
 
 void Trainer::start(const TensorMap& fresh) {
-  load_tensors(*learner_.net(), fresh);
+  load_tensors(learner_.net(), fresh);
   write_summary(options_.workdir, state_.history);
 }
 
 void Trainer::resume() {
   Checkpoints::Saved saved = checkpoints_.load_last();
   const std::string last = (options_.workdir / "last").string();
-  if (saved.state.recipe_digest != state_.recipe_digest || saved.model.config != recipe_.nest ||
+  if (saved.state.recipe_digest != state_.recipe_digest || saved.model.config != model_.config ||
       saved.state.batch_size != state_.batch_size)
     throw UsageError(fmt::format("{} was made by another recipe than {}", last,
                                  (options_.workdir / "config.yaml").string()),
@@ -148,7 +134,7 @@ void Trainer::resume() {
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
-  load_tensors(*learner_.net(), saved.model.tensors);
+  load_tensors(learner_.net(), saved.model.tensors);
   learner_.optimizer().load_state(saved.optimizer);
   state_ = std::move(saved.state);
   checkpoints_.sweep();
@@ -166,7 +152,7 @@ void Trainer::log_start() {
   log_.write(options_.resume ? "resume" : "start", {{"step", state_.step},
                                                     {"steps", plan_.total},
                                                     {"steps_per_epoch", plan_.per_epoch},
-                                                    {"parameters", parameter_count(recipe_.nest)},
+                                                    {"parameters", parameter_count(model_.config)},
                                                     {"train_images", state_.train_size},
                                                     {"val_images", val_set_.size()},
                                                     {"recipe_digest", state_.recipe_digest}});
@@ -264,7 +250,7 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 
 void Trainer::save() {
   note_skipped(batches_.skipped());
-  model_.tensors = export_tensors(*learner_.net());
+  model_.tensors = export_tensors(learner_.net());
   checkpoints_.save(state_, model_, learner_.optimizer().state());
   log_.write("checkpoint", {{"step", state_.step}});
 }

@@ -65,9 +65,9 @@ TEST(LayerDecay, LayersAreTimms) {
   for (const Param& param : parameter_table(model)) {
     const auto entry = expected.find(param.name);
     if (entry == expected.end()) continue;
-    EXPECT_EQ(layer_of(param, model), entry->second) << param.name;
-    EXPECT_DOUBLE_EQ(learning_rate_share(param, model, 0.75), std::pow(0.75, 13 - entry->second));
-    EXPECT_EQ(learning_rate_share(param, model, 1), 1);
+    EXPECT_EQ(param.layer, entry->second) << param.name;
+    EXPECT_DOUBLE_EQ(learning_rate_share(param, 13, 0.75), std::pow(0.75, 13 - entry->second));
+    EXPECT_EQ(learning_rate_share(param, 13, 1), 1);
     ++seen;
   }
   EXPECT_EQ(seen, expected.size());

@@ -80,6 +80,24 @@ TEST(Recipe, OfficialConfigsCarryTheirValues) {
   const Recipe tiny = apply(Recipe(), {config("imagenet_nest_tiny.yaml"), {}});
   EXPECT_EQ(tiny.nest, variant("nest_tiny_s196_224"));
   EXPECT_EQ(tiny.per_device_batch_size, 64);
+
+  const Recipe cnn = apply(Recipe(), {config("cifar_cnn.yaml"), {}});
+  EXPECT_EQ(cnn.model_name, "resnet18_cifar");
+  EXPECT_EQ(cnn.per_device_batch_size, 128);
+  EXPECT_EQ(cnn.learning_rate, 0.2);
+  EXPECT_EQ(value(cnn, "optim"), "sgd");
+  EXPECT_EQ(cnn.weight_decay, 5e-4);
+  EXPECT_EQ(cnn.num_epochs, 200);
+  EXPECT_EQ(cnn.num_eval_steps, 100);
+  EXPECT_EQ(cnn.eval_every_steps, 200);
+  EXPECT_FALSE(has_augmentation_keys(cnn));
+  const Recipe deep = apply(Recipe(), {config("resnet50_imagenet.yaml"), {}});
+  EXPECT_EQ(deep.model_name, "resnet50");
+  EXPECT_EQ(deep.learning_rate, 0.1);
+  EXPECT_EQ(value(deep, "optim"), "sgd");
+  EXPECT_EQ(deep.weight_decay, 1e-4);
+  EXPECT_EQ(deep.num_epochs, 90);
+  EXPECT_EQ(deep.eval_every_steps, 5000);
 }
 
 TEST(Recipe, EveryShippedConfigResolves) {

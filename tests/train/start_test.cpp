@@ -23,9 +23,11 @@ class StartTest : public TrainerTest {
     weights_.labels = train_.classes();
     weights_.tensors = initial_tensors(weights_.config, 5);
     weights_.origin = "the weights";
-    options_.weights = &weights_;
+    options_.weights = &given_;
   }
-  Recipe from_weights(Values more = {}) const {
+  // Also hands the weights, as they are now, to the run.
+  Recipe from_weights(Values more = {}) {
+    given_ = weights_;
     more.insert(more.begin(), {{"init_checkpoint", "the weights"}, {"num_epochs", "2"}});
     return recipe(more);
   }
@@ -36,6 +38,7 @@ class StartTest : public TrainerTest {
   }
 
   Model weights_;
+  AnyModel given_;
 };
 
 TEST_F(StartTest, BeginsWithTheWeights) {
@@ -99,7 +102,7 @@ TEST_F(StartTest, ResumedRunIsTheSameRun) {
     SCOPED_TRACE(::testing::Message() << "stopped at look " << checks);
     options_.workdir = root_ / ("stopped" + std::to_string(checks));
     options_.resume = false;
-    options_.weights = &weights_;
+    options_.weights = &given_;
     options_.stop = stop_after(checks);
     ASSERT_FALSE(train(r, train_, val_, options_).finished);
     options_.resume = true;
@@ -114,7 +117,7 @@ TEST_F(StartTest, ResumedRunIsTheSameRun) {
 TEST_F(StartTest, EvaluationOnlyWritesTheResultAndNoCheckpoint) {
   const Recipe r = from_weights({{"num_epochs", "4"}});
   train(r, train_, val_, options_);
-  const Model trained = load_model(options_.workdir / "last");
+  const AnyModel trained = load_any_model(options_.workdir / "last");
   nlohmann::json last;
   for (const auto& event : log())
     if (event.at("event") == "eval") last = event;
@@ -172,7 +175,8 @@ TEST_F(StartTest, CifarRecipeFromImageNetWeights) {
   resolve(r, facts);
   check_weights(r, imagenet);
   EXPECT_EQ(r.nest.patch_size, 14);
-  options_.weights = &imagenet;
+  const AnyModel given = imagenet;
+  options_.weights = &given;
   EXPECT_TRUE(train(r, train_set, val_set, options_).finished);
   std::vector<double> losses;
   for (const auto& event : log())

@@ -2,7 +2,7 @@
 """Weights between nestvit and the programs that others use: both directions, compared tensor by tensor and by logits.
 And event files, as TensorBoard reads them.
 
-    check.py NESTVIT CHECK        CHECK: timm, torch, safetensors, flax, hub or tensorboard; see requirements.txt
+    check.py NESTVIT CHECK        CHECK: timm, resnet, torch, safetensors, flax, hub or tensorboard; see requirements.txt
 Exit code 77 means that a module is missing (the check was skipped)."""
 import json
 import os
@@ -85,6 +85,115 @@ def check_timm(folder):
         with torch.no_grad():
             assert torch.equal(back(x), model(x))
         assert back.pretrained_cfg["label_names"] == [f"label {k}" for k in range(5)], "labels lost"
+
+
+def reference_resnet(name, classes):
+    """timm's ResNet made into the paper's baseline: SAME padding, an ImageNet stem without ReLU, a small one for CIFAR."""
+    import timm
+    import torch
+    from timm.layers import Conv2dSame
+    model = timm.create_model("resnet18" if name == "resnet18_cifar" else name, num_classes=classes).double()
+    if name == "resnet18_cifar":
+        model.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False, dtype=torch.float64)
+        model.maxpool = torch.nn.Identity()
+    else:
+        model.act1 = torch.nn.Identity()
+        model.maxpool = SamePool()
+    for owner in list(model.modules()):
+        for key, conv in list(owner.named_children()):
+            if isinstance(conv, torch.nn.Conv2d) and conv.stride[0] > 1:
+                same = Conv2dSame(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, bias=False)
+                same.weight = conv.weight
+                setattr(owner, key, same)
+    with torch.no_grad():  # no zeros or ones that hide a mix-up
+        for key, value in model.state_dict().items():
+            if key.endswith("running_var"):
+                value.uniform_(0.5, 2)
+            elif value.dim() < 2 and value.is_floating_point():
+                value.add_(torch.randn_like(value) * 0.2)
+    model.fc.weight.data.normal_(std=0.05)
+    return model
+
+
+def SamePool():
+    import torch
+    from torch.nn import functional
+
+    class Pool(torch.nn.Module):
+        def forward(self, x):
+            for axis in (-1, -2):  # ceil(n / 2) windows of 3; the odd pixel of padding comes last
+                n = x.shape[axis]
+                total = max((-(-n // 2) - 1) * 2 + 3 - n, 0)
+                pad = (total // 2, total - total // 2)
+                x = functional.pad(x, pad if axis == -1 else (0, 0) + pad, value=float("-inf"))
+            return functional.max_pool2d(x, 3, 2)
+
+    return Pool()
+
+
+def check_resnet(folder):
+    """Logits, gradients and running statistics of the baselines' libtorch forward (train_test compares)."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+    program = Path(shutil.which(NESTVIT) or NESTVIT).parent / "train_test"
+    if not program.exists():
+        print("skipped: built without training")
+        sys.exit(77)
+    for name, size in (("resnet18", 97), ("resnet18", 64), ("resnet50", 96), ("resnet18_cifar", 32), ("resnet18_cifar", 29)):
+        torch.manual_seed(size)
+        model = reference_resnet(name, 5)
+        keep = lambda tensors: {k: v.detach().clone().float() for k, v in tensors.items() if v.is_floating_point()}
+        place = folder / f"{name}-{size}"
+        place.mkdir()
+        save_file(keep(model.state_dict()), place / "model.safetensors")
+        described = {"variant": name, "image_size": size, "in_channels": 3, "num_classes": 5}
+        (place / "config.json").write_text(json.dumps({"architecture": name, "nestvit": described}))
+        model.load_state_dict({k: v.float().double() if v.is_floating_point() else v for k, v in model.state_dict().items()})
+        x = torch.randn(4, 3, size, size).double()
+        targets = torch.softmax(torch.randn(4, 5), 1).double()
+        io = {"input": x, "targets": targets, "logits": model.eval()(x)}
+        statistics = {}
+
+        def biased(key):  # timm keeps the unbiased variance, Flax the biased
+            def hook(module, inputs):
+                statistics[f"after.{key}.running_mean"] = 0.9 * module.running_mean + 0.1 * inputs[0].mean((0, 2, 3))
+                statistics[f"after.{key}.running_var"] = (0.9 * module.running_var
+                                                          + 0.1 * inputs[0].var((0, 2, 3), unbiased=False))
+            return hook
+
+        for key, module in model.named_modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.register_forward_pre_hook(biased(key))
+        io["logits_train"] = model.train()(x)
+        (-(targets * torch.log_softmax(io["logits_train"], 1)).sum(1).mean()).backward()
+        io.update(statistics, **{f"grad.{key}": p.grad for key, p in model.named_parameters()})
+        save_file(keep(io), place / "io.safetensors")
+        done = subprocess.run([program, "--gtest_filter=ResNet.AgreesWithTimm"], capture_output=True, text=True,
+                              env={**os.environ, "NESTVIT_RESNET_FOLDER": str(place)})
+        assert done.returncode == 0 and "as timm's" in done.stdout, f"{name} at {size} px:\n{done.stdout}{done.stderr}"
+        print(f"{size} px, " + next(line for line in done.stdout.splitlines() if "as timm's" in line))
+    check_refused_by_timm(folder)
+
+
+def check_refused_by_timm(folder):
+    """timm's resnet18 is another network: what nestvit writes must not load there and answer something else."""
+    import timm
+    import numpy as np
+    from PIL import Image
+    for label in ("a", "b"):
+        (folder / "data" / label).mkdir(parents=True)
+        for k in range(4):
+            Image.fromarray(np.random.default_rng(k).integers(0, 255, (8, 8, 3), np.uint8)).save(folder / "data" / label / f"{k}.png")
+    nestvit("train", folder / "data", "--workdir", folder / "run", "--model", "resnet18", "--img-size", 8, "-b", 4, "--epochs", 1,
+            "--warmup-epochs", 0)
+    try:
+        timm.create_model(f"local-dir:{folder / 'run/last'}", pretrained=True)
+    except TypeError as refusal:
+        assert "pad_type" in str(refusal) or "stem_act" in str(refusal), refusal
+        print(f"timm refuses a baseline: {refusal}")
+    else:
+        raise AssertionError("timm took a baseline for its own ResNet")
 
 
 def check_torch(folder):
@@ -291,7 +400,7 @@ def check_tensorboard(folder):
     print(f"tensorboard: {sum(map(len, expected.values()))} values of {len(expected)} tags and a text, all equal")
 
 
-CHECKS = {"timm": check_timm, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub,
+CHECKS = {"timm": check_timm, "resnet": check_resnet, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub,
           "tensorboard": check_tensorboard}
 
 if __name__ == "__main__":

@@ -263,10 +263,14 @@ const std::vector<std::string>& variant_names() {
 NestConfig variant(const std::string& name) {
   for (const NestConfig& config : all_variants())
     if (config.variant == name) return config;
-  const std::string close = nearest(name, variant_names());
+  unknown_model(name, variant_names());
+}
+
+void unknown_model(const std::string& name, const std::vector<std::string>& known) {
+  const std::string close = nearest(name, known);
   throw UsageError(fmt::format("unknown model \"{}\"", name),
                    (close.empty() ? "" : fmt::format("did you mean {}? ", close)) +
-                       fmt::format("known: {}", fmt::join(variant_names(), ", ")));
+                       fmt::format("known: {}", fmt::join(known, ", ")));
 }
 
 int64_t multiply_accumulates(const NestConfig& config) {

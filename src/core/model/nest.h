@@ -80,6 +80,7 @@ double drop_path_rate(const NestConfig& config, int layer);  // linspace(0, rate
 const std::vector<std::string>& variant_names();
 // Throws UsageError with the nearest name.
 NestConfig variant(const std::string& name);
+[[noreturn]] void unknown_model(const std::string& name, const std::vector<std::string>& known);
 
 // Multiply-accumulates of one image: convolutions (borders counted in full), linear layers,
 // attention products.

@@ -22,6 +22,7 @@ class Table {
     level_ = static_cast<int>(levels_.size());
     const int width = levels_.back().width;
     norm("norm", width, config_.norm_type, "", 0);
+    ++layer_;
     matrix("head.weight", {config_.num_classes, width}, "Dense_0/kernel", FlaxLayout::kDense);
     vector("head.bias", config_.num_classes, Init::kZeros, "Dense_0/bias");
     return std::move(table_);
@@ -35,6 +36,7 @@ class Table {
     param.shape = std::move(shape);
     param.init = init;
     param.level = level_;
+    param.layer = layer_;
     param.heads = heads;
     param.flax = std::move(flax);
     param.layout = layout;
@@ -69,6 +71,7 @@ class Table {
 
   void add_level(const Level& level) {
     level_ = level.index;
+    layer_ = 1 + level.first_layer;
     const std::string prefix = fmt::format("levels.{}.", level.index);
     add(prefix + "pos_embed", {1, level.blocks, level.tokens, level.width}, Init::kTruncatedNormal,
         {fmt::format("PositionEmbedding_{}/pos_embedding", level.index)}, FlaxLayout::kSame);
@@ -80,9 +83,11 @@ class Table {
       vector(prefix + "pool.conv.bias", level.width, Init::kZeros, path + "Conv_0/bias");
       norm(prefix + "pool.norm", level.width, Norm::kLayer, path, 0);  // whatever norm_type says
     }
-    for (int j = 0; j < level.depth; ++j)
+    for (int j = 0; j < level.depth; ++j) {
+      layer_ = 1 + level.first_layer + j;
       add_layer(level, fmt::format("{}transformer_encoder.{}.", prefix, j),
                 fmt::format("EncoderNDBlock_{}/", level.first_layer + j));
+    }
   }
 
   void add_layer(const Level& level, const std::string& name, const std::string& path) {
@@ -133,6 +138,7 @@ class Table {
   std::vector<Level> levels_;
   std::vector<Param> table_;
   int level_ = -1;
+  int layer_ = 0;
 };
 
 }  // namespace
@@ -145,11 +151,23 @@ int64_t Param::size() const {
 
 std::vector<Param> parameter_table(const NestConfig& config) { return Table(config).build(); }
 
-int64_t parameter_count(const NestConfig& config) {
+int64_t parameter_count(const std::vector<Param>& table) {
   int64_t count = 0;
-  for (const Param& param : parameter_table(config))
+  for (const Param& param : table)
     if (!param.buffer) count += param.size();
   return count;
+}
+
+int64_t parameter_count(const NestConfig& config) {
+  return parameter_count(parameter_table(config));
+}
+
+bool is_head(const std::string& name) {
+  return name.starts_with("head.") || name.starts_with("fc.");
+}
+
+bool is_stem(const std::string& name) {
+  return name == "patch_embed.proj.weight" || name == "conv1.weight";
 }
 
 bool decayed(const Param& param, const std::vector<std::string>& ignore) {

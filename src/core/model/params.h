@@ -1,6 +1,6 @@
-// The parameter table: every tensor of a NesT, once, as data. Both forwards, initialisation,
-// import, export, counting and weight decay read it. Names are timm's state_dict names;
-// multi-query, BN and GN extend them.
+// The parameter table: every tensor of a network, once, as data. Both forwards, initialisation,
+// import, export, counting, weight decay and layer decay read it. Names are timm's state_dict
+// names; multi-query, BN and GN extend them. The baselines' table is in resnet.h.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace nestvit {
 
-enum class Init { kTruncatedNormal, kZeros, kOnes };  // reference.md A.5
+// reference.md A.5; kLecunNormal (flax's default, H): truncated at 2 sigma, variance 1 / fan-in.
+enum class Init { kTruncatedNormal, kLecunNormal, kZeros, kOnes };
 
 // How the official (Flax) arrays become ours; reference.md B.4. H, D as in the layer.
 enum class FlaxLayout {
@@ -31,6 +32,10 @@ struct Param {
   std::vector<int64_t> shape;
   Init init;
   int level;  // -1: patch embedding; number of levels: final norm and head
+  // What timm's group_matcher counts it to: 0 the patch embedding; then the encoder layers, a
+  // level's pooling and position embedding with its first, the final norm with the last; the head
+  // above all.
+  int layer;
   int heads;  // H where the layout needs it, else 0
   std::vector<std::string>
       flax;  // Flax paths it comes from, one or two; buffers: below batch_stats
@@ -45,7 +50,13 @@ struct Param {
 std::vector<Param> parameter_table(const NestConfig& config);
 
 // Trained parameters, as the papers count them (buffers left out).
+int64_t parameter_count(const std::vector<Param>& table);
 int64_t parameter_count(const NestConfig& config);
+
+// Whether `name` is a tensor of the classifier: timm's NesT calls it head, its ResNet fc.
+bool is_head(const std::string& name);
+// Whether `name` is the kernel that reads the image's channels.
+bool is_stem(const std::string& name);
 
 // Whether weight decay touches `param`: its name and its Flax paths ("/A/B/c") contain none of
 // `ignore` (config key optim_wd_ignore; reference.md F.2).

@@ -1,4 +1,4 @@
-// Drawing with cairo: the answer sheet and the confusion matrix.
+// Drawing with cairo: the two sheets and the confusion matrix.
 #include "report/picture.h"
 
 #include <cairo.h>
@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <numbers>
 #include <numeric>
@@ -48,6 +49,7 @@ class Canvas {
   }
 
   cairo_t* cr() const { return context_.get(); }
+  int width() const { return cairo_image_surface_get_width(surface_.get()); }
 
   void colour(Colour c, double alpha = 1) { cairo_set_source_rgba(cr(), c.r, c.g, c.b, alpha); }
 
@@ -166,11 +168,15 @@ constexpr int kGap = 16, kPadding = 12, kImageEdge = 224, kTitleHeight = 27, kTr
               kBarHeight = 32;
 constexpr int kCardWidth = kImageEdge + 2 * kPadding;
 
+void draw_card_paper(Canvas& canvas, double x, double y, double width, double height) {
+  canvas.rounded_box(x - 1, y - 1, width + 2, height + 2, 9, kEdge);
+  canvas.rounded_box(x, y, width, height, 8, kCard);
+}
+
 // `title_height`: room between the image and the bars, the same on every card of a sheet.
 void draw_card(Canvas& canvas, const AnsweredImage& card, double x, double y, double height,
                double title_height) {
-  canvas.rounded_box(x - 1, y - 1, kCardWidth + 2, height + 2, 9, kEdge);
-  canvas.rounded_box(x, y, kCardWidth, height, 8, kCard);
+  draw_card_paper(canvas, x, y, kCardWidth, height);
   canvas.image(card.image, x + kPadding, y + kPadding, kImageEdge);
 
   double line = y + kPadding + kImageEdge + 20;
@@ -199,6 +205,38 @@ void draw_card(Canvas& canvas, const AnsweredImage& card, double x, double y, do
     if (share > 0)
       canvas.rounded_box(x + kPadding, line + 16, std::max(kImageEdge * share, 3.0), 7, 3.5, shade);
   }
+}
+
+constexpr int kViewEdge = 192, kViewGap = 8, kViewText = 44, kHeading = 34;
+constexpr int kViewCardWidth = 2 * kPadding + 2 * kViewEdge + kViewGap;
+constexpr int kViewCardHeight = 2 * kPadding + kViewEdge + kViewText;
+
+void draw_view(Canvas& canvas, const TrainingView& view, double x, double y) {
+  draw_card_paper(canvas, x, y, kViewCardWidth, kViewCardHeight);
+  canvas.image(view.original, x + kPadding, y + kPadding, kViewEdge);
+  canvas.image(view.seen, x + kPadding + kViewEdge + kViewGap, y + kPadding, kViewEdge);
+  const double room = kViewCardWidth - 2 * kPadding, line = y + kPadding + kViewEdge + 20;
+  canvas.font(13, true);
+  canvas.text(x + kPadding, line, canvas.fitted(view.label, room), kInk);
+  canvas.font(11);
+  canvas.text(x + kPadding, line + kTruthHeight, canvas.fitted(view.title, room), kFaint);
+}
+
+// A sheet of `count` cards of one size, below `top`; draws each by its place.
+void write_sheet(const std::filesystem::path& path, int count, int columns, int top, int card_width,
+                 int card_height,
+                 const std::function<void(Canvas&, int card, double x, double y)>& draw) {
+  columns = std::clamp(columns, 1, count);
+  const int rows = (count + columns - 1) / columns;
+  const int64_t width = kGap + int64_t{columns} * (card_width + kGap);
+  const int64_t height = top + int64_t{rows} * (card_height + kGap);
+  Canvas canvas(static_cast<int>(std::min<int64_t>(width, kMaxEdge + 1)),
+                static_cast<int>(std::min<int64_t>(height, kMaxEdge + 1)), path.string());
+  canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
+  for (int i = 0; i < count; ++i)
+    draw(canvas, i, kGap + (i % columns) * (card_width + kGap),
+         top + (i / columns) * (card_height + kGap));
+  canvas.write(path);
 }
 
 // The confusion matrix: how large a cell is, and what fits into it.
@@ -268,8 +306,6 @@ void write_answer_sheet(const std::filesystem::path& path, const std::vector<Ans
                         int columns) {
   if (images.empty()) throw Error(fmt::format("{}: no image to show", path.string()));
   const int count = static_cast<int>(std::min<size_t>(images.size(), kMaxEdge));
-  columns = std::clamp(columns, 1, count);
-  const int rows = (count + columns - 1) / columns;
   size_t answers = 0;
   int title_height = kTitleHeight;
   for (const AnsweredImage& card : images) {
@@ -278,16 +314,25 @@ void write_answer_sheet(const std::filesystem::path& path, const std::vector<Ans
   }
   const int card_height =
       2 * kPadding + kImageEdge + title_height + static_cast<int>(answers) * kBarHeight;
+  write_sheet(path, count, columns, kGap, kCardWidth, card_height,
+              [&](Canvas& canvas, int i, double x, double y) {
+                draw_card(canvas, images[i], x, y, card_height, title_height);
+              });
+}
 
-  const int64_t width = kGap + int64_t{columns} * (kCardWidth + kGap);
-  const int64_t height = kGap + int64_t{rows} * (card_height + kGap);
-  Canvas canvas(static_cast<int>(std::min<int64_t>(width, kMaxEdge + 1)),
-                static_cast<int>(std::min<int64_t>(height, kMaxEdge + 1)), path.string());
-  canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
-  for (int i = 0; i < count; ++i)
-    draw_card(canvas, images[i], kGap + (i % columns) * (kCardWidth + kGap),
-              kGap + (i / columns) * (card_height + kGap), card_height, title_height);
-  canvas.write(path);
+void write_training_sheet(const std::filesystem::path& path, const std::string& heading,
+                          const std::vector<TrainingView>& views, int columns) {
+  if (views.empty()) throw Error(fmt::format("{}: no image to show", path.string()));
+  const int count = static_cast<int>(std::min<size_t>(views.size(), kMaxEdge));
+  write_sheet(path, count, columns, kGap + kHeading, kViewCardWidth, kViewCardHeight,
+              [&](Canvas& canvas, int i, double x, double y) {
+                if (i == 0) {
+                  canvas.font(15, true);
+                  canvas.text(kGap, kGap + 16, canvas.fitted(heading, canvas.width() - 2.0 * kGap),
+                              kInk);
+                }
+                draw_view(canvas, views[i], x, y);
+              });
 }
 
 void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,

@@ -1,5 +1,5 @@
-// Pictures that people look at: a sheet of images with their answers, and the confusion matrix. PNG
-// by cairo.
+// Pictures that people look at: a sheet of images with their answers, a sheet of training images,
+// and the confusion matrix. PNG by cairo.
 #pragma once
 
 #include <filesystem>
@@ -26,6 +26,18 @@ struct AnsweredImage {
 // A grid of cards: the image enlarged, below it the answers as bars with probabilities.
 void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
                         int columns = 4);
+
+// What training makes of an image.
+struct TrainingView {
+  Image original;
+  Image seen;         // by the network, denormalised
+  std::string title;  // file name
+  std::string label;  // "0.7 cat + 0.3 dog"
+};
+
+// A grid of cards: both images side by side, below them the label. `heading`: a line above all.
+void write_training_sheet(const std::filesystem::path& path, const std::string& heading,
+                          const std::vector<TrainingView>& views, int columns = 4);
 
 // Rows are true classes; each row's shares as shades; counts printed up to 30 classes.
 void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,

@@ -10,8 +10,6 @@
 namespace nestvit {
 namespace {
 
-bool is_head(const Param& param) { return param.name.starts_with("head."); }
-
 Tensor new_head(const Param& param, const AdaptOptions& options) {
   if (options.head == ReinitHead::kRandom) return initial_tensor(param, options.seed);
   return Tensor::f32(param.shape, std::vector<float>(static_cast<size_t>(param.size()), 0.0f));
@@ -41,19 +39,18 @@ Tensor fitted(const Tensor& tensor, const Param& param, const AdaptOptions& opti
   if (tensor.shape() == param.shape) return tensor;
   if (param.name.ends_with(".pos_embed") && only_dim_differs(tensor, param, {1, 2}))
     return resize_pos_embed(tensor, param.shape[1], param.shape[2], options.pos_embed);
-  if (param.name == "patch_embed.proj.weight" && param.shape[1] == 1 &&
-      only_dim_differs(tensor, param, {1}))
+  if (is_stem(param.name) && param.shape[1] == 1 && only_dim_differs(tensor, param, {1}))
     return summed_over_colours(tensor);
   return tensor;
 }
 
 }  // namespace
 
-bool replaces_head(const NestConfig& from, const NestConfig& to, ReinitHead head) {
-  return head != ReinitHead::kAuto || from.num_classes != to.num_classes;
+bool replaces_head(const Architecture& from, const Architecture& to, ReinitHead head) {
+  return head != ReinitHead::kAuto || from.num_classes() != to.num_classes();
 }
 
-TensorMap adapt_tensors(const Model& from, const NestConfig& to, const AdaptOptions& options) {
+TensorMap adapt_tensors(const AnyModel& from, const Architecture& to, const AdaptOptions& options) {
   constexpr size_t kNamed = 3;  // tensors in the message
   std::vector<std::string> problems;
   TensorMap result;
@@ -62,7 +59,7 @@ TensorMap adapt_tensors(const Model& from, const NestConfig& to, const AdaptOpti
   for (const Param& param : parameter_table(to)) {
     const auto found = from.tensors.find(param.name);
     known += found != from.tensors.end();
-    if (is_head(param) && fresh_head) {
+    if (is_head(param.name) && fresh_head) {
       result.emplace(param.name, new_head(param, options));
     } else if (found == from.tensors.end()) {
       problems.push_back(fmt::format("{} {} is missing", param.name, shape_text(param.shape)));

@@ -19,11 +19,12 @@ struct AdaptOptions {
 };
 
 // The tensors of `from`, fitted to `to`: position embeddings resized, the head replaced when its
-// classes change or when asked, the patch embedding summed over colours for grey images. All else
+// classes change or when asked, the first kernel summed over colours for grey images. All else
 // must fit: throws Error that names the first tensors that do not.
-TensorMap adapt_tensors(const Model& from, const NestConfig& to, const AdaptOptions& options = {});
+TensorMap adapt_tensors(const AnyModel& from, const Architecture& to,
+                        const AdaptOptions& options = {});
 
 // Whether adapt_tensors makes a new head.
-bool replaces_head(const NestConfig& from, const NestConfig& to, ReinitHead head);
+bool replaces_head(const Architecture& from, const Architecture& to, ReinitHead head);
 
 }  // namespace nestvit

@@ -169,12 +169,17 @@ void read_timm_levels(const json& args, NestConfig& config) {
   config.patch_size = static_cast<int>(config.image_size / blocks);
 }
 
-void read_timm_model(const json& root, const json& pretrained, Model& model) {
+NestConfig timm_model(const json& root, const json& pretrained) {
   const json* architecture = find(root, "architecture");
   if (!architecture)
     throw Error("it has no \"architecture\"", "is this the config.json of a NesT?");
-  NestConfig& config = model.config;
-  config = variant(variant_of(word(*architecture, "architecture")));
+  const std::string name = variant_of(word(*architecture, "architecture"));
+  if (is_resnet(name))
+    throw Error(fmt::format("it describes timm's {}, which is another network than the paper's "
+                            "baseline of that name: it pads symmetrically, and its stem has a ReLU",
+                            name),
+                "only baselines that nestvit trained can be read");
+  NestConfig config = variant(name);
   static const json kNone = json::object();
   const json* given = find(root, "model_args");
   const json& args = given ? *given : kNone;
@@ -195,12 +200,13 @@ void read_timm_model(const json& root, const json& pretrained, Model& model) {
     if (const json* pool = find(*holder, "global_pool"))
       if (*pool != "avg") wrong("global_pool", *pool, "\"avg\"");
   read_timm_levels(args, config);
+  return config;
 }
 
 // timm's evaluation transform: Pillow's resize on pixels that the accurate DCT decoded.
-void read_timm_preprocessing(const json& pretrained, Model& model) {
+void read_timm_preprocessing(const json& pretrained, AnyModel& model) {
   Preprocessing& p = model.preprocessing;
-  p = preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
+  p = preprocessing_mode("timm", model.config.image_size(), model.config.in_channels());
   Fields target = fields(p);
   for (const char* key : {"interpolation", "crop_mode"})
     if (const json* value = find(pretrained, key)) target.set(key, word(*value, key).substr(0, 40));
@@ -218,24 +224,32 @@ void read_fields(const json& object, const std::string& scope, Fields target) {
   }
 }
 
-void read_own(const json& own, Model& model) {
+template <class Config>
+Config with_own_sizes(const json& own, Config config) {
+  read(own, "image_size", config.image_size);
+  read(own, "in_channels", config.in_channels);
+  read(own, "num_classes", config.num_classes);
+  return config;
+}
+
+Architecture own_model(const json& own) {
   if (!own.is_object()) wrong("nestvit", own, "an object");
-  NestConfig& config = model.config;
+  NestConfig config;
   if (const json* name = find(own, "variant")) {
     const std::string text = word(*name, "variant");
+    if (is_resnet(text)) return with_own_sizes(own, resnet(text));
     const auto& known = variant_names();
     if (std::find(known.begin(), known.end(), text) != known.end()) config = variant(text);
     config.variant = text;
   }
-  read(own, "image_size", config.image_size);
-  read(own, "in_channels", config.in_channels);
-  read(own, "num_classes", config.num_classes);
+  config = with_own_sizes(own, config);
   if (const json* nest = find(own, "nest")) read_fields(*nest, "nestvit.nest", fields(config));
+  return config;
 }
 
-void read_labels(const json& root, const json& pretrained, Model& model) {
-  const auto classes = static_cast<size_t>(model.config.num_classes);
-  model.labels = numbered_labels(model.config.num_classes);
+void read_labels(const json& root, const json& pretrained, AnyModel& model) {
+  const auto classes = static_cast<size_t>(model.config.num_classes());
+  model.labels = numbered_labels(model.config.num_classes());
   const json* names = nullptr;
   for (const json* holder : {&root, &pretrained})
     for (const char* key : {"label_names", "labels"})
@@ -265,16 +279,16 @@ void read_labels(const json& root, const json& pretrained, Model& model) {
     }
 }
 
-void check_model(const Model& model) {
-  geometry(model.config);
+void check_model(const AnyModel& model) {
+  parameter_table(model.config);  // throws for sizes that do not fit
   const Preprocessing& p = model.preprocessing;
   const auto same = [](const char* what, int got, int expected, const char* of) {
     if (got != expected)
       throw Error(fmt::format("the preprocessing has {} {}, the model expects {} {}", what, got, of,
                               expected));
   };
-  same("image_size", p.image_size, model.config.image_size, "image_size");
-  same("channels", p.channels, model.config.in_channels, "channels");
+  same("image_size", p.image_size, model.config.image_size(), "image_size");
+  same("channels", p.channels, model.config.in_channels(), "channels");
   if (!(p.crop_pct > 0 && p.crop_pct <= 1))
     throw Error(fmt::format("crop_pct is {}, expected above 0 and at most 1", p.crop_pct));
   for (const auto* list : {&p.mean, &p.std})
@@ -283,9 +297,9 @@ void check_model(const Model& model) {
                               list->size(), p.channels));
   for (double value : p.std)
     if (!(value > 0)) throw Error(fmt::format("std has {}, expected numbers above 0", value));
-  if (!model.labels.empty() && static_cast<int>(model.labels.size()) != model.config.num_classes)
+  if (!model.labels.empty() && static_cast<int>(model.labels.size()) != model.config.num_classes())
     throw Error(fmt::format("there are {} labels for {} classes", model.labels.size(),
-                            model.config.num_classes));
+                            model.config.num_classes()));
 }
 
 // Writing.
@@ -347,38 +361,79 @@ ordered_json timm_args(const NestConfig& config, const std::string& family) {
   return args;
 }
 
-ordered_json pretrained_json(const NestConfig& config, const Preprocessing& p,
-                             const Fields& words) {
+// What config.json says beside names and preprocessing.
+struct TimmFacts {
+  std::string architecture, stem, classifier;
+  int features;   // width before the classifier
+  int pool_size;  // side of the last map
+  bool fixed_input_size;
+  ordered_json model_args;  // null: none
+};
+
+TimmFacts timm_facts(const NestConfig& config) {
+  TimmFacts facts{timm_architecture(config),
+                  "patch_embed.proj",
+                  "head",
+                  level_numbers(config)[0].back(),
+                  config.patch_size,
+                  true,
+                  nullptr};
+  if (timm_has(config)) facts.model_args = timm_args(config, timm_family(config));
+  return facts;
+}
+
+// The arguments say what timm's ResNet would need to be this one. It has none of these, so timm
+// refuses the file rather than to answer something else.
+TimmFacts timm_facts(const ResNetConfig& config) {
+  const ResNetStage last = stages(config).back();
+  TimmFacts facts{config.variant, "conv1", "fc", last.out, last.map, false, nullptr};
+  facts.model_args = {{"in_chans", config.in_channels},
+                      {"num_classes", config.num_classes},
+                      {"pad_type", "same"},
+                      {"stem_act", config.small_stem}};
+  return facts;
+}
+
+TimmFacts timm_facts(const Architecture& config) {
+  return config.nest() ? timm_facts(*config.nest()) : timm_facts(*config.resnet());
+}
+
+ordered_json pretrained_json(const TimmFacts& facts, const AnyModel& model, const Fields& words) {
+  const int channels = model.config.in_channels(), side = model.config.image_size();
+  const Preprocessing& p = model.preprocessing;
   ordered_json cfg;
   cfg["tag"] = "nestvit";
   cfg["custom_load"] = false;
-  cfg["input_size"] = {config.in_channels, config.image_size, config.image_size};
-  cfg["fixed_input_size"] = true;
+  cfg["input_size"] = {channels, side, side};
+  cfg["fixed_input_size"] = facts.fixed_input_size;
   cfg["interpolation"] = words.get("interpolation");
   cfg["crop_pct"] = p.crop_pct;
   cfg["crop_mode"] = words.get("crop_mode");
   cfg["mean"] = p.mean;
   cfg["std"] = p.std;
-  cfg["num_classes"] = config.num_classes;
-  cfg["pool_size"] = {config.patch_size, config.patch_size};
+  cfg["num_classes"] = model.config.num_classes();
+  cfg["pool_size"] = {facts.pool_size, facts.pool_size};
   // timm adapts the first convolution from 3 channels to the wanted number; ours has that number
   // already.
-  if (config.in_channels == 3)
-    cfg["first_conv"] = "patch_embed.proj";
+  if (channels == 3)
+    cfg["first_conv"] = facts.stem;
   else
     cfg["first_conv"] = nullptr;
-  cfg["classifier"] = "head";
+  cfg["classifier"] = facts.classifier;
   return cfg;
 }
 
-ordered_json own_json(NestConfig& config, const Fields& preprocessing) {
+ordered_json own_json(const Architecture& config, const Fields& preprocessing) {
   ordered_json own;
-  own["variant"] = config.variant;
-  own["image_size"] = config.image_size;
-  own["in_channels"] = config.in_channels;
-  own["num_classes"] = config.num_classes;
-  const Fields nest = fields(config);
-  own["nest"] = fields_json(nest, nest.keys());
+  own["variant"] = config.variant();
+  own["image_size"] = config.image_size();
+  own["in_channels"] = config.in_channels();
+  own["num_classes"] = config.num_classes();
+  if (config.nest()) {
+    NestConfig copy = *config.nest();
+    const Fields nest = fields(copy);
+    own["nest"] = fields_json(nest, nest.keys());
+  }
   own["preprocessing"] = fields_json(preprocessing, preprocessing.keys());
   return own;
 }
@@ -386,19 +441,19 @@ ordered_json own_json(NestConfig& config, const Fields& preprocessing) {
 }  // namespace
 
 Model parse_config(std::string_view text, const std::string& origin) {
+  return as_nest(parse_any_config(text, origin));
+}
+
+AnyModel parse_any_config(std::string_view text, const std::string& origin) {
   try {
     const json root = parse_json(text);
     if (!root.is_object()) throw Error("it is no JSON object");
     const json* nested = find(root, "pretrained_cfg");
     const json& pretrained = nested ? *nested : root;
-    Model model;
+    AnyModel model;
     model.origin = origin;
     const json* own = find(root, "nestvit");
-    if (own) {
-      read_own(*own, model);
-    } else {
-      read_timm_model(root, pretrained, model);
-    }
+    model.config = own ? own_model(*own) : Architecture(timm_model(root, pretrained));
     read_timm_preprocessing(pretrained, model);
     if (own)
       if (const json* fields_given = find(*own, "preprocessing"))
@@ -420,21 +475,21 @@ bool timm_knows_sizes(const NestConfig& config) {
   return level_numbers(variant(timm_family(config))) == level_numbers(config);
 }
 
-std::string config_text(const Model& model) {
+std::string config_text(const AnyModel& model) {
   check_model(model);
-  NestConfig config = model.config;
+  const TimmFacts facts = timm_facts(model.config);
   Preprocessing preprocessing = model.preprocessing;
   const Fields words = fields(preprocessing);
   ordered_json root;
-  root["architecture"] = timm_architecture(config);
-  root["num_classes"] = config.num_classes;
-  root["num_features"] = level_numbers(config)[0].back();
+  root["architecture"] = facts.architecture;
+  root["num_classes"] = model.config.num_classes();
+  root["num_features"] = facts.features;
   root["global_pool"] = "avg";
   if (!model.labels.empty()) root["label_names"] = model.labels;
   if (!model.descriptions.empty()) root["label_descriptions"] = model.descriptions;
-  if (timm_has(config)) root["model_args"] = timm_args(config, timm_family(config));
-  root["pretrained_cfg"] = pretrained_json(config, preprocessing, words);
-  root["nestvit"] = own_json(config, words);
+  if (!facts.model_args.is_null()) root["model_args"] = facts.model_args;
+  root["pretrained_cfg"] = pretrained_json(facts, model, words);
+  root["nestvit"] = own_json(model.config, words);
   // A class may be named after a folder, whose name may be no UTF-8.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

@@ -1,4 +1,4 @@
-// config.json of a model directory, to and from Model (all but its tensors).
+// config.json of a model directory, to and from AnyModel (all but its tensors).
 #pragma once
 
 #include <string>
@@ -9,13 +9,13 @@
 namespace nestvit {
 
 // timm's config.json (nested or legacy flat) or ours. Throws Error that names `origin`.
-Model parse_config(std::string_view text, const std::string& origin);
+AnyModel parse_any_config(std::string_view text, const std::string& origin);
+Model parse_config(std::string_view text, const std::string& origin);  // throws as as_nest, too
 
 // What timm loads, where timm has the model, and the exact description under "nestvit".
-std::string config_text(const Model& model);
+std::string config_text(const AnyModel& model);
 
-// timm's name for the network ("nest_tiny_jx"); the variant's own name where timm has no such
-// network.
+// timm's name for the NesT ("nest_tiny_jx"); the variant's own name where timm has no such network.
 std::string timm_architecture(const NestConfig& config);
 // Whether timm's model of that name has the same widths, heads and depths.
 bool timm_knows_sizes(const NestConfig& config);

@@ -40,8 +40,8 @@ bool is_file(const fs::path& path) {
 // Tensors under timm's names, and what their file says about the network.
 struct Found {
   TensorMap tensors;
-  std::optional<Model> described;  // from a configuration inside the file or beside it
-  std::string variant;             // "arch" of a checkpoint
+  std::optional<AnyModel> described;  // from a configuration inside the file or beside it
+  std::string variant;                // "arch" of a checkpoint
   std::string origin;
 };
 
@@ -82,10 +82,10 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 // ---- one reader per kind of file ----
 
 // What the file says about itself (`own`, a config.json), else what lies beside it.
-std::optional<Model> description_of(const fs::path& path, const std::string& own) {
-  if (!own.empty()) return parse_config(own, path.string());
+std::optional<AnyModel> description_of(const fs::path& path, const std::string& own) {
+  if (!own.empty()) return parse_any_config(own, path.string());
   if (!is_file(path.parent_path() / kConfigFile)) return std::nullopt;
-  return load_model_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  return load_any_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
 Found from_safetensors(const fs::path& path) {
@@ -144,24 +144,30 @@ Model from_flax_file(const fs::path& path, const ImportOptions& options) {
 
 // ---- putting it together ----
 
-Model assemble(Found found, const ImportOptions& options) {
+AnyModel described(AnyModel model, const Hints& hints) {
+  if (hints.overrides.empty()) return model;
+  Model nest = as_nest(std::move(model));
+  Fields own = fields(nest.config);
+  for (const auto& [key, value] : hints.overrides) own.set(key, value);
+  return nest;
+}
+
+AnyModel undescribed(const Found& found, Hints hints) {
+  if (hints.variant.empty()) hints.variant = found.variant;
+  Identified identified = identify(found.tensors, hints, found.origin);
   Model model;
-  if (found.described) {
-    model = std::move(*found.described);
-    Fields own = fields(model.config);
-    for (const auto& [key, value] : options.hints.overrides) own.set(key, value);
-  } else {
-    Hints hints = options.hints;
-    if (hints.variant.empty()) hints.variant = found.variant;
-    Identified identified = identify(found.tensors, hints, found.origin);
-    model.config = identified.config;
-    model.preprocessing =
-        preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
-    identified.assumed.push_back("images are prepared as timm does by default");
-    log_warning(fmt::format("{} has no description; assumed: {}", found.origin,
-                            fmt::join(identified.assumed, "; ")));
-    model.labels = numbered_labels(model.config.num_classes);
-  }
+  model.config = identified.config;
+  model.preprocessing =
+      preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
+  identified.assumed.push_back("images are prepared as timm does by default");
+  log_warning(fmt::format("{} has no description; assumed: {}", found.origin,
+                          fmt::join(identified.assumed, "; ")));
+  return model;
+}
+
+AnyModel assemble(Found found, const ImportOptions& options) {
+  AnyModel model = found.described ? described(std::move(*found.described), options.hints)
+                                   : undescribed(found, options.hints);
   model.tensors = std::move(found.tensors);
   return model;
 }
@@ -182,12 +188,13 @@ Kind kind_of(const fs::path& path) {
                   std::string(kWhatCanBeNamed));
 }
 
-Model from_file(const fs::path& path, const ImportOptions& options) {
+AnyModel from_file(const fs::path& path, const ImportOptions& options) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kFlax) return from_flax_file(path, options);
   Found found = kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path);
   found.origin = path.string();
-  if (naming_of(found.tensors, found.origin) == Naming::kFlax)
+  const bool baseline = found.described && found.described->config.resnet();
+  if (!baseline && naming_of(found.tensors, found.origin) == Naming::kFlax)
     throw Error(fmt::format("{} holds the official code's arrays in a foreign file", path.string()),
                 "give the checkpoint folder that they come from");
   return assemble(std::move(found), options);
@@ -201,15 +208,15 @@ fs::path weights_of(const fs::path& folder, bool prefer_ema) {
   return folder;
 }
 
-Model from_anywhere(const fs::path& path, const ImportOptions& options) {
+AnyModel from_anywhere(const fs::path& path, const ImportOptions& options) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     if (is_file(path / kConfigFile)) {
       const fs::path weights = weights_of(path, options.prefer_ema);
-      return weights == path ? load_model(path) : from_file(weights, options);
+      return weights == path ? load_any_model(path) : from_file(weights, options);
     }
     if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
-    return load_model(path);  // throws, and knows where else to look
+    return load_any_model(path);  // throws, and knows where else to look
   }
   if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
   if (fs::exists(path, ignored)) return from_file(path, options);
@@ -218,8 +225,8 @@ Model from_anywhere(const fs::path& path, const ImportOptions& options) {
 
 }  // namespace
 
-Model import_model(const fs::path& path, const ImportOptions& options) {
-  Model model = from_anywhere(path, options);
+AnyModel import_any_model(const fs::path& path, const ImportOptions& options) {
+  AnyModel model = from_anywhere(path, options);
   model.origin = path.string();
   verify_tensors(model.tensors, model.config, model.origin);
   check_finite(model.tensors, model.origin);
@@ -228,9 +235,13 @@ Model import_model(const fs::path& path, const ImportOptions& options) {
   return model;
 }
 
-Model import_config(const fs::path& path, const ImportOptions& options) {
-  if (!is_file(path / kConfigFile)) return import_model(path, options);
-  Model model = load_model_config(path);
+Model import_model(const fs::path& path, const ImportOptions& options) {
+  return as_nest(import_any_model(path, options));
+}
+
+AnyModel import_any_config(const fs::path& path, const ImportOptions& options) {
+  if (!is_file(path / kConfigFile)) return import_any_model(path, options);
+  AnyModel model = load_any_config(path);
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }

@@ -1,6 +1,6 @@
-// Any NesT weights, told apart by content: our model directory, timm and Hugging Face folders,
-// single safetensors, torch.save files, official checkpoint folders. GELU, pooling and
-// preprocessing follow the source (reference.md A.7).
+// Any weights of a NesT (and of baselines that were trained here), told apart by content: our model
+// directory, timm and Hugging Face folders, single safetensors, torch.save files, official
+// checkpoint folders. GELU, pooling and preprocessing follow the source (reference.md A.7).
 #pragma once
 
 #include <filesystem>
@@ -20,10 +20,11 @@ struct ImportOptions {
 // what shapes cannot say (labels, pooling padding of timm's two kinds) is assumed and reported as a
 // warning. Throws Error: nothing there, an unknown kind of file, not a NesT, tensors that do not
 // fit.
+AnyModel import_any_model(const std::filesystem::path& path, const ImportOptions& options = {});
 Model import_model(const std::filesystem::path& path, const ImportOptions& options = {});
 
 // The description alone, where there is one beside the tensors (a model directory); else as
-// import_model.
-Model import_config(const std::filesystem::path& path, const ImportOptions& options = {});
+// import_any_model.
+AnyModel import_any_config(const std::filesystem::path& path, const ImportOptions& options = {});
 
 }  // namespace nestvit

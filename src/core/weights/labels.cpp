@@ -14,7 +14,7 @@ std::vector<std::string> numbered_labels(int classes) {
 }
 
 std::optional<std::vector<int>> classes_by_name(const std::vector<std::string>& names,
-                                                const Model& model) {
+                                                const ModelContent& model) {
   std::map<std::string, int> index;
   std::set<std::string> ambiguous;
   const auto add = [&](const std::string& name, int k) {

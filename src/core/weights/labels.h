@@ -16,6 +16,6 @@ std::vector<std::string> numbered_labels(int classes);
 // The model's class for each of `names`, by label or description. Nothing when one of them is
 // unknown, or means two classes.
 std::optional<std::vector<int>> classes_by_name(const std::vector<std::string>& names,
-                                                const Model& model);
+                                                const ModelContent& model);
 
 }  // namespace nestvit

@@ -4,12 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <optional>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "model/params.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
 
@@ -60,18 +60,42 @@ uint64_t name_hash(const std::string& name) {  // FNV-1a
   return hash;
 }
 
+// What a standard normal, truncated at 2, is multiplied by; 0 for constant tensors.
+float normal_scale(const Param& param) {
+  if (param.init == Init::kTruncatedNormal) return 0.02f;
+  if (param.init != Init::kLecunNormal) return 0;
+  constexpr double kDeviation = 0.87962566103423978;  // of the truncated normal
+  const auto fan_in = static_cast<double>(param.size() / param.shape[0]);
+  return static_cast<float>(std::sqrt(1 / fan_in) / kDeviation);
+}
+
 }  // namespace
 
-Model load_model_config(const fs::path& directory) {
+Model as_nest(AnyModel any) {
+  if (!any.config.nest())
+    throw Error(fmt::format("{} is a {}, a baseline: only training and its evaluation run it",
+                            any.origin, any.config.variant()),
+                fmt::format("measure it with: nestvit train --config.eval_only=True "
+                            "--config.init_checkpoint={} --data-dir DIR --workdir OUT",
+                            any.origin));
+  Model model;
+  model.config = *any.config.nest();
+  static_cast<ModelContent&>(model) = std::move(any);
+  return model;
+}
+
+AnyModel load_any_config(const fs::path& directory) {
   check_directory(directory, kConfigFile);
   const fs::path path = directory / kConfigFile;
-  Model model = parse_config(read_text(path, kLargestConfig), path.string());
+  AnyModel model = parse_any_config(read_text(path, kLargestConfig), path.string());
   model.origin = directory.string();
   return model;
 }
 
-Model load_model(const fs::path& directory) {
-  Model model = load_model_config(directory);
+Model load_model(const fs::path& directory) { return as_nest(load_any_model(directory)); }
+
+AnyModel load_any_model(const fs::path& directory) {
+  AnyModel model = load_any_config(directory);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
   model.tensors = as_f32(read_safetensors(path));
@@ -79,7 +103,7 @@ Model load_model(const fs::path& directory) {
   return model;
 }
 
-void save_model(const fs::path& directory, const Model& model) {
+void save_model(const fs::path& directory, const AnyModel& model) {
   verify_tensors(model.tensors, model.config, "the model to be saved");
   const std::string config = config_text(model);
   std::error_code error;
@@ -89,7 +113,8 @@ void save_model(const fs::path& directory, const Model& model) {
   write_file(directory / kConfigFile, config);
 }
 
-void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin) {
+void verify_tensors(const TensorMap& tensors, const Architecture& config,
+                    const std::string& origin) {
   Findings missing("missing"), unknown("unknown"), different("of another shape or type");
   size_t known = 0;
   TensorMap rest = tensors;
@@ -116,8 +141,8 @@ void verify_tensors(const TensorMap& tensors, const NestConfig& config, const st
   throw Error(
       fmt::format(
           "{} does not fit {} with {} classes at {} px: of its {} tensors, {} are expected; {}",
-          origin, config.variant, config.num_classes, config.image_size, tensors.size(), known,
-          problems),
+          origin, config.variant(), config.num_classes(), config.image_size(), tensors.size(),
+          known, problems),
       "config.json must describe the model that these weights belong to");
 }
 
@@ -134,14 +159,14 @@ TensorMap as_f32(TensorMap tensors) {
 Tensor initial_tensor(const Param& param, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(param.size()),
                             param.init == Init::kOnes ? 1.f : 0.f);
-  if (param.init == Init::kTruncatedNormal) {
+  if (const float scale = normal_scale(param); scale > 0) {
     Rng rng(seed, Purpose::kInit, name_hash(param.name));
-    for (float& value : values) value = rng.truncated_normal() * 0.02f;
+    for (float& value : values) value = rng.truncated_normal() * scale;
   }
   return Tensor::f32(param.shape, std::move(values));
 }
 
-TensorMap initial_tensors(const NestConfig& config, uint64_t seed) {
+TensorMap initial_tensors(const Architecture& config, uint64_t seed) {
   TensorMap tensors;
   for (const Param& param : parameter_table(config))
     tensors.emplace(param.name, initial_tensor(param, seed));

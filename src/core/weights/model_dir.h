@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "model/nest.h"
-#include "model/params.h"
+#include "model/architecture.h"
 #include "model/preprocessing.h"
 #include "weights/tensor.h"
 
@@ -21,36 +20,53 @@ inline constexpr const char* kWeightsFile = "model.safetensors";
 // checkpoint's key.
 inline constexpr const char* kConfigKey = "nestvit.config";
 
-struct Model {
-  NestConfig config;
+// What a model directory holds beside the network's configuration.
+struct ModelContent {
   Preprocessing preprocessing;
   std::vector<std::string> labels;  // one per class; "class 7" when the file names none
   std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
-  TensorMap tensors;                                // exactly parameter_table(config), f32
+  TensorMap tensors;                                // exactly the parameter table's, f32
   std::string origin;                               // where it was read, for messages
 };
+
+// A NesT: what everything but training works with.
+struct Model : ModelContent {
+  NestConfig config;
+};
+
+// A NesT or a ResNet baseline.
+struct AnyModel : ModelContent {
+  AnyModel() = default;
+  AnyModel(Model model) : ModelContent(std::move(model)), config(std::move(model.config)) {}
+  Architecture config;
+};
+
+// Throws Error that says what can be done with a baseline.
+Model as_nest(AnyModel model);
 
 // Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
 // parameter table. Throws Error: missing file, unknown architecture, missing, additional or
 // misshapen tensor (named, got, expected).
-Model load_model(const std::filesystem::path& directory);
+AnyModel load_any_model(const std::filesystem::path& directory);
+Model load_model(const std::filesystem::path& directory);  // throws as as_nest, too
 
 // The description alone: config.json without the tensors (they stay empty).
-Model load_model_config(const std::filesystem::path& directory);
+AnyModel load_any_config(const std::filesystem::path& directory);
 
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
-void save_model(const std::filesystem::path& directory, const Model& model);
+void save_model(const std::filesystem::path& directory, const AnyModel& model);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
 // file.
-void verify_tensors(const TensorMap& tensors, const NestConfig& config, const std::string& origin);
+void verify_tensors(const TensorMap& tensors, const Architecture& config,
+                    const std::string& origin);
 
 // Half and double precision widened to f32; PyTorch's counts of batches, which nothing reads, left
 // out.
 TensorMap as_f32(TensorMap tensors);
 
-// Fresh weights by reference.md A.5, a pure function of (config, seed, tensor name).
-TensorMap initial_tensors(const NestConfig& config, uint64_t seed);
+// Fresh weights by reference.md A.5 and H, a pure function of (config, seed, tensor name).
+TensorMap initial_tensors(const Architecture& config, uint64_t seed);
 Tensor initial_tensor(const Param& param, uint64_t seed);
 
 }  // namespace nestvit

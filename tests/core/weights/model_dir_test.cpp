@@ -278,7 +278,7 @@ TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
   EXPECT_THAT(hint_of(folder.path()), HasSubstr((folder.path() / "best").string()));
   std::filesystem::remove(folder.path() / "best" / "model.safetensors");
   EXPECT_THAT(hint_of(folder.path() / "best"), HasSubstr("model.safetensors"));
-  EXPECT_NO_THROW(load_model_config(folder.path() / "best"));
+  EXPECT_NO_THROW(load_any_config(folder.path() / "best"));
 }
 
 TEST(ModelDir, RefusesToSaveAModelThatCouldNotBeLoaded) {

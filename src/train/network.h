@@ -1,0 +1,27 @@
+// Any network in training: all that the loop, evaluation and checkpoints know of it.
+#pragma once
+
+#include <memory>
+
+#include "model/architecture.h"
+#include "train/torch.h"
+
+namespace nestvit::train {
+
+// Its parameters and buffers are parameter_table(architecture), by name and shape; uninitialised
+// until load_tensors (bridge.h).
+class Network : public torch::nn::Module {
+ public:
+  // x [B, channels, S, S], normalised -> logits [B, K]. What is drawn in train() mode comes from
+  // torch's generator: seed it per step (torch::manual_seed). Throws Error for an input of another
+  // shape.
+  virtual torch::Tensor forward(torch::Tensor x) = 0;
+};
+
+// Throws as geometry() and stages() do.
+std::shared_ptr<Network> make_network(const Architecture& architecture);
+
+// Throws Error unless x is [B, channels, S, S].
+void check_input(const torch::Tensor& x, int channels, int size);
+
+}  // namespace nestvit::train
