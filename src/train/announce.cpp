@@ -41,6 +41,30 @@ void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& 
                          group.decayed ? "" : ", not decayed"));
 }
 
+void announce_steps(const Recipe& r, const StepPlan& plan, const Schedule& schedule) {
+  const std::string batch =
+      r.grad_accum_steps == 1
+          ? fmt::format("batches of {} images", r.per_device_batch_size)
+          : fmt::format("batches of {} x {} = {} images (accumulated)", r.grad_accum_steps,
+                        r.per_device_batch_size, step_images(r));
+  log_info(fmt::format("steps          {} in all, {} per epoch, {}", human_count(plan.total),
+                       human_count(plan.per_epoch), batch));
+  log_info(fmt::format("learning rate  {:.3g} at its peak ({:.3g} x {} / 256)", schedule.base,
+                       r.learning_rate, step_images(r)));
+}
+
+void announce_precision(const Recipe& r) {
+  if (r.amp != Amp::kNone)
+    log_info(fmt::format("precision      {} products, weights and optimiser f32{}",
+                         r.amp == Amp::kBf16 ? "bf16" : "fp16",
+                         r.amp == Amp::kFp16 ? ", the loss is scaled" : ""));
+  if (r.grad_checkpointing)
+    log_info("memory         encoder layers are computed again in the backward");
+  if (r.model_ema)
+    log_info(fmt::format("EMA            decay {}{}; the average is evaluated and kept",
+                         r.model_ema_decay, r.model_ema_warmup ? " after a warm-up" : ""));
+}
+
 }  // namespace
 
 void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedule,
@@ -48,11 +72,8 @@ void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedu
               int64_t step) {
   log_info(fmt::format("parameters     {}", human_count(parameter_count(recipe.nest))));
   announce_groups(recipe, learner.optimizer().groups());
-  log_info(fmt::format("steps          {} in all, {} per epoch, {} images each",
-                       human_count(plan.total), human_count(plan.per_epoch),
-                       recipe.per_device_batch_size));
-  log_info(fmt::format("learning rate  {:.3g} at its peak ({:.3g} x {} / 256)", schedule.base,
-                       recipe.learning_rate, recipe.per_device_batch_size));
+  announce_steps(recipe, plan, schedule);
+  announce_precision(recipe);
   log_info(fmt::format("run folder     {}", workdir.string()));
   if (!resumed) return;
   if (step >= plan.total) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "train/recompute.h"
 #include "weights/tensor.h"
 
 namespace nestvit::train {
@@ -63,6 +64,7 @@ class NormLayer : public torch::nn::Module {
                                /*cudnn=*/false);
     auto [y, mean, inv_std] = torch::native_batch_norm(x, weight_, bias_, /*mean=*/{}, /*var=*/{},
                                                        /*training=*/true, kUpdate, kEps);
+    if (recomputing()) return y;
     torch::NoGradGuard no_grad;
     mean_.lerp_(mean, kUpdate);
     var_.lerp_(inv_std.pow(-2) - kEps, kUpdate);
@@ -282,9 +284,14 @@ class NestLevel : public torch::nn::Module {
   Tensor forward(Tensor x) {           // [B, 4T, N, C/s], or [B, T, N, C] at the image side
     if (pool_) x = pool_->forward(x);  // [B, T, N, C]
     x = x + pos_embed_;                // a vector of its own for every block and token
-    for (const auto& layer : layers_) x = layer->forward(x);
+    for (const auto& layer : layers_)
+      x = grad_checkpointing && is_training()
+              ? recomputed([layer](const Tensor& z) { return layer->forward(z); }, x)
+              : layer->forward(x);
     return x;
   }
+
+  bool grad_checkpointing = false;
 
  private:
   Tensor pos_embed_;
@@ -305,6 +312,10 @@ NestImpl::NestImpl(const NestConfig& config) : config_(config) {
   }
   norm_ = register_module("norm", std::make_shared<NormLayer>(config.norm_type, last));
   head_ = register_module("head", std::make_shared<Linear>(last, config.num_classes));
+}
+
+void NestImpl::set_grad_checkpointing(bool on) {
+  for (const auto& level : levels_) level->grad_checkpointing = on;
 }
 
 Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {

@@ -28,6 +28,10 @@ class NestImpl : public torch::nn::Module {
   // per step (torch::manual_seed). Throws Error for an input of another shape.
   torch::Tensor forward(torch::Tensor x, std::vector<torch::Tensor>* levels = nullptr);
 
+  // Encoder layers keep only their input in train() mode and are computed again in the backward
+  // (recompute.h).
+  void set_grad_checkpointing(bool on);
+
   const NestConfig& config() const { return config_; }
 
  private:

@@ -27,6 +27,7 @@ void check_share(const char* key, double value) {
 
 void check_numbers(const Recipe& r) {
   check_at_least("per_device_batch_size", r.per_device_batch_size, 1);
+  check_at_least("grad_accum_steps", r.grad_accum_steps, 1);
   check_at_least("eval_batch_size", r.eval_batch_size, 0);
   check_at_least("num_epochs", r.num_epochs, 1);
   check_at_least("warmup_epochs", r.warmup_epochs, 0);
@@ -42,6 +43,7 @@ void check_numbers(const Recipe& r) {
   check_at_least("in_channels", r.in_channels, 0);
   check_share("mix.smoothing", r.mix.smoothing);
   check_share("sgd_momentum", r.sgd_momentum);
+  check_share("model_ema_decay", r.model_ema_decay);
   if (r.num_train_steps < 1 && r.num_train_steps != -1)
     throw UsageError(
         fmt::format("num_train_steps is {}; it must be at least 1, or -1", r.num_train_steps),
@@ -225,6 +227,11 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "in_channels",
                                      "num_classes",
                                      "per_device_batch_size",
+                                     "grad_accum_steps",
+                                     "amp",
+                                     "model_ema",
+                                     "model_ema_decay",
+                                     "model_ema_warmup",
                                      "optim",
                                      "seed",
                                      "dataset",
@@ -248,10 +255,14 @@ std::string digest(Recipe recipe) {
   return fmt::format("{:016x}", hash);
 }
 
+int64_t step_images(const Recipe& r) {
+  return int64_t{r.per_device_batch_size} * r.grad_accum_steps;
+}
+
 StepPlan step_plan(const Recipe& r, int64_t train_size) {
   StepPlan plan;
-  plan.total = r.num_train_steps > 0 ? r.num_train_steps
-                                     : train_size * r.num_epochs / r.per_device_batch_size;
+  plan.total =
+      r.num_train_steps > 0 ? r.num_train_steps : train_size * r.num_epochs / step_images(r);
   plan.per_epoch = plan.total / r.num_epochs;
   if (plan.per_epoch == 0) {
     if (r.num_train_steps > 0)
@@ -259,8 +270,10 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
                                    r.num_train_steps, r.num_epochs),
                        "lower num_epochs too: the learning rate follows it");
     throw UsageError(fmt::format("{} training images make no full batch of {} in an epoch",
-                                 train_size, r.per_device_batch_size),
-                     fmt::format("use --batch-size {} or less", std::max<int64_t>(1, train_size)));
+                                 train_size, step_images(r)),
+                     fmt::format("use --batch-size {} or less{}",
+                                 std::max<int64_t>(1, train_size / r.grad_accum_steps),
+                                 r.grad_accum_steps > 1 ? ", or fewer --grad-accum-steps" : ""));
   }
   double every = static_cast<double>(r.eval_every_steps);
   if (r.eval_every_steps < 1 || r.eval_per_epochs > 0)

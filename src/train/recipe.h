@@ -29,6 +29,9 @@ enum class Optim;  // optim.h, which needs libtorch
 // How training images are drawn (image/transform.h); kAuto: by dataset and size.
 enum class TransformChoice { kAuto, kCrop, kPad, kFlip, kNone };
 
+// The type that autocast computes in (amp.h).
+enum class Amp { kNone, kBf16, kFp16 };
+
 // augment.*: RandAugment's settings, with its constructor's defaults (reference.md E.1).
 struct AugmentKeys {
   std::string type;  // empty: absent
@@ -88,6 +91,12 @@ struct Recipe {
   double weight_decay = 0.05;
   double sgd_momentum = 0.9;
   double grad_clip_max_norm = 0;
+  int grad_accum_steps = 1;  // batches per optimiser step
+  Amp amp = Amp::kNone;
+  bool grad_checkpointing = false;
+  bool model_ema = false;
+  double model_ema_decay = 0.9998;
+  bool model_ema_warmup = false;
   int64_t log_loss_every_steps = 500;
   int64_t eval_every_steps = -1;
   double eval_per_epochs = 0;  // epochs per evaluation (the official name); 0: unset
@@ -118,6 +127,10 @@ struct Recipe {
 };
 
 Fields fields(Recipe& recipe);
+
+// Images per optimiser step: per_device_batch_size x grad_accum_steps. The learning rate is scaled
+// by it, and steps are counted in it.
+int64_t step_images(const Recipe& recipe);
 
 // What the user asked for: a YAML file, and KEY=TEXT settings over it, in order.
 struct Settings {

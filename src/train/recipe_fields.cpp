@@ -89,6 +89,16 @@ void add_optimisation(Fields& f, Recipe& r) {
   f.add("sgd_momentum", &r.sgd_momentum, "Nesterov momentum of sgd");
   f.add("grad_clip_max_norm", &r.grad_clip_max_norm,
         "clip the global gradient norm to this; 0: off");
+  f.add("grad_accum_steps", &r.grad_accum_steps, "batches whose gradients make one step");
+  f.choice("amp", &r.amp, {{Amp::kNone, "none"}, {Amp::kBf16, "bf16"}, {Amp::kFp16, "fp16"}},
+           "type that products and convolutions compute in; fp16 scales the loss");
+  f.add("grad_checkpointing", &r.grad_checkpointing,
+        "encoder layers keep only their input and are computed again in the backward");
+  f.add("model_ema", &r.model_ema,
+        "evaluate and keep a running average of the weights instead of themselves");
+  f.add("model_ema_decay", &r.model_ema_decay, "what the average keeps of itself per step");
+  f.add("model_ema_warmup", &r.model_ema_warmup,
+        "begin with a smaller decay, 1 - (1 + t)^(-2/3) at step t + 1");
 }
 
 void add_cadence(Fields& f, Recipe& r) {

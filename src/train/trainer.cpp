@@ -12,7 +12,6 @@
 #include "model/params.h"
 #include "train/announce.h"
 #include "train/batches.h"
-#include "train/bridge.h"
 #include "train/checkpoint.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
@@ -28,7 +27,7 @@ namespace {
 constexpr size_t kListedImages = 5;  // skipped images named on the terminal; log.jsonl has them all
 
 Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
-  const double scale = r.per_device_batch_size / 256.0;
+  const double scale = static_cast<double>(step_images(r)) / 256;
   Schedule schedule;
   schedule.kind = r.learning_rate_schedule;
   schedule.base = r.learning_rate * scale;
@@ -53,6 +52,7 @@ class Trainer {
   void write_recipe();
   void log_start();
   void train_step();
+  void count(const Learner::Update& done);
 
   bool row_due() const;
   bool evaluation_due() const;
@@ -85,7 +85,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       options_(options),
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
-      batches_(recipe, train_set, plan_.total, options.workers),
+      batches_(recipe, train_set, plan_.total * recipe.grad_accum_steps, options.workers),
       learner_(recipe),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
       log_(options.workdir) {
@@ -94,7 +94,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
   model_.labels = train_set.classes();
   for (auto i = model_.labels.size(); i < static_cast<size_t>(recipe.num_classes); ++i)
     model_.labels.push_back(fmt::format("class {}", i));
-  state_.batch_size = recipe.per_device_batch_size;
+  state_.batch_size = step_images(recipe);
   state_.train_size = train_set.size();
   state_.recipe_digest = digest(recipe);
 }
@@ -127,7 +127,7 @@ TrainResult Trainer::run(const TensorMap& fresh) {
 // ---- beginning ----
 
 void Trainer::start(const TensorMap& fresh) {
-  load_tensors(*learner_.net(), fresh);
+  learner_.start(fresh);
   write_summary(options_.workdir, state_.history);
 }
 
@@ -146,8 +146,7 @@ void Trainer::resume() {
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
-  load_tensors(*learner_.net(), saved.model.tensors);
-  learner_.optimizer().load_state(saved.optimizer);
+  learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
   checkpoints_.sweep();
   write_summary(options_.workdir, state_.history);
@@ -175,18 +174,32 @@ void Trainer::log_start() {
 
 void Trainer::train_step() {
   const int64_t step = ++state_.step;
-  std::optional<Batch> batch = batches_.next(step);
-  report_->waited(batches_.last_wait());
-  const float learning_rate = schedule_.at(step);
-  if (batch && batch->size > 0) {
-    const std::vector<float> targets = batches_.targets(*batch, step);
-    const Learner::Update done = learner_.update(*batch, targets, step, learning_rate);
-    report_->add(batch->size, done.correct, done.loss, done.gradient_norm);
-    state_.loss_sum += done.loss;
-    ++state_.loss_steps;
+  const int64_t parts = recipe_.grad_accum_steps;
+  double waited = 0;
+  for (int64_t number = (step - 1) * parts + 1; number <= step * parts; ++number) {
+    std::optional<Batch> batch = batches_.next(number);
+    waited += batches_.last_wait();
+    if (!batch) continue;
+    if (batch->size > 0) {
+      const std::vector<float> targets = batches_.targets(*batch, number);
+      learner_.add(*batch, targets, number);
+    }
+    batches_.recycle(std::move(*batch));
   }
-  if (batch) batches_.recycle(std::move(*batch));
+  report_->waited(waited);
+  const float learning_rate = schedule_.at(step);
+  if (const auto done = learner_.update(step, learning_rate)) count(*done);
   report_->step_done(step, learning_rate, row_due());
+}
+
+void Trainer::count(const Learner::Update& done) {
+  if (done.skipped) {
+    log_.write("overflow", {{"step", state_.step}, {"loss_scale", learner_.loss_scale()}});
+    return;
+  }
+  report_->add(done.images, done.correct, done.loss, done.gradient_norm);
+  state_.loss_sum += done.loss;
+  ++state_.loss_steps;
 }
 
 // ---- end of an epoch or evaluation interval ----
@@ -215,7 +228,7 @@ bool Trainer::finish_interval() {
   const bool evaluated = evaluation_due();
   if (evaluated) {
     const std::optional<Evaluation> evaluation =
-        evaluate(learner_.net(), val_set_, recipe_, options_.workers, options_.stop);
+        evaluate(learner_.best_net(), val_set_, recipe_, options_.workers, options_.stop);
     if (!evaluation) return false;
     note_skipped(evaluation->skipped);
     row.eval_loss = evaluation->loss;
@@ -262,8 +275,8 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 
 void Trainer::save() {
   note_skipped(batches_.skipped());
-  model_.tensors = export_tensors(*learner_.net());
-  checkpoints_.save(state_, model_, learner_.optimizer().state());
+  model_.tensors = learner_.model_tensors();
+  checkpoints_.save(state_, model_, learner_.state());
   log_.write("checkpoint", {{"step", state_.step}});
 }
 
