@@ -27,7 +27,7 @@ def inputs():
     noise = rng.integers(0, 256, (13, 18, 3), dtype=np.uint8)
     y, x = np.mgrid[0:18, 0:13]
     smooth = np.stack([40 + 9 * x, 30 + 7 * y, 80 + 3 * x + 4 * y], axis=-1).astype(np.uint8)
-    return {"0": noise, "1": smooth, "2": noise[:, :, 0]}  # the last is grey
+    return {"0": noise, "1": smooth, "2": noise[:, :, 0].copy()}  # the last is grey
 
 
 def main(folder):

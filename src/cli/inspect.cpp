@@ -48,14 +48,6 @@ Description describe_model(const InspectOptions& options, const Invocation& invo
   return description;
 }
 
-// Trained parameters of each level; first the patch embedding, last the final norm and head.
-std::vector<int64_t> parameters_by_part(const NestConfig& config, int levels) {
-  std::vector<int64_t> counts(levels + 2, 0);
-  for (const Param& param : parameter_table(config))
-    if (!param.buffer) counts.at(param.level + 1) += param.size();
-  return counts;
-}
-
 Value value_of(const FieldValue& field) {
   return std::visit(
       [](const auto& v) -> Value {
@@ -82,7 +74,7 @@ Value::Members members_of(const Fields& fields) {
 void print_json(Description& description, const std::string& name) {
   NestConfig& config = description.config;
   const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
+  const auto parts = parameters_by_part(config);
   Value::List level_list;
   for (const Level& level : levels)
     level_list.push_back(Value::Members{{"level", level.index},
@@ -132,7 +124,7 @@ void print_labels(const std::vector<std::string>& labels) {
 void print_table(Description& description, const std::string& name) {
   NestConfig& config = description.config;
   const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, static_cast<int>(levels.size()));
+  const auto parts = parameters_by_part(config);
   const std::string model =
       name == config.variant ? name : fmt::format("{} ({})", name, config.variant);
   fmt::print("model                 {}\n", model);

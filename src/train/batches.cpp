@@ -22,7 +22,15 @@ Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int 
       last_(last),
       workers_(workers),
       augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
-      mix_(mix_settings(recipe)) {}
+      mix_(mix_settings(recipe)) {
+  if (recipe.data.sampler == Sampler::kBalanced)
+    balanced_.emplace(images, static_cast<uint64_t>(recipe.seed));
+}
+
+std::vector<int64_t> Batches::order(int64_t first, int64_t count) const {
+  if (balanced_) return balanced_->order(first, count);
+  return stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+}
 
 std::optional<Batch> Batches::next(int64_t number) {
   std::optional<Batch> batch;
@@ -55,7 +63,7 @@ void Batches::open(int64_t number) {
                            static_cast<uint64_t>(stream_.image(index)));
     };
   loader_.emplace(
-      stream_, stream_order(images, seed, first, count),
+      stream_, order(first, count),
       [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
         const auto epoch = static_cast<uint64_t>(stream_.epoch(index));
         const auto image = static_cast<uint64_t>(stream_.image(index));

@@ -35,6 +35,7 @@ class Batches {
 
  private:
   void open(int64_t number);
+  std::vector<int64_t> order(int64_t first, int64_t count) const;
 
   const Recipe& recipe_;
   EpochStream stream_;
@@ -42,6 +43,7 @@ class Batches {
   int workers_;
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
+  std::optional<BalancedOrder> balanced_;
   std::optional<Loader> loader_;
   std::vector<std::pair<std::string, std::string>> skipped_;  // of loaders that are done
   double last_wait_ = 0;

@@ -21,6 +21,10 @@ OptimConfig optim_config(const Recipe& r) {
   config.optim = r.optim;
   config.weight_decay = r.weight_decay;
   config.wd_ignore = r.optim_wd_ignore;
+  config.exclude_1d = r.weight_decay_exclude_1d;
+  config.eps = r.opt_eps;
+  config.beta1 = r.opt_betas.at(0);
+  config.beta2 = r.opt_betas.at(1);
   config.sgd_momentum = r.sgd_momentum;
   config.grad_clip_max_norm = r.grad_clip_max_norm;
   config.freeze = r.freeze;

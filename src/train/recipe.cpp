@@ -15,6 +15,8 @@
 namespace nestvit::train {
 namespace {
 
+constexpr double kOpen = -1;  // warmup_epochs that no setting touched
+
 void check_at_least(const char* key, double value, double low) {
   if (!(value >= low))
     throw UsageError(fmt::format("{} is {}; it must be at least {}", key, value, low));
@@ -33,6 +35,10 @@ void check_numbers(const Recipe& r) {
   check_at_least("warmup_epochs", r.warmup_epochs, 0);
   check_at_least("learning_rate", r.learning_rate, 0);
   check_at_least("min_learning_rate", r.min_learning_rate, 0);
+  check_at_least("warmup_learning_rate", r.warmup_learning_rate, 0);
+  check_at_least("patience", r.patience, 0);
+  check_at_least("min_delta", r.min_delta, 0);
+  check_at_least("opt_eps", r.opt_eps, 0);
   check_at_least("weight_decay", r.weight_decay, 0);
   check_at_least("grad_clip_max_norm", r.grad_clip_max_norm, 0);
   check_at_least("eval_per_epochs", r.eval_per_epochs, 0);
@@ -44,6 +50,10 @@ void check_numbers(const Recipe& r) {
   check_share("mix.smoothing", r.mix.smoothing);
   check_share("sgd_momentum", r.sgd_momentum);
   check_share("model_ema_decay", r.model_ema_decay);
+  if (r.opt_betas.size() != 2)
+    throw UsageError(fmt::format("opt_betas has {} numbers", r.opt_betas.size()),
+                     "give two, as in [0.9, 0.999]");
+  for (const double beta : r.opt_betas) check_share("opt_betas", beta);
   if (r.num_train_steps < 1 && r.num_train_steps != -1)
     throw UsageError(
         fmt::format("num_train_steps is {}; it must be at least 1, or -1", r.num_train_steps),
@@ -118,13 +128,15 @@ TransformChoice auto_transform(const Recipe& r, const DataFacts& facts) {
   if (facts.kind == "fashion-mnist") return TransformChoice::kFlip;
   // Other IDX files are mostly characters, which a flip turns into something else.
   if (facts.kind == "idx") return TransformChoice::kNone;
-  return TransformChoice::kCrop;
+  return r.preprocessing.resampler == Resampler::kPil ? TransformChoice::kRrc
+                                                      : TransformChoice::kCrop;
 }
 
 }  // namespace
 
 bool has_augmentation_keys(const Recipe& r) {
-  return !r.augment.type.empty() || r.erase_prob.has_value() || !r.colorjitter.type.empty();
+  return !r.augment.type.empty() || r.randerasing.erase_prob.has_value() ||
+         !r.colorjitter.type.empty();
 }
 
 std::string cifar_name(const std::string& kind) {
@@ -161,7 +173,12 @@ Recipe apply(Recipe base, const Settings& settings) {
       base.nest.pool_padding = before.pool_padding;
     }
   }
+  const double warmup = std::exchange(base.warmup_epochs, kOpen);
+  const int epochs = base.num_epochs;
   read(base);
+  if (base.warmup_epochs == kOpen)
+    base.warmup_epochs =
+        base.num_epochs == epochs ? warmup : std::min(warmup, base.num_epochs / 5.0);
   base.nest.variant = base.model_name;
   return base;
 }
@@ -214,13 +231,6 @@ DatasetOptions dataset_options(const Recipe& recipe, const std::string& split) {
   return options;
 }
 
-std::vector<std::string> not_in_force(const Recipe& r) {
-  std::vector<std::string> keys;
-  if (r.log_model_profile != 0)
-    keys.push_back(fmt::format("log_model_profile={}", r.log_model_profile));
-  return keys;
-}
-
 std::vector<std::string> locked_keys(Recipe& recipe) {
   std::vector<std::string> locked = {"model_name",
                                      "input_size",
@@ -239,6 +249,7 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "data.val_split",
                                      "data.class_order",
                                      "data.val_share",
+                                     "data.sampler",
                                      "freeze"};
   for (const std::string& key : fields(recipe).keys())
     if (key.starts_with("nest.") || key.starts_with("preprocessing.")) locked.push_back(key);

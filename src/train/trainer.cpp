@@ -13,10 +13,12 @@
 #include "train/announce.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/early_stop.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
 #include "train/learner.h"
 #include "train/process.h"
+#include "train/profile.h"
 #include "train/run_log.h"
 #include "train/run_page.h"
 #include "train/step_report.h"
@@ -32,6 +34,7 @@ Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
   schedule.kind = r.learning_rate_schedule;
   schedule.base = r.learning_rate * scale;
   schedule.minimum = r.min_learning_rate * scale;
+  schedule.warmup = r.warmup_learning_rate * scale;
   schedule.steps_per_epoch = plan.per_epoch;
   schedule.warmup_epochs = r.warmup_epochs;
   schedule.num_epochs = r.num_epochs;
@@ -57,6 +60,7 @@ class Trainer {
   bool row_due() const;
   bool evaluation_due() const;
   bool finish_interval();
+  void finish_early();
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
   double epochs(int64_t step) const {
@@ -107,10 +111,16 @@ TrainResult Trainer::run(const TensorMap& fresh) {
   }
   write_recipe();
   log_start();
+  if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
+  if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
   report_.emplace(log_, recipe_, plan_, state_.step);
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
+    if (out_of_patience(state_.history, recipe_.patience, recipe_.min_delta)) {
+      finish_early();
+      return result(true, 0);
+    }
     if (options_.stop()) break;
     train_step();
     if (recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0 &&
@@ -258,6 +268,16 @@ bool Trainer::finish_interval() {
   write_report(options_.workdir, recipe_, plan_, state_);
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
+}
+
+void Trainer::finish_early() {
+  log_.write(
+      "early_stop",
+      {{"step", state_.step}, {"best_step", state_.best_step}, {"best_top1", state_.best_top1}});
+  log_info(
+      fmt::format("finished early: no better top-1 in {} evaluation{}; to go on: --resume with "
+                  "a larger --patience",
+                  recipe_.patience, recipe_.patience == 1 ? "" : "s"));
 }
 
 void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>>& images) {

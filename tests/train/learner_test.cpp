@@ -13,12 +13,10 @@
 #include "train/bridge.h"
 #include "train/ema.h"
 #include "train/loss.h"
-#include "weights/adapt.h"
+#include "weights/model_dir.h"
 
 namespace nestvit::train {
 namespace {
-
-using torch::Tensor;
 
 // Two levels with two layers each over 8 x 8 pixels.
 Recipe tiny(int batch, const std::vector<std::pair<std::string, std::string>>& more = {}) {
@@ -68,8 +66,6 @@ TensorMap random_weights(const Recipe& recipe) {
   }
   return tensors;
 }
-
-using nestvit::Tensor;
 
 void learn(Learner& learner, const std::vector<Batch>& parts, int64_t step, double rate) {
   int64_t number = (step - 1) * static_cast<int64_t>(parts.size());

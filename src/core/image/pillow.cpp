@@ -46,15 +46,14 @@ template <int kTaps, class F>
 double interpolated(const Image& image, int x, int y, double dx, double dy, int channel,
                     F polynomial) {
   const auto at = [&](int row, int column) {
-    return double{image.pixels[(static_cast<size_t>(row) * image.width +
-                                std::clamp(column, 0, image.width - 1)) *
-                                   image.channels +
-                               channel]};
+    const size_t pixel =
+        static_cast<size_t>(row) * image.width + std::clamp(column, 0, image.width - 1);
+    return static_cast<double>(image.pixels[pixel * image.channels + channel]);
   };
   double rows[kTaps];
   for (int i = 0; i < kTaps; ++i) {
     const int row = i == 0 ? std::clamp(y, 0, image.height - 1) : y + i;
-    if (row < 0 || row >= image.height) {
+    if (i > 0 && (row < 0 || row >= image.height)) {
       rows[i] = rows[i - 1];
       continue;
     }

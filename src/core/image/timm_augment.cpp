@@ -48,10 +48,7 @@ Section section_of(const std::string& text, const std::string& part) {
   Section section{part.substr(0, digits)};
   const char* end = part.data() + part.size();
   const auto [stop, status] = std::from_chars(part.data() + digits, end, section.value);
-  if (part.substr(digits) == "inf")
-    section.value = std::numeric_limits<double>::infinity();
-  else if (status != std::errc() || stop != end)
-    fail(text, part);
+  if (status != std::errc() || stop != end) fail(text, part);
   return section;
 }
 

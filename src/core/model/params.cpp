@@ -145,6 +145,13 @@ int64_t Param::size() const {
 
 std::vector<Param> parameter_table(const NestConfig& config) { return Table(config).build(); }
 
+std::vector<int64_t> parameters_by_part(const NestConfig& config) {
+  std::vector<int64_t> counts(config.num_layers_per_block.size() + 2, 0);
+  for (const Param& param : parameter_table(config))
+    if (!param.buffer) counts.at(param.level + 1) += param.size();
+  return counts;
+}
+
 int64_t parameter_count(const NestConfig& config) {
   int64_t count = 0;
   for (const Param& param : parameter_table(config))

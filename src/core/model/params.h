@@ -46,6 +46,8 @@ std::vector<Param> parameter_table(const NestConfig& config);
 
 // Trained parameters, as the papers count them (buffers left out).
 int64_t parameter_count(const NestConfig& config);
+// The same by part: the patch embedding, each level, the final norm with the head.
+std::vector<int64_t> parameters_by_part(const NestConfig& config);
 
 // Whether weight decay touches `param`: its name and its Flax paths ("/A/B/c") contain none of
 // `ignore` (config key optim_wd_ignore; reference.md F.2).

@@ -62,7 +62,6 @@ TEST(TimmAugment, StringsAreTimms) {
   EXPECT_EQ(all.magnitude, 12);
   EXPECT_TRUE(std::isinf(all.magstd));
   EXPECT_FALSE(all.increasing);
-  EXPECT_TRUE(std::isinf(parse_timm_randaugment("rand-mstdinf").magstd));
   EXPECT_EQ(parse_timm_randaugment("rand").magnitude, 10);
   EXPECT_TRUE(is_timm_randaugment("rand-m9"));
   EXPECT_FALSE(is_timm_randaugment("randaugment"));
