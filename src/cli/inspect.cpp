@@ -61,14 +61,6 @@ Description describe_model(const InspectOptions& options, const Invocation& invo
   return description;
 }
 
-// Trained parameters of each level; first the patch embedding, last the final norm and head.
-std::vector<int64_t> parameters_by_part(const Architecture& config, size_t levels) {
-  std::vector<int64_t> counts(levels + 2, 0);
-  for (const Param& param : parameter_table(config))
-    if (!param.buffer) counts.at(param.level + 1) += param.size();
-  return counts;
-}
-
 Value value_of(const FieldValue& field) {
   return std::visit(
       [](const auto& v) -> Value {
@@ -94,7 +86,7 @@ Value::Members members_of(const Fields& fields) {
 
 Value::List level_values(const NestConfig& config) {
   const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, levels.size());
+  const auto parts = parameters_by_part(config);
   Value::List list;
   for (const Level& level : levels)
     list.push_back(Value::Members{{"level", level.index},
@@ -110,7 +102,7 @@ Value::List level_values(const NestConfig& config) {
 }
 
 Value::List stage_values(const ResNetConfig& config) {
-  const auto parts = parameters_by_part(config, config.depths.size());
+  const auto parts = parameters_by_part(config);
   Value::List list;
   for (const ResNetStage& stage : stages(config))
     list.push_back(Value::Members{{"stage", stage.index},
@@ -137,7 +129,7 @@ void print_json(const Description& description, const std::string& name) {
       {"parameters", parameter_count(config)},
       {"multiply_accumulates", multiply_accumulates(config)}};
   if (const NestConfig* nest = config.nest()) {
-    const auto parts = parameters_by_part(config, nest->num_layers_per_block.size());
+    const auto parts = parameters_by_part(config);
     NestConfig copy = *nest;
     members.emplace_back("parameters_patch_embed", parts.front());
     members.emplace_back("parameters_head", parts.back());
@@ -171,7 +163,7 @@ void print_part(const char* part, int64_t parameters) {
 
 void print_levels(const NestConfig& config) {
   const std::vector<Level> levels = geometry(config);
-  const auto parts = parameters_by_part(config, levels.size());
+  const auto parts = parameters_by_part(config);
   fmt::print("\n{:<12}{:>8}{:>8}{:>8}{:>7}{:>10}{:>8}{:>11}{:>15}\n", "level", "blocks", "tokens",
              "width", "heads", "head dim", "layers", "map", "parameters");
   print_part("patch embed", parts.front());
@@ -184,7 +176,7 @@ void print_levels(const NestConfig& config) {
 }
 
 void print_stages(const ResNetConfig& config) {
-  const auto parts = parameters_by_part(config, config.depths.size());
+  const auto parts = parameters_by_part(config);
   fmt::print("\n{:<12}{:>8}{:>8}{:>44}{:>15}\n", "stage", "blocks", "width", "map", "parameters");
   print_part("stem", parts.front());
   for (const ResNetStage& stage : stages(config))

@@ -58,7 +58,14 @@ constexpr KeyFlag kKeyFlags[] = {
      "Learning rate of each layer over that of the next, as timm's; 0.75 is common, 1 is off."},
     {"--epochs", "num_epochs", "N", "Passes over the training images."},
     {"-b,--batch-size", "per_device_batch_size", "N", "Images per step."},
+    {"--grad-accum-steps", "grad_accum_steps", "N",
+     "Batches whose gradients make one step; the learning rate is scaled by all their images."},
+    {"--amp-dtype", "amp", "bf16|fp16",
+     "Products and convolutions in 16 bits; weights and optimiser stay f32. Also bfloat16 and "
+     "float16, as in timm."},
     {"--opt", "optim", "adamw|adam|sgd", "The optimiser."},
+    {"--opt-eps", "opt_eps", "X", "Epsilon of adamw and adam (1e-8)."},
+    {"--opt-betas", "opt_betas", "X,Y", "Betas of adamw and adam (0.9,0.999)."},
     {"--lr-base", "learning_rate", "X",
      "Peak learning rate for a batch of 256; scaled by batch / 256."},
     {"--momentum", "sgd_momentum", "X", "Nesterov momentum of sgd."},
@@ -66,13 +73,40 @@ constexpr KeyFlag kKeyFlags[] = {
     {"--sched", "learning_rate_schedule", "cosine|linear|constant",
      "How the learning rate falls after warm-up."},
     {"--warmup-epochs", "warmup_epochs", "X", "Epochs in which the learning rate grows from 0."},
+    {"--model-ema-decay", "model_ema_decay", "X",
+     "What the running average of --model-ema keeps of itself per step (0.9998)."},
     {"--clip-grad", "grad_clip_max_norm", "X", "Clip the global gradient norm to this; 0 is off."},
+    {"--aa", "augment.type", "NAME",
+     "randaugment (the paper's), or timm's string: rand-m9-mstd0.5-inc1."},
+    {"--reprob", "randerasing.erase_prob", "X", "Share of images with random boxes erased."},
+    {"--remode", "randerasing.mode", "pixel|rand|const",
+     "What the boxes are filled with (timm's style): noise, one random colour, the mean."},
+    {"--recount", "randerasing.count", "N", "Most boxes per image (timm's style)."},
+    {"--mixup", "mix.mixup_alpha", "X", "Mixup's alpha; 0 is off."},
+    {"--cutmix", "mix.cutmix_alpha", "X", "Cutmix's alpha; 0 is off."},
+    {"--mixup-prob", "mix.prob_to_apply", "X", "Share of batches that are mixed."},
+    {"--mixup-switch-prob", "mix.switch_prob", "X", "Share of cutmix where both are on."},
     {"--smoothing", "mix.smoothing", "X", "Label smoothing."},
+    {"--sampler", "data.sampler", "shuffle|balanced",
+     "Every image once per epoch, or every class as often."},
+    {"--patience", "patience", "N",
+     "End the run after so many evaluations without a better top-1; 0 is never."},
+    {"--min-delta", "min_delta", "X", "What counts as better for --patience, in per cent."},
     {"--seed", "seed", "N",
      "Seed of the weights, the order of the data, transforms, drop-path and the split."},
     {"--log-interval", "log_loss_every_steps", "N", "Steps between training lines in log.jsonl."},
     {"--checkpoint-hist", "checkpoint_hist", "N",
      "How many of the newest checkpoints stay, beside the best."},
+};
+
+constexpr Switch kSwitches[] = {
+    {"--amp", "amp", "bf16", "Products and convolutions in bf16; --amp-dtype says another type."},
+    {"--grad-checkpointing", "grad_checkpointing", "true",
+     "Compute encoder layers again in the backward: less memory, a third more time."},
+    {"--model-ema", "model_ema", "true",
+     "Evaluate and keep a running average of the weights instead of themselves."},
+    {"--model-ema-warmup", "model_ema_warmup", "true",
+     "Begin the average with a smaller decay, as timm."},
 };
 
 // ---- signals ----
@@ -157,6 +191,14 @@ void declare_options(CLI::App& app, TrainArguments& a) {
             ->type_name(flag.value),
         &flag);
   }
+  add_text(
+      app, "--recipe", &a.recipe, "paper|timm",
+      "How to train, before --config and flags go over it: augmentation, mixing, decay and "
+      "averaging as the paper's code or as timm's users do. docs/training.md has the numbers.");
+  for (const Switch& flag : kSwitches) {
+    a.switches.emplace_back(app.add_flag(flag.name, fmt::format("{} Key {}.", flag.help, flag.key)),
+                            &flag);
+  }
   add_flag(app, "--linear-probe", &a.linear_probe, "Train the head alone: --freeze backbone.");
   add_flag(app, "--use-ema", &a.use_ema,
            "Take the averaged (EMA) weights of an --initial-checkpoint that has them.");
@@ -164,6 +206,7 @@ void declare_options(CLI::App& app, TrainArguments& a) {
       ->type_name("X");
   app.add_option("--min-lr", a.min_lr, "Floor of the learning rate after warm-up, not scaled.")
       ->type_name("X");
+  app.add_option("--warmup-lr", a.warmup_lr, "Where warm-up begins, not scaled.")->type_name("X");
   add_number(app, "-j,--workers", &a.workers, 0,
              "Threads that read and transform images; 0: one or two.");
   add_number(app, "--threads", &a.threads, 0,
@@ -199,6 +242,8 @@ constexpr const char* kExamples =
     "# the official code's evaluation of a checkpoint\n"
     "nestvit train --config configs/imagenet_nest.yaml --config.eval_only=True "
     "--config.init_checkpoint=nest-b_imagenet/ckpt.39 --data-dir imagenet --workdir out\n"
+    "# as timm trains: its augmentation, averaged weights\n"
+    "nestvit train photos --recipe timm --workdir out\n"
     "# larger images, smaller steps\n"
     "nestvit train photos --img-size 128 --epochs 60 -b 64 --lr 5e-4";
 

@@ -39,6 +39,8 @@ std::string transform_text(const Recipe& recipe) {
   switch (recipe.train_transform) {
     case train::TransformChoice::kCrop:
       return "random crop of 5 to 100 % of the area, flip";
+    case train::TransformChoice::kRrc:
+      return "timm's random crop of 8 to 100 % of the area, flip";
     case train::TransformChoice::kPad:
       return "shift by up to 2 pixels, flip";
     case train::TransformChoice::kFlip:
@@ -88,12 +90,6 @@ void announce(const Prepared& prepared) {
                    "augmentation key is set)"
                  : fmt::format("normalisation  mean [{:.4g}], std [{:.4g}]",
                                fmt::join(p.mean, ", "), fmt::join(p.std, ", ")));
-  if (!prepared.train) return;
-  const std::vector<std::string> missing = train::not_in_force(r);
-  if (!missing.empty())
-    log_warning(
-        fmt::format("not in force yet: {}; these keys are read, but what they ask for is not built",
-                    fmt::join(missing, ", ")));
 }
 
 }  // namespace nestvit::cli

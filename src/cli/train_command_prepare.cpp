@@ -20,9 +20,11 @@ namespace fs = std::filesystem;
 using train::Recipe;
 using train::Settings;
 
-// `--freeze a,b` as the list that the key is.
-std::string as_list(const std::string& key, const std::string& text) {
-  return key != "freeze" || text.starts_with('[') ? text : "[" + text + "]";
+// What a flag says as its key takes it: `--freeze a,b` is a list, timm's bfloat16 is bf16.
+std::string as_value(const std::string& key, const std::string& text) {
+  if (key == "amp") return text == "bfloat16" ? "bf16" : text == "float16" ? "fp16" : text;
+  const bool list = key == "freeze" || key == "opt_betas";
+  return !list || text.starts_with('[') ? text : "[" + text + "]";
 }
 
 // A path, absolute so that the run can be resumed from anywhere, as a quoted YAML word whatever its
@@ -40,9 +42,11 @@ std::string path_word(const std::string& path) {
 Settings settings_of(const TrainArguments& arguments, const Invocation& invocation) {
   Settings settings;
   settings.file = arguments.config;
+  for (const auto& [option, flag] : arguments.switches)
+    if (option->count() > 0) settings.values.emplace_back(flag->key, flag->value);
   for (const auto& [option, flag] : arguments.keys)
     if (option->count() > 0)
-      settings.values.emplace_back(flag->key, as_list(flag->key, option->as<std::string>()));
+      settings.values.emplace_back(flag->key, as_value(flag->key, option->as<std::string>()));
   if (arguments.linear_probe) settings.values.emplace_back("freeze", "[backbone]");
   settings.values.insert(settings.values.end(), invocation.overrides.begin(),
                          invocation.overrides.end());
@@ -57,9 +61,11 @@ Settings settings_of(const TrainArguments& arguments, const Invocation& invocati
 Recipe with_settings(const Recipe& base, const Settings& settings,
                      const TrainArguments& arguments) {
   Recipe recipe = train::apply(base, settings);
-  const double scale = 256.0 / std::max(1, recipe.per_device_batch_size);
+  const double scale =
+      256.0 / static_cast<double>(std::max<int64_t>(1, train::step_images(recipe)));
   if (arguments.lr) recipe.learning_rate = *arguments.lr * scale;
   if (arguments.min_lr) recipe.min_learning_rate = *arguments.min_lr * scale;
+  if (arguments.warmup_lr) recipe.warmup_learning_rate = *arguments.warmup_lr * scale;
   return recipe;
 }
 
@@ -96,7 +102,11 @@ AnyModel load_weights(const Recipe& asked, const Settings& settings, bool use_em
   return import_any_model(local_model(asked.init_checkpoint), options);
 }
 
-// The recipe before the user's settings go over it.
+Recipe with_preset(const Recipe& base, const std::string& name) {
+  return name.empty() ? base : train::apply(base, {"", train::preset(name)});
+}
+
+// The recipe before the user's settings and a preset go over it.
 Recipe base_recipe(Prepared& prepared, const Recipe& asked, const Settings& settings) {
   const train::DataFacts& facts = prepared.facts;
   if (!settings.file.empty()) {
@@ -115,11 +125,13 @@ Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments
   Prepared prepared;
   // Weights and data must be open before the recipe's base is known, so the settings are read
   // twice.
-  const Recipe asked = with_settings(Recipe(), settings, arguments);
+  const Recipe asked = with_settings(with_preset(Recipe(), arguments.recipe), settings, arguments);
   if (!asked.init_checkpoint.empty())
     prepared.weights = load_weights(asked, settings, arguments.use_ema);
   open_data(prepared, asked);
-  prepared.recipe = with_settings(base_recipe(prepared, asked, settings), settings, arguments);
+  const Recipe base = with_preset(base_recipe(prepared, asked, settings), arguments.recipe);
+  if (!arguments.recipe.empty()) prepared.base += fmt::format(", over \"{}\"", arguments.recipe);
+  prepared.recipe = with_settings(base, settings, arguments);
   if (prepared.weights) {
     train::check_architecture(prepared.recipe, *prepared.weights);
     // A part of the classes is enough to evaluate on.
@@ -138,6 +150,9 @@ Prepared prepare_resumed(const Settings& settings, const TrainArguments& argumen
   if (!fs::exists(config))
     throw Error(fmt::format("{} holds no run to resume: there is no config.yaml", workdir.string()),
                 "give the --workdir of a run that was started, or leave --resume out");
+  if (!arguments.recipe.empty())
+    throw UsageError("--recipe begins a run, and --resume goes on with one",
+                     "leave --recipe out: config.yaml of the run holds its recipe");
   Prepared prepared;
   prepared.base = config.string();
   const Recipe before = train::apply(Recipe(), {config, {}});

@@ -29,15 +29,24 @@ struct KeyFlag {
   const char* help;
 };
 
+// A flag without a value that sets a key.
+struct Switch {
+  const char* name;
+  const char* key;
+  const char* value;
+  const char* help;
+};
+
 struct TrainArguments {
-  std::string dir, data_dir, config, workdir, exp_id, resume_dir;
+  std::string dir, data_dir, config, recipe, workdir, exp_id, resume_dir;
   bool resume = false;
   bool linear_probe = false, use_ema = false;
-  std::optional<double> lr, min_lr;  // for the batch itself, not for 256
+  std::optional<double> lr, min_lr, warmup_lr;  // for the batch itself, not for 256
   int workers = 0;
   int threads = 0;
   std::deque<std::string> texts;  // what CLI11 writes into; a deque keeps addresses
   std::vector<std::pair<CLI::Option*, const KeyFlag*>> keys;
+  std::vector<std::pair<CLI::Option*, const Switch*>> switches;
 };
 
 struct Prepared {

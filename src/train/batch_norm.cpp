@@ -2,6 +2,8 @@
 // biased.
 #include "train/batch_norm.h"
 
+#include "train/recompute.h"
+
 namespace nestvit::train {
 
 torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& t, bool training) {
@@ -11,6 +13,7 @@ torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& t, bool train
                              /*cudnn=*/false);
   auto [y, mean, inv_std] = torch::native_batch_norm(x, t.weight, t.bias, /*mean=*/{}, /*var=*/{},
                                                      /*training=*/true, kUpdate, kEps);
+  if (recomputing()) return y;
   torch::NoGradGuard no_grad;
   t.mean.lerp_(mean, kUpdate);
   t.var.lerp_(inv_std.pow(-2) - kEps, kUpdate);

@@ -11,25 +11,33 @@ namespace nestvit::train {
 namespace {
 
 // One loader serves at least this many samples, so that small data sets do not restart it every few
-// steps.
+// batches.
 constexpr int64_t kSamplesPerLoader = 1 << 18;
 
 }  // namespace
 
-Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t steps, int workers)
+Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers)
     : recipe_(recipe),
       stream_(images),
-      steps_(steps),
+      last_(last),
       workers_(workers),
       augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
-      mix_(mix_settings(recipe)) {}
+      mix_(mix_settings(recipe)) {
+  if (recipe.data.sampler == Sampler::kBalanced)
+    balanced_.emplace(images, static_cast<uint64_t>(recipe.seed));
+}
 
-std::optional<Batch> Batches::next(int64_t step) {
+std::vector<int64_t> Batches::order(int64_t first, int64_t count) const {
+  if (balanced_) return balanced_->order(first, count);
+  return stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+}
+
+std::optional<Batch> Batches::next(int64_t number) {
   std::optional<Batch> batch;
   double waited = loader_ ? loader_->wait_seconds() : 0;
   if (loader_) batch = loader_->next();
   if (!batch) {
-    open(step);
+    open(number);
     waited = 0;
     batch = loader_->next();
   }
@@ -37,12 +45,12 @@ std::optional<Batch> Batches::next(int64_t step) {
   return batch;
 }
 
-void Batches::open(int64_t step) {
+void Batches::open(int64_t number) {
   if (loader_) skipped_ = skipped();
   const int64_t images = stream_.images(), batch_size = recipe_.per_device_batch_size;
-  const int64_t first = (step - 1) * batch_size;
+  const int64_t first = (number - 1) * batch_size;
   const int64_t wanted = std::max(images, kSamplesPerLoader) / batch_size * batch_size;
-  const int64_t count = std::min(std::max(wanted, batch_size), steps_ * batch_size - first);
+  const int64_t count = std::min(std::max(wanted, batch_size), last_ * batch_size - first);
   const auto seed = static_cast<uint64_t>(recipe_.seed);
   LoaderOptions options;
   options.batch_size = recipe_.per_device_batch_size;
@@ -55,7 +63,7 @@ void Batches::open(int64_t step) {
                            static_cast<uint64_t>(stream_.image(index)));
     };
   loader_.emplace(
-      stream_, stream_order(images, seed, first, count),
+      stream_, order(first, count),
       [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
         const auto epoch = static_cast<uint64_t>(stream_.epoch(index));
         const auto image = static_cast<uint64_t>(stream_.image(index));
@@ -65,13 +73,13 @@ void Batches::open(int64_t step) {
       recipe_.preprocessing, options);
 }
 
-std::vector<float> Batches::targets(Batch& batch, int64_t step) const {
+std::vector<float> Batches::targets(Batch& batch, int64_t number) const {
   if (!mix_) {
     std::vector<float> labels = one_hot(batch.labels, recipe_.num_classes);
     smooth(labels, recipe_.num_classes, recipe_.mix.smoothing);
     return labels;
   }
-  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kMix, static_cast<uint64_t>(step));
+  Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kMix, static_cast<uint64_t>(number));
   return mix(batch, recipe_.num_classes, *mix_, rng);
 }
 

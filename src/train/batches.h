@@ -1,5 +1,6 @@
-// The training batches of a run, from any step on: order, decoding, augmentation, mixing. Batch s
-// is a pure function of the recipe and s. Free of libtorch.
+// The training batches of a run, from any one on: order, decoding, augmentation, mixing. Batch b is
+// a pure function of the recipe and b; grad_accum_steps of them make an optimiser step. Free of
+// libtorch.
 #pragma once
 
 #include <cstdint>
@@ -17,15 +18,15 @@ namespace nestvit::train {
 
 class Batches {
  public:
-  // `steps`: the last step of the run. Throws Error from next() for an image that cannot be read,
-  // unless the recipe leaves such images out.
-  Batches(const Recipe& recipe, const Dataset& images, int64_t steps, int workers);
+  // `last`: the number of the run's last batch. Throws Error from next() for an image that cannot
+  // be read, unless the recipe leaves such images out.
+  Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers);
 
-  // Images and labels of `step`, the first being 1; steps follow one another. Empty when all its
-  // images were left out.
-  std::optional<Batch> next(int64_t step);
-  // Soft labels [B, K] of `step`'s batch; mixes its images with them where the recipe says so.
-  std::vector<float> targets(Batch& batch, int64_t step) const;
+  // Images and labels of batch `number`, the first being 1; numbers follow one another. Empty when
+  // all its images were left out.
+  std::optional<Batch> next(int64_t number);
+  // Soft labels [B, K] of the batch; mixes its images with them where the recipe says so.
+  std::vector<float> targets(Batch& batch, int64_t number) const;
   void recycle(Batch batch) { loader_->recycle(std::move(batch)); }
 
   double last_wait() const { return last_wait_; }  // seconds that the last next() waited for images
@@ -33,14 +34,16 @@ class Batches {
   std::vector<std::pair<std::string, std::string>> skipped() const;
 
  private:
-  void open(int64_t step);
+  void open(int64_t number);
+  std::vector<int64_t> order(int64_t first, int64_t count) const;
 
   const Recipe& recipe_;
   EpochStream stream_;
-  int64_t steps_;
+  int64_t last_;
   int workers_;
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
+  std::optional<BalancedOrder> balanced_;
   std::optional<Loader> loader_;
   std::vector<std::pair<std::string, std::string>> skipped_;  // of loaders that are done
   double last_wait_ = 0;

@@ -31,4 +31,22 @@ class EpochStream : public Dataset {
 // an order that is a pure function of (seed, epoch).
 std::vector<int64_t> stream_order(int64_t images, uint64_t seed, int64_t first, int64_t count);
 
+// The order where every class comes equally often: an epoch is as long as ever, images of rare
+// classes come several times in it, those of frequent ones in turns. A class is gone through image
+// by image, each pass in another order, so that index / images counts the times that an image came
+// before, and every time it is transformed in another way. A pure function of (seed, epoch).
+class BalancedOrder {
+ public:
+  BalancedOrder(const Dataset& images, uint64_t seed);
+  // As stream_order.
+  std::vector<int64_t> order(int64_t first, int64_t count) const;
+
+ private:
+  std::vector<int64_t> epoch(int64_t number) const;
+
+  int64_t images_;
+  uint64_t seed_;
+  std::vector<std::vector<int64_t>> classes_;  // image numbers, of classes that have any
+};
+
 }  // namespace nestvit::train

@@ -14,6 +14,8 @@ TrainTransform transform_of(TransformChoice choice) {
   switch (choice) {
     case TransformChoice::kCrop:
       return TrainTransform::kCrop;
+    case TransformChoice::kRrc:
+      return TrainTransform::kRrc;
     case TransformChoice::kPad:
       return TrainTransform::kPad;
     case TransformChoice::kFlip:

@@ -1,10 +1,12 @@
-// The network and its optimiser in training: what one batch does to them.
+// The network, its optimiser and its running average in training: what batches do to them.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "data/loader.h"
+#include "train/amp.h"
 #include "train/network.h"
 #include "train/optim.h"
 #include "train/recipe.h"
@@ -13,28 +15,52 @@ namespace nestvit::train {
 
 class Learner {
  public:
-  // Of a resolved recipe. Parameters are uninitialised until load().
+  // Of a resolved recipe. Parameters are uninitialised until start() or resume().
   explicit Learner(const Recipe& recipe);
 
-  struct Update {
-    double loss;           // mean over the batch
-    double gradient_norm;  // global, before clipping
-    int64_t correct;       // images whose strongest answer is the strongest of their targets
-  };
-  // Forward, backward, optimiser. `targets` [B, K]; `step` (from 1) seeds drop-path and dropout.
-  // Throws Error when the loss or the gradient is no number.
-  Update update(const Batch& batch, const std::vector<float>& targets, int64_t step,
-                double learning_rate);
+  void start(const TensorMap& weights);
+  // From what model_tensors() and state() gave. Throws Error when they do not fit.
+  void resume(const TensorMap& model, TensorMap state);
 
-  Network& net() { return *net_; }
-  Optimizer& optimizer() { return optimizer_; }
+  // Forward and backward: adds the batch's gradient to those of the step. `targets` [B, K]; `draw`
+  // seeds drop-path and dropout: the batch's number in the run.
+  void add(const Batch& batch, const std::vector<float>& targets, int64_t draw);
+
+  struct Update {
+    double loss;           // mean over the images of the step
+    double gradient_norm;  // global, before clipping
+    int64_t images;
+    int64_t correct;  // images whose strongest answer is the strongest of their targets
+    bool skipped;     // the gradients overflowed in fp16: nothing was changed but the loss scale
+  };
+  // The optimiser's step `step` (from 1), by the mean gradient of all images since the last one.
+  // Nothing when there were none. Throws Error when the loss or the gradient is no number.
+  std::optional<Update> update(int64_t step, double learning_rate);
+
+  // The network to evaluate and to keep: the running average when the recipe asks for one.
+  Network& best_net() { return averaged_ ? *averaged_ : *net_; }
+  TensorMap model_tensors() const;  // its tensors
+  // Everything else that a resumed run needs: the optimiser's state, "raw.NAME" for the weights in
+  // training where they are not the model's, the loss scale.
+  TensorMap state() const;
+
   const Optimizer& optimizer() const { return optimizer_; }
+  double loss_scale() const { return scale_ ? scale_->scale() : 1; }
 
  private:
+  // Sums over the images since the last update.
+  struct Sums {
+    int64_t images = 0, correct = 0;
+    double loss = 0;
+  };
+
   const Recipe& recipe_;
   std::shared_ptr<Network> net_;
+  std::shared_ptr<Network> averaged_;  // null without EMA
   Optimizer optimizer_;
+  std::optional<LossScale> scale_;  // fp16
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
+  Sums sums_;
 };
 
 }  // namespace nestvit::train

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "train/batch_norm.h"
+#include "train/recompute.h"
 
 namespace nestvit::train {
 
@@ -264,9 +265,14 @@ class NestLevel : public torch::nn::Module {
   Tensor forward(Tensor x) {           // [B, 4T, N, C/s], or [B, T, N, C] at the image side
     if (pool_) x = pool_->forward(x);  // [B, T, N, C]
     x = x + pos_embed_;                // a vector of its own for every block and token
-    for (const auto& layer : layers_) x = layer->forward(x);
+    for (const auto& layer : layers_)
+      x = grad_checkpointing && is_training()
+              ? recomputed([layer](const Tensor& z) { return layer->forward(z); }, x)
+              : layer->forward(x);
     return x;
   }
+
+  bool grad_checkpointing = false;
 
  private:
   Tensor pos_embed_;
@@ -287,6 +293,10 @@ NestImpl::NestImpl(const NestConfig& config) : config_(config) {
   }
   norm_ = register_module("norm", std::make_shared<NormLayer>(config.norm_type, last));
   head_ = register_module("head", std::make_shared<Linear>(last, config.num_classes));
+}
+
+void NestImpl::set_grad_checkpointing(bool on) {
+  for (const auto& level : levels_) level->grad_checkpointing = on;
 }
 
 Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {

@@ -27,6 +27,8 @@ class NestImpl : public Network {
   // `levels` receives each level's last encoder output [B, T, N, C].
   torch::Tensor forward(torch::Tensor x, std::vector<torch::Tensor>* levels);
 
+  void set_grad_checkpointing(bool on) override;
+
   const NestConfig& config() const { return config_; }
 
  private:

@@ -16,6 +16,9 @@ class Network : public torch::nn::Module {
   // torch's generator: seed it per step (torch::manual_seed). Throws Error for an input of another
   // shape.
   virtual torch::Tensor forward(torch::Tensor x) = 0;
+  // In train() mode layers keep only their input and are computed again in the backward
+  // (recompute.h).
+  virtual void set_grad_checkpointing(bool on) = 0;
 };
 
 // Throws as geometry() and stages() do.

@@ -28,6 +28,9 @@ bool official_matrix(const Param& param) {
   }
 }
 
+// What timm's param_groups_weight_decay leaves out.
+bool flat(const Param& param) { return param.shape.size() <= 1 || param.name.ends_with(".bias"); }
+
 }  // namespace
 
 Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model,
@@ -45,7 +48,7 @@ Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model,
       torch::Tensor(*value).set_requires_grad(false);
       continue;
     }
-    const bool any = config.weight_decay > 0;
+    const bool any = config.weight_decay > 0 && !(config.exclude_1d && flat(param));
     const bool decay = any && adaptive() && nestvit::decayed(param, config.wd_ignore);
     const bool l2 = any && config.optim != Optim::kAdamW && official_matrix(param);
     entries_.push_back({param.name, *value, decay, l2,
@@ -63,22 +66,31 @@ torch::Tensor Optimizer::l2_term() const {
   return sum * (0.5 * config_.weight_decay);
 }
 
-double Optimizer::step(double learning_rate) {
+double Optimizer::step(double learning_rate, double factor) {
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> gradients;
   for (Entry& entry : entries_) {
     const torch::Tensor& gradient = entry.value.grad();
     gradients.push_back(gradient.defined() ? gradient : torch::zeros_like(entry.value));
   }
+  if (factor != 1) at::_foreach_mul_(gradients, factor);
   const double norm =
       torch::stack(at::_foreach_norm(gradients)).to(torch::kFloat64).norm().item<double>();
+  if (!std::isfinite(norm)) {
+    clear_gradients();
+    return norm;
+  }
   if (config_.grad_clip_max_norm > 0)
     at::_foreach_mul_(gradients, std::min(1.0, config_.grad_clip_max_norm / (norm + 1e-6)));
 
   ++steps_;
   adaptive() ? update_adam(gradients, learning_rate) : update_sgd(gradients, learning_rate);
-  for (Entry& entry : entries_) entry.value.mutable_grad() = torch::Tensor();
+  clear_gradients();
   return norm;
+}
+
+void Optimizer::clear_gradients() {
+  for (Entry& entry : entries_) entry.value.mutable_grad() = torch::Tensor();
 }
 
 // m <- beta1*m + (1-beta1)*g; v <- beta2*v + (1-beta2)*g^2;

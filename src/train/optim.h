@@ -23,6 +23,7 @@ struct OptimConfig {
   double grad_clip_max_norm = 0;         // 0: off
   std::vector<std::string> freeze = {};  // param_groups.h
   double layer_decay = 1;                // likewise
+  bool exclude_1d = false;               // timm's: neither biases nor norms are decayed
 };
 
 class Optimizer {
@@ -34,9 +35,10 @@ class Optimizer {
   // layout; a zero scalar for adamw, which decays in step() instead.
   torch::Tensor l2_term() const;
 
-  // Clips, updates and clears the gradients. Returns the global gradient norm before clipping. A
-  // parameter without a gradient counts as one with a gradient of 0, as in the reference.
-  double step(double learning_rate);
+  // Multiplies the gradients by `factor`, clips, updates and clears them. Returns the global
+  // gradient norm before clipping; when it is no number, nothing is updated. A parameter without a
+  // gradient counts as one with a gradient of 0, as in the reference.
+  double step(double learning_rate, double factor = 1);
 
   // Parameters that are trained alike, for the start-up print.
   struct Group {
@@ -68,6 +70,7 @@ class Optimizer {
   void update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate);
   void update_sgd(const std::vector<torch::Tensor>& gradients, double learning_rate);
   void scale(const std::vector<torch::Tensor>& update) const;
+  void clear_gradients();
 
   std::vector<Entry> entries_;
   OptimConfig config_;

@@ -15,6 +15,8 @@
 namespace nestvit::train {
 namespace {
 
+constexpr double kOpen = -1;  // warmup_epochs that no setting touched
+
 void check_at_least(const char* key, double value, double low) {
   if (!(value >= low))
     throw UsageError(fmt::format("{} is {}; it must be at least {}", key, value, low));
@@ -27,11 +29,16 @@ void check_share(const char* key, double value) {
 
 void check_numbers(const Recipe& r) {
   check_at_least("per_device_batch_size", r.per_device_batch_size, 1);
+  check_at_least("grad_accum_steps", r.grad_accum_steps, 1);
   check_at_least("eval_batch_size", r.eval_batch_size, 0);
   check_at_least("num_epochs", r.num_epochs, 1);
   check_at_least("warmup_epochs", r.warmup_epochs, 0);
   check_at_least("learning_rate", r.learning_rate, 0);
   check_at_least("min_learning_rate", r.min_learning_rate, 0);
+  check_at_least("warmup_learning_rate", r.warmup_learning_rate, 0);
+  check_at_least("patience", r.patience, 0);
+  check_at_least("min_delta", r.min_delta, 0);
+  check_at_least("opt_eps", r.opt_eps, 0);
   check_at_least("weight_decay", r.weight_decay, 0);
   check_at_least("grad_clip_max_norm", r.grad_clip_max_norm, 0);
   check_at_least("eval_per_epochs", r.eval_per_epochs, 0);
@@ -42,6 +49,11 @@ void check_numbers(const Recipe& r) {
   check_at_least("in_channels", r.in_channels, 0);
   check_share("mix.smoothing", r.mix.smoothing);
   check_share("sgd_momentum", r.sgd_momentum);
+  check_share("model_ema_decay", r.model_ema_decay);
+  if (r.opt_betas.size() != 2)
+    throw UsageError(fmt::format("opt_betas has {} numbers", r.opt_betas.size()),
+                     "give two, as in [0.9, 0.999]");
+  for (const double beta : r.opt_betas) check_share("opt_betas", beta);
   if (r.num_train_steps < 1 && r.num_train_steps != -1)
     throw UsageError(
         fmt::format("num_train_steps is {}; it must be at least 1, or -1", r.num_train_steps),
@@ -125,13 +137,15 @@ TransformChoice auto_transform(const Recipe& r, const DataFacts& facts) {
   if (facts.kind == "fashion-mnist") return TransformChoice::kFlip;
   // Other IDX files are mostly characters, which a flip turns into something else.
   if (facts.kind == "idx") return TransformChoice::kNone;
-  return TransformChoice::kCrop;
+  return r.preprocessing.resampler == Resampler::kPil ? TransformChoice::kRrc
+                                                      : TransformChoice::kCrop;
 }
 
 }  // namespace
 
 bool has_augmentation_keys(const Recipe& r) {
-  return !r.augment.type.empty() || r.erase_prob.has_value() || !r.colorjitter.type.empty();
+  return !r.augment.type.empty() || r.randerasing.erase_prob.has_value() ||
+         !r.colorjitter.type.empty();
 }
 
 Architecture network(const Recipe& r) {
@@ -179,7 +193,12 @@ Recipe apply(Recipe base, const Settings& settings) {
       base.nest.pool_padding = before.pool_padding;
     }
   }
+  const double warmup = std::exchange(base.warmup_epochs, kOpen);
+  const int epochs = base.num_epochs;
   read(base);
+  if (base.warmup_epochs == kOpen)
+    base.warmup_epochs =
+        base.num_epochs == epochs ? warmup : std::min(warmup, base.num_epochs / 5.0);
   base.nest.variant = base.model_name;
   return base;
 }
@@ -233,19 +252,17 @@ DatasetOptions dataset_options(const Recipe& recipe, const std::string& split) {
   return options;
 }
 
-std::vector<std::string> not_in_force(const Recipe& r) {
-  std::vector<std::string> keys;
-  if (r.log_model_profile != 0)
-    keys.push_back(fmt::format("log_model_profile={}", r.log_model_profile));
-  return keys;
-}
-
 std::vector<std::string> locked_keys(Recipe& recipe) {
   std::vector<std::string> locked = {"model_name",
                                      "input_size",
                                      "in_channels",
                                      "num_classes",
                                      "per_device_batch_size",
+                                     "grad_accum_steps",
+                                     "amp",
+                                     "model_ema",
+                                     "model_ema_decay",
+                                     "model_ema_warmup",
                                      "optim",
                                      "seed",
                                      "dataset",
@@ -253,6 +270,7 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "data.val_split",
                                      "data.class_order",
                                      "data.val_share",
+                                     "data.sampler",
                                      "freeze"};
   for (const std::string& key : fields(recipe).keys())
     if (key.starts_with("nest.") || key.starts_with("preprocessing.")) locked.push_back(key);
@@ -269,10 +287,14 @@ std::string digest(Recipe recipe) {
   return fmt::format("{:016x}", hash);
 }
 
+int64_t step_images(const Recipe& r) {
+  return int64_t{r.per_device_batch_size} * r.grad_accum_steps;
+}
+
 StepPlan step_plan(const Recipe& r, int64_t train_size) {
   StepPlan plan;
-  plan.total = r.num_train_steps > 0 ? r.num_train_steps
-                                     : train_size * r.num_epochs / r.per_device_batch_size;
+  plan.total =
+      r.num_train_steps > 0 ? r.num_train_steps : train_size * r.num_epochs / step_images(r);
   plan.per_epoch = plan.total / r.num_epochs;
   if (plan.per_epoch == 0) {
     if (r.num_train_steps > 0)
@@ -280,8 +302,10 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
                                    r.num_train_steps, r.num_epochs),
                        "lower num_epochs too: the learning rate follows it");
     throw UsageError(fmt::format("{} training images make no full batch of {} in an epoch",
-                                 train_size, r.per_device_batch_size),
-                     fmt::format("use --batch-size {} or less", std::max<int64_t>(1, train_size)));
+                                 train_size, step_images(r)),
+                     fmt::format("use --batch-size {} or less{}",
+                                 std::max<int64_t>(1, train_size / r.grad_accum_steps),
+                                 r.grad_accum_steps > 1 ? ", or fewer --grad-accum-steps" : ""));
   }
   double every = static_cast<double>(r.eval_every_steps);
   if (r.eval_every_steps < 1 || r.eval_per_epochs > 0)
@@ -292,11 +316,12 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
 }
 
 Schedule schedule_of(const Recipe& r, const StepPlan& plan) {
-  const double scale = r.per_device_batch_size / 256.0;
+  const double scale = static_cast<double>(step_images(r)) / 256;
   Schedule schedule;
   schedule.kind = r.learning_rate_schedule;
   schedule.base = r.learning_rate * scale;
   schedule.minimum = r.min_learning_rate * scale;
+  schedule.warmup = r.warmup_learning_rate * scale;
   schedule.steps_per_epoch = plan.per_epoch;
   schedule.warmup_epochs = r.warmup_epochs;
   schedule.num_epochs = r.num_epochs;

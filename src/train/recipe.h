@@ -17,6 +17,8 @@
 #include "base/fields.h"
 #include "data/dataset.h"
 #include "data/loader.h"
+#include "image/erase.h"
+#include "image/mix.h"
 #include "model/architecture.h"
 #include "model/preprocessing.h"
 #include "train/schedule.h"
@@ -27,9 +29,16 @@ namespace nestvit::train {
 enum class Optim;  // optim.h, which needs libtorch
 
 // How training images are drawn (image/transform.h); kAuto: by dataset and size.
-enum class TransformChoice { kAuto, kCrop, kPad, kFlip, kNone };
+enum class TransformChoice { kAuto, kCrop, kRrc, kPad, kFlip, kNone };
 
-// augment.*: RandAugment's settings, with its constructor's defaults (reference.md E.1).
+// The type that autocast computes in (amp.h).
+enum class Amp { kNone, kBf16, kFp16 };
+
+// How the images of an epoch are drawn (epoch_stream.h).
+enum class Sampler { kShuffle, kBalanced };
+
+// augment.*: RandAugment's settings, with its constructor's defaults (reference.md E.1), or timm's
+// string as the type.
 struct AugmentKeys {
   std::string type;  // empty: absent
   int size = 0;      // 0: input_size
@@ -47,10 +56,19 @@ struct ColorJitterKeys {
   int size = 0;  // 0: input_size
 };
 
+struct ErasingKeys {
+  std::optional<double> erase_prob;  // unset: absent
+  EraseStyle style = EraseStyle::kReference;
+  EraseMode mode = EraseMode::kPixel;
+  int count = 1;
+};
+
 struct MixKeys {
+  MixStyle style = MixStyle::kReference;
   std::optional<double> mixup_alpha;   // unset: absent
-  std::optional<double> cutmix_alpha;  // unset: 1 once mixup_alpha is set, as in the reference
+  std::optional<double> cutmix_alpha;  // unset: 1 once mixup_alpha is set in the reference's style
   double prob_to_apply = 1;
+  double switch_prob = 0.5;
   double smoothing = 0;
 };
 
@@ -64,6 +82,7 @@ struct DataKeys {
   std::string labels;
   double val_share = 0.2;
   OnBadImage on_bad_image = OnBadImage::kError;
+  Sampler sampler = Sampler::kShuffle;
   bool jpeg_round_trip = true;  // reference.md D.6
 };
 
@@ -77,6 +96,7 @@ struct Recipe {
   int eval_batch_size = 0;        // 0: per_device_batch_size
   double learning_rate = 2.5e-4;  // for a batch of 256; scaled linearly
   double min_learning_rate = 0;
+  double warmup_learning_rate = 0;
   ScheduleKind learning_rate_schedule = ScheduleKind::kCosine;
   double warmup_epochs = 5;
   int num_epochs = 300;
@@ -86,11 +106,22 @@ struct Recipe {
   Optim optim{};  // kAdamW
   std::vector<std::string> optim_wd_ignore = {"pos_embedding"};
   double weight_decay = 0.05;
+  bool weight_decay_exclude_1d = false;
+  double opt_eps = 1e-8;
+  std::vector<double> opt_betas = {0.9, 0.999};
   double sgd_momentum = 0.9;
   double grad_clip_max_norm = 0;
+  int grad_accum_steps = 1;  // batches per optimiser step
+  Amp amp = Amp::kNone;
+  bool grad_checkpointing = false;
+  bool model_ema = false;
+  double model_ema_decay = 0.9998;
+  bool model_ema_warmup = false;
   int64_t log_loss_every_steps = 500;
   int64_t eval_every_steps = -1;
   double eval_per_epochs = 0;  // epochs per evaluation (the official name); 0: unset
+  int patience = 0;            // evaluations without a better top-1 that end the run; 0: none do
+  double min_delta = 0;        // what counts as better, in per cent
   int64_t checkpoint_every_steps = 5000;
   int checkpoint_hist = 3;
   int shuffle_buffer_size = 0;
@@ -109,7 +140,7 @@ struct Recipe {
   double layer_decay = 1;
   int log_model_profile = 0;
   AugmentKeys augment;
-  std::optional<double> erase_prob;  // "randerasing.erase_prob"; unset: absent
+  ErasingKeys randerasing;
   ColorJitterKeys colorjitter;
   MixKeys mix;
   DataKeys data;
@@ -118,6 +149,10 @@ struct Recipe {
 };
 
 Fields fields(Recipe& recipe);
+
+// Images per optimiser step: per_device_batch_size x grad_accum_steps. The learning rate is scaled
+// by it, and steps are counted in it.
+int64_t step_images(const Recipe& recipe);
 
 // What the user asked for: a YAML file, and KEY=TEXT settings over it, in order.
 struct Settings {
@@ -128,7 +163,8 @@ struct Settings {
 
 // `base` with the settings over it. Another model_name than the base's replaces nest.* and
 // input_size by that model's own before any other key is read; in a base that starts from weights
-// (init_checkpoint) the image size, GELU, pooling and norm stay the weights'.
+// (init_checkpoint) the image size, GELU, pooling and norm stay the weights'. Another
+// number of epochs shortens a warm-up that the settings do not ask for to a fifth of them.
 Recipe apply(Recipe base, const Settings& settings);
 
 // The official code normalises when one of augment, randerasing and colorjitter is there, whatever
@@ -155,14 +191,16 @@ DataFacts data_facts(const Dataset& train, const Dataset& val);
 // `input_size`: what the user asked for, or 0.
 Recipe default_recipe(const DataFacts& facts, int input_size);
 
+// Names for --recipe: how to train, whatever the model and the data.
+const std::vector<std::string>& preset_names();
+// The settings of preset `name`, to go over a base and under the user's. Throws UsageError for an
+// unknown name.
+std::vector<std::pair<std::string, std::string>> preset(const std::string& name);
+
 // Fills in what is open and checks what is not. Throws UsageError that names the key.
 void resolve(Recipe& recipe, const DataFacts& facts);
 
 DatasetOptions dataset_options(const Recipe& recipe, const std::string& split);
-
-// Keys that are read but whose feature is not built yet and that this recipe asks for:
-// "augment.type=randaugment".
-std::vector<std::string> not_in_force(const Recipe& recipe);
 
 // Keys that a resumed run must keep, since weights, optimiser state or the order of the data hang
 // on them.

@@ -7,7 +7,8 @@ namespace {
 
 Fields fields(AugmentKeys& a) {
   Fields f;
-  f.add("type", &a.type, "randaugment, noop (normalises only), or empty");
+  f.add("type", &a.type,
+        "randaugment, timm's rand-m9-mstd0.5-inc1, noop (normalises only), or empty");
   f.add("size", &a.size, "image side for translations; 0: input_size");
   f.add("randaugment_num_layers", &a.randaugment_num_layers, "operations per image");
   f.add("randaugment_cutout", &a.randaugment_cutout, "cutout after the operations");
@@ -28,11 +29,27 @@ Fields fields(ColorJitterKeys& c) {
   return f;
 }
 
+Fields fields(ErasingKeys& e) {
+  Fields f;
+  f.add("erase_prob", &e.erase_prob, "share of images with a random box erased");
+  f.choice("style", &e.style, {{EraseStyle::kReference, "official"}, {EraseStyle::kTimm, "timm"}},
+           "official: boxes are cut at the edges; timm: they lie inside");
+  f.choice("mode", &e.mode,
+           {{EraseMode::kPixel, "pixel"}, {EraseMode::kRand, "rand"}, {EraseMode::kConst, "const"}},
+           "what a box is filled with: noise per pixel, one random colour, or the mean");
+  f.add("count", &e.count, "most boxes per image; they share the area");
+  return f;
+}
+
 Fields fields(MixKeys& m) {
   Fields f;
+  f.choice("style", &m.style, {{MixStyle::kReference, "official"}, {MixStyle::kTimm, "timm"}},
+           "official: a share per image; timm: one per batch from Beta(alpha, alpha)");
   f.add("mixup_alpha", &m.mixup_alpha, "mixup's parameter; null: no mixup");
-  f.add("cutmix_alpha", &m.cutmix_alpha, "cutmix's parameter; null: 1 when mixup_alpha is set");
+  f.add("cutmix_alpha", &m.cutmix_alpha,
+        "cutmix's parameter; null: 1 when mixup_alpha is set (official)");
   f.add("prob_to_apply", &m.prob_to_apply, "share of batches that are mixed");
+  f.add("switch_prob", &m.switch_prob, "share of cutmix where both are on");
   f.add("smoothing", &m.smoothing, "label smoothing: share of the label spread over all classes");
   return f;
 }
@@ -53,6 +70,9 @@ Fields fields(DataKeys& d) {
   f.choice("on_bad_image", &d.on_bad_image,
            {{OnBadImage::kError, "error"}, {OnBadImage::kSkip, "skip"}},
            "stop at an image that cannot be read, or leave it out");
+  f.choice("sampler", &d.sampler,
+           {{Sampler::kShuffle, "shuffle"}, {Sampler::kBalanced, "balanced"}},
+           "shuffle: every image once per epoch; balanced: every class as often");
   f.add(
       "jpeg_round_trip", &d.jpeg_round_trip,
       "CIFAR at another size than 32: training images pass through JPEG, as in the official code");
@@ -72,12 +92,13 @@ Fields preprocessing_fields(Preprocessing& preprocessing) {
 void add_optimisation(Fields& f, Recipe& r) {
   f.add("learning_rate", &r.learning_rate, "peak, for a batch of 256; scaled by batch / 256");
   f.add("min_learning_rate", &r.min_learning_rate, "floor after warm-up, scaled likewise");
+  f.add("warmup_learning_rate", &r.warmup_learning_rate, "where warm-up begins, scaled likewise");
   f.choice("learning_rate_schedule", &r.learning_rate_schedule,
            {{ScheduleKind::kCosine, "cosine"},
             {ScheduleKind::kLinear, "linear"},
             {ScheduleKind::kConstant, "constant"}},
            "how the learning rate falls after warm-up");
-  f.add("warmup_epochs", &r.warmup_epochs, "epochs of linear growth from 0");
+  f.add("warmup_epochs", &r.warmup_epochs, "epochs of linear growth from warmup_learning_rate");
   f.add("num_epochs", &r.num_epochs, "passes over the training images");
   f.add("num_train_steps", &r.num_train_steps, "steps in all; -1: from num_epochs");
   f.choice("optim", &r.optim,
@@ -86,9 +107,23 @@ void add_optimisation(Fields& f, Recipe& r) {
         "parameters whose name contains one of these are not decayed");
   f.add("weight_decay", &r.weight_decay,
         "decoupled, times the learning rate (adamw); L2 term of the loss (adam, sgd)");
+  f.add("weight_decay_exclude_1d", &r.weight_decay_exclude_1d,
+        "biases and norms are not decayed, as in timm");
+  f.add("opt_eps", &r.opt_eps, "epsilon of adamw and adam");
+  f.add("opt_betas", &r.opt_betas, "the two betas of adamw and adam");
   f.add("sgd_momentum", &r.sgd_momentum, "Nesterov momentum of sgd");
   f.add("grad_clip_max_norm", &r.grad_clip_max_norm,
         "clip the global gradient norm to this; 0: off");
+  f.add("grad_accum_steps", &r.grad_accum_steps, "batches whose gradients make one step");
+  f.choice("amp", &r.amp, {{Amp::kNone, "none"}, {Amp::kBf16, "bf16"}, {Amp::kFp16, "fp16"}},
+           "type that products and convolutions compute in; fp16 scales the loss");
+  f.add("grad_checkpointing", &r.grad_checkpointing,
+        "encoder layers keep only their input and are computed again in the backward");
+  f.add("model_ema", &r.model_ema,
+        "evaluate and keep a running average of the weights instead of themselves");
+  f.add("model_ema_decay", &r.model_ema_decay, "what the average keeps of itself per step");
+  f.add("model_ema_warmup", &r.model_ema_warmup,
+        "begin with a smaller decay, 1 - (1 + t)^(-2/3) at step t + 1");
 }
 
 void add_cadence(Fields& f, Recipe& r) {
@@ -99,6 +134,9 @@ void add_cadence(Fields& f, Recipe& r) {
         "steps between evaluations; -1: by eval_per_epochs");
   f.add("eval_per_epochs", &r.eval_per_epochs,
         "epochs between evaluations, 0.5 = twice per epoch; 0: by eval_every_steps");
+  f.add("patience", &r.patience,
+        "evaluations without a better top-1 after which the run ends; 0: never");
+  f.add("min_delta", &r.min_delta, "what counts as better for patience, in per cent");
   f.add("eval_pad_last_batch", &r.eval_pad_last_batch,
         "read for compatibility: every image always counts once");
   f.add("checkpoint_every_steps", &r.checkpoint_every_steps,
@@ -152,15 +190,17 @@ Fields fields(Recipe& r) {
   f.choice("train_transform", &r.train_transform,
            {{TransformChoice::kAuto, "auto"},
             {TransformChoice::kCrop, "crop"},
+            {TransformChoice::kRrc, "rrc"},
             {TransformChoice::kPad, "pad"},
             {TransformChoice::kFlip, "flip"},
             {TransformChoice::kNone, "none"}},
-           "crop: random box, flip; pad: shift by up to 2 pixels, flip; flip; none; auto: by data "
+           "crop: random box, flip; rrc: timm's, by Pillow; pad: shift by up to 2 pixels, flip; "
+           "flip; none; auto: by data "
            "and size");
   add_finetuning(f, r);
   f.add("log_model_profile", &r.log_model_profile, "measure the model before training");
   f.add("augment", fields(r.augment));
-  f.add("randerasing.erase_prob", &r.erase_prob, "share of images with a random box erased");
+  f.add("randerasing", fields(r.randerasing));
   f.add("colorjitter", fields(r.colorjitter));
   f.add("mix", fields(r.mix));
   f.add("data", fields(r.data));

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "train/batch_norm.h"
+#include "train/recompute.h"
 
 namespace nestvit::train {
 
@@ -125,7 +126,10 @@ Tensor ResNet::forward(Tensor x) {
   check_input(x, config_.in_channels, config_.image_size);
   x = stem_->forward(x);  // [B, 64, S, S], or S/2
   x = config_.small_stem ? torch::relu(x) : max_pool(x);
-  for (const auto& block : blocks_) x = block->forward(x);     // [B, C, H, H]
+  for (const auto& block : blocks_) {  // [B, C, H, H]
+    const auto forward = [&block](const Tensor& y) { return block->forward(y); };
+    x = grad_checkpointing_ && is_training() ? recomputed(forward, x) : forward(x);
+  }
   return torch::linear(x.mean({2, 3}), fc_weight_, fc_bias_);  // [B, C] -> [B, K]
 }
 

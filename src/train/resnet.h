@@ -16,9 +16,11 @@ class ResNet : public Network {
  public:
   explicit ResNet(const ResNetConfig& config);
   torch::Tensor forward(torch::Tensor x) override;
+  void set_grad_checkpointing(bool on) override { grad_checkpointing_ = on; }
 
  private:
   ResNetConfig config_;
+  bool grad_checkpointing_ = false;
   std::shared_ptr<ConvNorm> stem_;
   std::vector<std::shared_ptr<ResidualBlock>> blocks_;  // of all stages, image side first
   std::shared_ptr<torch::nn::Module> fc_;

@@ -30,8 +30,9 @@ float Schedule::at(int64_t step) const {
   if (kind == ScheduleKind::kCosine)
     rate = f(base * 0.5) * (1 + std::cos(std::numbers::pi_v<float> * ratio));
   if (kind == ScheduleKind::kLinear) rate = f(base) * (1 - ratio);
-  const float warmup = warmup_epochs > 0 ? std::min(1.0F, epoch / f(warmup_epochs)) : 1.0F;
-  return warmup < 1 ? rate * warmup : std::max(rate, f(minimum));
+  const float done = warmup_epochs > 0 ? std::min(1.0F, epoch / f(warmup_epochs)) : 1.0F;
+  if (done < 1) return rate * done + f(warmup) * (1 - done);
+  return std::max(rate, f(minimum));
 }
 
 }  // namespace nestvit::train

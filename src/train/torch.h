@@ -7,5 +7,6 @@
 #pragma GCC diagnostic ignored "-Wpedantic"
 #pragma GCC diagnostic ignored "-Wshadow"
 #pragma GCC diagnostic ignored "-Wconversion"
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 #pragma GCC diagnostic pop

@@ -11,12 +11,13 @@
 #include "base/log.h"
 #include "train/announce.h"
 #include "train/batches.h"
-#include "train/bridge.h"
 #include "train/checkpoint.h"
+#include "train/early_stop.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
 #include "train/learner.h"
 #include "train/process.h"
+#include "train/profile.h"
 #include "train/run_log.h"
 #include "train/run_page.h"
 #include "train/step_report.h"
@@ -40,10 +41,12 @@ class Trainer {
   void write_recipe();
   void log_start();
   void train_step();
+  void count(const Learner::Update& done);
 
   bool row_due() const;
   bool evaluation_due() const;
   bool finish_interval();
+  void finish_early();
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
   double epochs(int64_t step) const {
@@ -72,7 +75,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       options_(options),
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
-      batches_(recipe, train_set, plan_.total, options.workers),
+      batches_(recipe, train_set, plan_.total * recipe.grad_accum_steps, options.workers),
       learner_(recipe),
       checkpoints_(options.workdir, recipe.checkpoint_hist),
       log_(options.workdir) {
@@ -82,7 +85,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
   const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
   for (size_t k = model_.labels.size(); k < numbered.size(); ++k)
     model_.labels.push_back(numbered[k]);
-  state_.batch_size = recipe.per_device_batch_size;
+  state_.batch_size = step_images(recipe);
   state_.train_size = train_set.size();
   state_.recipe_digest = digest(recipe);
 }
@@ -95,10 +98,16 @@ TrainResult Trainer::run(const TensorMap& fresh) {
   }
   write_recipe();
   log_start();
+  if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
+  if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
   report_.emplace(log_, recipe_, plan_, state_.step);
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
+    if (out_of_patience(state_.history, recipe_.patience, recipe_.min_delta)) {
+      finish_early();
+      return result(true, 0);
+    }
     if (options_.stop()) break;
     train_step();
     if (recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0 &&
@@ -115,7 +124,7 @@ TrainResult Trainer::run(const TensorMap& fresh) {
 // ---- beginning ----
 
 void Trainer::start(const TensorMap& fresh) {
-  load_tensors(learner_.net(), fresh);
+  learner_.start(fresh);
   write_summary(options_.workdir, state_.history);
 }
 
@@ -134,8 +143,7 @@ void Trainer::resume() {
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
-  load_tensors(learner_.net(), saved.model.tensors);
-  learner_.optimizer().load_state(saved.optimizer);
+  learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
   checkpoints_.sweep();
   write_summary(options_.workdir, state_.history);
@@ -163,18 +171,32 @@ void Trainer::log_start() {
 
 void Trainer::train_step() {
   const int64_t step = ++state_.step;
-  std::optional<Batch> batch = batches_.next(step);
-  report_->waited(batches_.last_wait());
-  const float learning_rate = schedule_.at(step);
-  if (batch && batch->size > 0) {
-    const std::vector<float> targets = batches_.targets(*batch, step);
-    const Learner::Update done = learner_.update(*batch, targets, step, learning_rate);
-    report_->add(batch->size, done.correct, done.loss, done.gradient_norm);
-    state_.loss_sum += done.loss;
-    ++state_.loss_steps;
+  const int64_t parts = recipe_.grad_accum_steps;
+  double waited = 0;
+  for (int64_t number = (step - 1) * parts + 1; number <= step * parts; ++number) {
+    std::optional<Batch> batch = batches_.next(number);
+    waited += batches_.last_wait();
+    if (!batch) continue;
+    if (batch->size > 0) {
+      const std::vector<float> targets = batches_.targets(*batch, number);
+      learner_.add(*batch, targets, number);
+    }
+    batches_.recycle(std::move(*batch));
   }
-  if (batch) batches_.recycle(std::move(*batch));
+  report_->waited(waited);
+  const float learning_rate = schedule_.at(step);
+  if (const auto done = learner_.update(step, learning_rate)) count(*done);
   report_->step_done(step, learning_rate, row_due());
+}
+
+void Trainer::count(const Learner::Update& done) {
+  if (done.skipped) {
+    log_.write("overflow", {{"step", state_.step}, {"loss_scale", learner_.loss_scale()}});
+    return;
+  }
+  report_->add(done.images, done.correct, done.loss, done.gradient_norm);
+  state_.loss_sum += done.loss;
+  ++state_.loss_steps;
 }
 
 // ---- end of an epoch or evaluation interval ----
@@ -203,7 +225,7 @@ bool Trainer::finish_interval() {
   const bool evaluated = evaluation_due();
   if (evaluated) {
     const std::optional<Evaluation> evaluation =
-        evaluate(learner_.net(), val_set_, recipe_, options_.workers, options_.stop);
+        evaluate(learner_.best_net(), val_set_, recipe_, options_.workers, options_.stop);
     if (!evaluation) return false;
     note_skipped(evaluation->skipped);
     row.eval_loss = evaluation->loss;
@@ -235,6 +257,16 @@ bool Trainer::finish_interval() {
   return true;
 }
 
+void Trainer::finish_early() {
+  log_.write(
+      "early_stop",
+      {{"step", state_.step}, {"best_step", state_.best_step}, {"best_top1", state_.best_top1}});
+  log_info(
+      fmt::format("finished early: no better top-1 in {} evaluation{}; to go on: --resume with "
+                  "a larger --patience",
+                  recipe_.patience, recipe_.patience == 1 ? "" : "s"));
+}
+
 void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>>& images) {
   for (const auto& image : images) {
     if (std::find(state_.skipped.begin(), state_.skipped.end(), image) != state_.skipped.end())
@@ -250,8 +282,8 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 
 void Trainer::save() {
   note_skipped(batches_.skipped());
-  model_.tensors = export_tensors(learner_.net());
-  checkpoints_.save(state_, model_, learner_.optimizer().state());
+  model_.tensors = learner_.model_tensors();
+  checkpoints_.save(state_, model_, learner_.state());
   log_.write("checkpoint", {{"step", state_.step}});
 }
 

@@ -182,6 +182,53 @@ TEST_F(TrainCommandTest, OfficialConfigWarnsOfWhatIsNotInForce) {
   EXPECT_FALSE(load_model(workdir() / "first/last").config.qkv_bias);
 }
 
+TEST_F(TrainCommandTest, TimmsRecipeAndFlagsAreAnnounced) {
+  const Finished done = run(small({"--recipe",
+                                   "timm",
+                                   "--grad-accum-steps",
+                                   "2",
+                                   "-b",
+                                   "3",
+                                   "--amp",
+                                   "--reprob",
+                                   "0.5",
+                                   "--recount",
+                                   "2",
+                                   "--model-ema-decay",
+                                   "0.9",
+                                   "--opt-betas",
+                                   "0.9,0.95",
+                                   "--warmup-lr",
+                                   "1e-5",
+                                   "--patience",
+                                   "7",
+                                   "--sampler",
+                                   "balanced",
+                                   "--grad-checkpointing",
+                                   "--mixup-switch-prob",
+                                   "0.25",
+                                   "--config.log_model_profile=1",
+                                   "--config.train_transform=rrc"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  for (const char* word :
+       {"over \"timm\"", "timm's RandAugment: 2 of 15 operations that grow with the level",
+        "random erasing with probability 0.5", "in up to 2 boxes", "in 0.25 of them",
+        "in timm's way", "betas 0.9 and 0.95", "batches of 2 x 3 = 6 images", "from 1e-05 in",
+        "sampler        balanced", "after 7 evaluations", "precision      bf16", "computed again",
+        "EMA            decay 0.9 ", "timm's random crop", "profile        level 0",
+        "Profile results"})
+    EXPECT_THAT(done.text, HasSubstr(word));
+  const Finished again = run({"train", "--resume", workdir().string(), "--recipe", "timm"});
+  EXPECT_EQ(again.code, 2) << again.text;
+}
+
+// Nobody asked for a warm-up: it fits into whatever is asked for.
+TEST_F(TrainCommandTest, OneEpochIsEnough) {
+  const Finished done = run({"train", data().string(), "--workdir", workdir().string(),
+                             "--img-size", "16", "--epochs", "1"});
+  EXPECT_EQ(done.code, 0) << done.text;
+}
+
 TEST_F(TrainCommandTest, HelpNamesEveryFlagAndExamples) {
   const Finished help = run({"train", "--help"});
   EXPECT_EQ(help.code, 0);

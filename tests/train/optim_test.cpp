@@ -18,6 +18,7 @@
 #include "train/loss.h"
 #include "train/nest.h"
 #include "train/schedule.h"
+#include "weights/model_dir.h"
 
 namespace nestvit::train {
 namespace {
@@ -351,6 +352,32 @@ TEST(Optim, GroupsSayWhatDecays) {
   const auto none = Optimizer(*net, small(), {.weight_decay = 0}).groups();
   ASSERT_EQ(none.size(), 1U);
   EXPECT_FALSE(none[0].decayed);
+}
+
+TEST(Optim, TimmsGroupsLeaveOutBiasesAndNorms) {
+  const NestConfig config = variant("nest_tiny_s196_224");
+  Nest net(config);
+  OptimConfig settings;
+  settings.exclude_1d = true;
+  int64_t decayed = 0;
+  for (const Optimizer::Group& group : Optimizer(*net, config, settings).groups())
+    if (group.decayed) decayed += group.tensors;
+  // Of 12 layers qkv, proj, fc1, fc2; two convolutions, the patch embedding, the head.
+  EXPECT_EQ(decayed, 12 * 4 + 2 + 1 + 1);
+}
+
+TEST(Optim, NoNumberInTheGradientsChangesNothing) {
+  const NestConfig config = variant("nest_tiny_s16_32");
+  Nest net(config);
+  load_tensors(*net, initial_tensors(config, 1));
+  Optimizer optimizer(*net, config, {});
+  const TensorMap before = export_tensors(*net);
+  for (torch::Tensor& p : net->parameters()) p.mutable_grad() = torch::full_like(p, INFINITY);
+  EXPECT_FALSE(std::isfinite(optimizer.step(0.1, 0.5)));
+  for (const auto& [name, tensor] : export_tensors(*net))
+    EXPECT_EQ(tensor.to_f32(), before.at(name).to_f32()) << name;
+  EXPECT_EQ(optimizer.state().at("step").as<int64_t>()[0], 0);
+  for (const torch::Tensor& p : net->parameters()) EXPECT_FALSE(p.grad().defined());
 }
 
 TEST(Optim, AMissingGradientCountsAsZero) {

@@ -251,6 +251,12 @@ TEST(Recipe, RefusesIllegalNumbers) {
                                                         {"freeze", "[backbone]"},
                                                         {"layer_decay", "0"},
                                                         {"layer_decay", "1.1"},
+                                                        {"grad_accum_steps", "0"},
+                                                        {"model_ema_decay", "1"},
+                                                        {"opt_betas", "[0.9]"},
+                                                        {"opt_betas", "[0.9, 1]"},
+                                                        {"patience", "-1"},
+                                                        {"augment.type", "rand-m9-x1"},
                                                         {"preprocessing.crop_pct", "2"},
                                                         {"preprocessing.std", "[1,1,0]"},
                                                         {"nest.patch_size", "5"}}) {
@@ -270,10 +276,56 @@ TEST(Recipe, DefaultsFitEveryAmountAndSizeOfImages) {
       ASSERT_NO_THROW(resolve(recipe, f));
       EXPECT_NO_THROW(step_plan(recipe, images));
       EXPECT_LT(recipe.warmup_epochs, recipe.num_epochs);
-      EXPECT_TRUE(not_in_force(recipe).empty());
       EXPECT_TRUE(recipe.preprocessing.exif_orientation);
       EXPECT_EQ(recipe.preprocessing.background, (std::array<uint8_t, 3>{255, 255, 255}));
     }
+}
+
+TEST(Recipe, ShorterRunsShortenAWarmUpThatNobodyAskedFor) {
+  const Recipe base = default_recipe(facts("image folder", 700, 3, 300), 0);
+  EXPECT_EQ(apply(base, {"", {{"num_epochs", "1"}}}).warmup_epochs, 0.2);
+  EXPECT_EQ(apply(base, {"", {{"num_epochs", "1"}, {"warmup_epochs", "0.5"}}}).warmup_epochs, 0.5);
+  EXPECT_EQ(apply(base, {"", {{"num_epochs", "500"}}}).warmup_epochs, base.warmup_epochs);
+  const Recipe cifar = apply(Recipe(), {config("cifar_nest.yaml"), {{"num_epochs", "3"}}});
+  EXPECT_EQ(cifar.warmup_epochs, 5) << "the file asks for it";
+  EXPECT_EQ(apply(cifar, {"", {{"seed", "1"}}}).warmup_epochs, 5) << "the same epochs";
+}
+
+TEST(Recipe, PresetsAreInForceWhereNothingElseIsSaid) {
+  const DataFacts f = facts("image folder", 700, 3, 300);
+  Recipe timm =
+      apply(apply(default_recipe(f, 0), {"", preset("timm")}), {"", {{"model_ema_decay", "0.9"}}});
+  resolve(timm, f);
+  const AugmentSettings settings = augment_settings(timm);
+  ASSERT_TRUE(settings.timm_randaugment && settings.erasing);
+  EXPECT_FALSE(settings.randaugment || settings.jitter);
+  EXPECT_EQ(settings.timm_randaugment->magnitude, 9);
+  EXPECT_TRUE(settings.timm_randaugment->increasing);
+  // the mean in bytes: .485, .456, .406
+  EXPECT_EQ(settings.timm_randaugment->fill, (std::vector<uint8_t>{124, 116, 104}));
+  EXPECT_EQ(settings.erasing->style, EraseStyle::kTimm);
+  EXPECT_EQ(mix_settings(timm)->style, MixStyle::kTimm);
+  EXPECT_EQ(timm.train_transform, TransformChoice::kRrc);
+  EXPECT_TRUE(timm.weight_decay_exclude_1d && timm.model_ema);
+  EXPECT_EQ(timm.model_ema_decay, 0.9);
+
+  // The paper's is what the official files have in common.
+  Recipe paper = apply(Recipe(), {"", preset("paper")});
+  Recipe official = apply(Recipe(), {config("cifar_nest.yaml"), {}});
+  const Fields a = fields(paper), b = fields(official);
+  for (const auto& [key, text] : preset("paper")) EXPECT_EQ(a.get(key), b.get(key)) << key;
+  try {
+    preset("papers");
+    FAIL();
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.hint(), HasSubstr("timm"));
+  }
+}
+
+TEST(Recipe, MixStylesHaveTheirOwnDefaults) {
+  const Recipe official = apply(Recipe(), {"", {{"mix.mixup_alpha", "0.8"}}});
+  EXPECT_EQ(mix_settings(official)->cutmix_alpha, 1);
+  EXPECT_EQ(mix_settings(apply(official, {"", {{"mix.style", "timm"}}}))->cutmix_alpha, 0);
 }
 
 TEST(Recipe, DefaultsFitTheSizeThatIsAskedFor) {
@@ -290,7 +342,15 @@ TEST(Recipe, DefaultsFitTheSizeThatIsAskedFor) {
 TEST(Recipe, DigestFollowsLockedKeysOnly) {
   const Recipe recipe;
   EXPECT_NE(digest(apply(recipe, {"", {{"nest.mlp_ratio", "3"}}})), digest(recipe));
-  EXPECT_NE(digest(apply(recipe, {"", {{"seed", "1"}}})), digest(recipe));
+  for (const auto& [key, text] :
+       std::vector<std::pair<std::string, std::string>>{{"seed", "1"},
+                                                        {"grad_accum_steps", "2"},
+                                                        {"amp", "bf16"},
+                                                        {"model_ema", "true"},
+                                                        {"model_ema_decay", "0.5"},
+                                                        {"model_ema_warmup", "true"},
+                                                        {"data.sampler", "balanced"}})
+    EXPECT_NE(digest(apply(recipe, {"", {{key, text}}})), digest(recipe)) << key;
   EXPECT_EQ(digest(apply(recipe, {"", {{"num_epochs", "7"}, {"data.dir", "elsewhere"}}})),
             digest(recipe));
 }

@@ -61,6 +61,17 @@ TEST(Schedule, MinimumActsAfterWarmUpOnly) {
   EXPECT_FLOAT_EQ(schedule.at(19), 0.25F);
 }
 
+TEST(Schedule, WarmUpMayBeginAboveZero) {
+  const Schedule schedule{.kind = ScheduleKind::kConstant,
+                          .base = 1,
+                          .warmup = 0.2,
+                          .steps_per_epoch = 10,
+                          .warmup_epochs = 1,
+                          .num_epochs = 2};
+  EXPECT_FLOAT_EQ(schedule.at(5), 0.6f);  // half way from 0.2 to 1
+  EXPECT_FLOAT_EQ(schedule.at(10), 1);
+}
+
 TEST(Schedule, CheckRefusesWarmUpAsLongAsTheRun) {
   Schedule schedule{.base = 1, .steps_per_epoch = 10, .warmup_epochs = 3, .num_epochs = 3};
   EXPECT_THROW(schedule.check(), UsageError);

@@ -8,14 +8,18 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "train/checkpoint.h"
+#include "train/early_stop.h"
 #include "train/epoch_stream.h"
 #include "trainer_fixture.h"
+#include "weights/safetensors.h"
 
 namespace nestvit::train {
 namespace {
@@ -105,6 +109,126 @@ TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
     expect_equal(weights(options_.workdir), expected);
     EXPECT_EQ(read_text(options_.workdir / "summary.csv"), summary);
   }
+}
+
+// Everything that a step can be made of: parts, a running average, 16 bits, layers computed twice.
+TEST_F(TrainerTest, ResumedRunIsTheSameRunWithEveryOption) {
+  for (const char* amp : {"bf16", "fp16"}) {
+    const Recipe r = recipe(with_chain({{"nest.stochastic_depth_drop", "0.3"},
+                                        {"num_epochs", "3"},
+                                        {"per_device_batch_size", "3"},
+                                        {"grad_accum_steps", "3"},
+                                        {"amp", amp},
+                                        {"grad_checkpointing", "true"},
+                                        {"model_ema", "true"},
+                                        {"model_ema_warmup", "true"},
+                                        {"data.sampler", "balanced"}}));
+    options_ = {};
+    options_.workers = options_.threads = 1;
+    options_.workdir = root_ / amp / "whole";
+    train(r, train_, val_, options_);
+    const auto state = [&](const fs::path& run) {
+      return read_safetensors(run / "last/optimizer.safetensors");
+    };
+    for (const int checks : {1, 4, 6, 9}) {
+      SCOPED_TRACE(::testing::Message() << amp << ", stopped at look " << checks);
+      const fs::path run = root_ / amp / ("stopped" + std::to_string(checks));
+      options_.workdir = run;
+      options_.resume = false;
+      options_.stop = stop_after(checks);
+      ASSERT_FALSE(train(r, train_, val_, options_).finished);
+      options_.resume = true;
+      options_.stop = [] { return 0; };
+      EXPECT_TRUE(train(r, train_, val_, options_).finished);
+      expect_equal(weights(run), weights(root_ / amp / "whole"));
+      expect_equal(state(run), state(root_ / amp / "whole"));
+      EXPECT_EQ(read_text(run / "summary.csv"), read_text(root_ / amp / "whole/summary.csv"));
+    }
+  }
+}
+
+TEST_F(TrainerTest, AccumulatedBatchesAreOneLargeOne) {
+  // The same images make the same steps, up to the order of sums (drop-path 0, no mixing).
+  const std::vector<std::pair<std::string, std::string>> plain = {
+      {"nest.stochastic_depth_drop", "0"}, {"optim", "sgd"}};
+  auto halves = plain;
+  halves.insert(halves.end(), {{"per_device_batch_size", "3"}, {"grad_accum_steps", "2"}});
+  options_.workdir = root_ / "one";
+  train(recipe(plain), train_, val_, options_);
+  const TensorMap one = weights(options_.workdir);
+  options_.workdir = root_ / "two";
+  EXPECT_EQ(train(recipe(halves), train_, val_, options_).step, 40 * 4 / 6) << "of 6 images";
+  const TensorMap two = weights(options_.workdir);
+  for (const auto& [name, tensor] : one) {
+    const std::vector<float> a = tensor.to_f32(), b = two.at(name).to_f32();
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-5) << name;
+  }
+}
+
+TEST_F(TrainerTest, AverageIsEvaluatedAndKept) {
+  const std::vector<std::pair<std::string, std::string>> still = {
+      {"model_ema", "true"}, {"model_ema_decay", "0.999999"}, {"num_epochs", "4"}};
+  train(recipe(still), train_, val_, options_);
+  // Such an average stands where the first step led, which was small in warm-up: it has learned
+  // next to nothing, though the weights have.
+  const TensorMap raw = read_safetensors(options_.workdir / "last/optimizer.safetensors");
+  EXPECT_NE(weights(options_.workdir).at("head.bias").to_f32(), raw.at("raw.head.bias").to_f32());
+  double first = 0, last = 0;
+  for (const auto& event : log())
+    if (event.at("event") == "eval") (first == 0 ? first : last) = event.at("eval_loss");
+  EXPECT_NEAR(first, last, 1e-3);
+}
+
+TEST_F(TrainerTest, LearnsInHalfPrecision) {
+  for (const char* amp : {"bf16", "fp16"}) {
+    options_.workdir = root_ / amp;
+    EXPECT_EQ(train(recipe({{"amp", amp}}), train_, val_, options_).best_top1, 100) << amp;
+  }
+}
+
+TEST_F(TrainerTest, StopsWhenNothingGetsBetter) {
+  // Nothing is learned at a rate of 0: evaluations after steps 6, 12, 18 are equal.
+  const std::vector<std::pair<std::string, std::string>> values = {
+      {"learning_rate", "0"}, {"patience", "2"}, {"num_epochs", "10"}};
+  TrainResult result = train(recipe(values), train_, val_, options_);
+  EXPECT_TRUE(result.finished);
+  EXPECT_EQ(result.step, 18);
+  EXPECT_EQ(log().back().at("event"), "early_stop");
+  options_.resume = true;
+  EXPECT_EQ(train(recipe(values), train_, val_, options_).step, 18) << "and stays there";
+  auto longer = values;
+  longer[1].second = "3";
+  EXPECT_EQ(train(recipe(longer), train_, val_, options_).step, 24);
+}
+
+TEST(EarlyStop, CountsEvaluationsSinceTheBest) {
+  const auto history = [](const std::vector<double>& values) {
+    std::vector<SummaryRow> rows;
+    for (const double v : values) {
+      rows.emplace_back();
+      if (v >= 0) rows.back().eval_top1 = v;  // else a row without an evaluation
+    }
+    return rows;
+  };
+  EXPECT_FALSE(out_of_patience({}, 1, 0));
+  EXPECT_FALSE(out_of_patience(history({0}), 1, 0));
+  EXPECT_TRUE(out_of_patience(history({50, -1, 50}), 1, 0)) << "equal is not better";
+  EXPECT_FALSE(out_of_patience(history({50, 40, 51}), 1, 0));
+  EXPECT_FALSE(out_of_patience(history({50, 40, 45}), 3, 0));
+  EXPECT_TRUE(out_of_patience(history({50, 40, 45, 49}), 3, 0));
+  EXPECT_FALSE(out_of_patience(history({50, 40, 45, 49}), 0, 0));
+  EXPECT_TRUE(out_of_patience(history({50, 50.4, 50.9}), 2, 1));
+  EXPECT_FALSE(out_of_patience(history({50, 50.6, 51.2}), 2, 1)) << "against the last best";
+}
+
+TEST_F(TrainerTest, ProfileIsPrintedAndMayEndTheRun) {
+  ::testing::internal::CaptureStderr();
+  const TrainResult result = train(recipe({{"log_model_profile", "2"}}), train_, val_, options_);
+  const std::string text = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(result.step, 0);
+  EXPECT_THAT(text, HasSubstr("level 1"));
+  EXPECT_THAT(text, HasSubstr("Profile results Throughput: "));
+  EXPECT_FALSE(Checkpoints(options_.workdir, 3).any());
 }
 
 TEST_F(TrainerTest, WorkersDoNotChangeTheRun) {
@@ -198,6 +322,46 @@ TEST(EpochStream, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
       EXPECT_EQ(stream_order(10, 42, first, count),
                 std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
   EXPECT_NE(stream_order(10, 43, 0, 10), stream_order(10, 42, 0, 10));
+}
+
+// 20 images, of which class 1 has 3 and class 2 none.
+class Rare : public Dataset {
+ public:
+  int64_t size() const override { return 20; }
+  Sample get(int64_t) const override { return {}; }
+  int label(int64_t index) const override { return index % 7 == 3 ? 1 : 0; }
+  std::string name(int64_t) const override { return ""; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::string kind() const override { return "idx"; }
+
+ private:
+  std::vector<std::string> classes_ = {"common", "rare", "none"};
+};
+
+TEST(BalancedOrder, ClassesComeEquallyOftenAndNoImageIsLeftOut) {
+  const Rare images;
+  const BalancedOrder balanced(images, 42);
+  const std::vector<int64_t> whole = balanced.order(0, 17 * 20);
+  std::map<int64_t, int> times;
+  for (int64_t epoch = 0; epoch < 17; ++epoch) {
+    int rare = 0;
+    for (int64_t i = epoch * 20; i < (epoch + 1) * 20; ++i) {
+      rare += images.label(whole[i] % 20);
+      ++times[whole[i] % 20];
+    }
+    EXPECT_EQ(rare, 10);
+  }
+  for (int64_t i = 0; i < 20; ++i) {  // 170 of 17 and of 3 images
+    if (images.label(i) == 0) EXPECT_EQ(times[i], 10) << i;
+    if (images.label(i) == 1) EXPECT_NEAR(times[i], 170 / 3.0, 1) << i;
+  }
+  std::set<int64_t> distinct(whole.begin(), whole.end());
+  EXPECT_EQ(distinct.size(), whole.size()) << "no image is transformed alike twice";
+  for (int64_t first : {0, 3, 19, 20, 21, 55})
+    for (int64_t count : {0, 1, 20, 47})
+      EXPECT_EQ(balanced.order(first, count),
+                std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
+  EXPECT_NE(BalancedOrder(images, 43).order(0, 20), balanced.order(0, 20));
 }
 
 TEST(EpochStream, NamesAndLabelsAreTheImages) {

@@ -14,54 +14,16 @@
 #include "base/check.h"
 #include "base/fields.h"
 #include "image/geometric.h"
+#include "image/tables.h"
 
 namespace nestvit {
 namespace {
-
-using Table = std::array<uint8_t, 256>;
 
 constexpr std::array kOps = {
     AugmentOp::kAutoContrast, AugmentOp::kEqualize, AugmentOp::kRotate,      AugmentOp::kPosterize,
     AugmentOp::kSolarize,     AugmentOp::kColor,    AugmentOp::kContrast,    AugmentOp::kBrightness,
     AugmentOp::kSharpness,    AugmentOp::kShearX,   AugmentOp::kShearY,      AugmentOp::kTranslateX,
     AugmentOp::kTranslateY,   AugmentOp::kIdentity, AugmentOp::kSolarizeAdd, AugmentOp::kInvert};
-
-template <class F>
-Table table_of(F value) {
-  Table table{};
-  for (int v = 0; v < 256; ++v) table[v] = value(v);
-  return table;
-}
-
-void look_up(Image& image, const Table& table) {
-  for (uint8_t& v : image.pixels) v = table[v];
-}
-
-void look_up(Image& image, std::span<const Table> tables) {  // one per channel
-  if (tables.size() == 1) return look_up(image, tables[0]);
-  uint8_t* end = image.pixels.data() + image.pixels.size();
-  for (uint8_t* p = image.pixels.data(); p != end; p += 3) {
-    p[0] = tables[0][p[0]];
-    p[1] = tables[1][p[1]];
-    p[2] = tables[2][p[2]];
-  }
-}
-
-using Histogram = std::array<int64_t, 256>;
-
-std::vector<Histogram> histograms(const Image& image) {
-  const auto channels = static_cast<size_t>(image.channels);
-  // Two per channel, by turns: runs of equal pixels would wait for each other's counts.
-  std::vector<std::array<uint32_t, 256>> counts(2 * channels);
-  size_t turn = 0;
-  for (size_t i = 0; i < image.pixels.size(); i += channels, turn ^= 1)
-    for (size_t c = 0; c < channels; ++c) ++counts[2 * c + turn][image.pixels[i + c]];
-  std::vector<Histogram> result(channels);
-  for (size_t c = 0; c < channels; ++c)
-    for (size_t v = 0; v < 256; ++v)
-      result[c][v] = int64_t{counts[2 * c][v]} + counts[2 * c + 1][v];
-  return result;
-}
 
 // sat8(degenerate + factor * (value - degenerate))
 uint8_t blend(float degenerate, float value, float factor) {
@@ -95,14 +57,6 @@ Table equalize_table(const Histogram& histogram) {
     table[v] = static_cast<uint8_t>(std::min<int64_t>((below + step / 2) / step, 255));
   }
   return table;
-}
-
-template <class F>
-void by_histogram(Image& image, F table_of_channel) {
-  std::vector<Table> tables;
-  for (const Histogram& histogram : histograms(image))
-    tables.push_back(table_of_channel(histogram));
-  look_up(image, tables);
 }
 
 // --- Operations on the grey image --------------------------------------------------------------

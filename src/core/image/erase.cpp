@@ -39,14 +39,24 @@ std::vector<float> normal_noise(size_t count, Rng& rng) {
   return noise;
 }
 
+// [C, area] values for a box.
+std::vector<float> filling(EraseMode mode, size_t channels, size_t area, Rng& rng) {
+  if (mode == EraseMode::kPixel) return normal_noise(channels * area, rng);
+  std::vector<float> values(channels * area, 0.0f);
+  if (mode == EraseMode::kRand)
+    for (size_t c = 0; c < channels; ++c)
+      std::fill_n(values.begin() + static_cast<std::ptrdiff_t>(c * area), area, rng.normal());
+  return values;
+}
+
 float between(float low, float high, Rng& rng) { return low + (high - low) * rng.uniform(); }
 
-// timm's RandomErasing.
-Box timm_box(int height, int width, Rng& rng) {
+// One of `count` boxes of timm's RandomErasing.
+Box timm_box(int height, int width, int count, Rng& rng) {
   constexpr int kAttempts = 10;
   const float all = static_cast<float>(height) * static_cast<float>(width);
   for (int i = 0; i < kAttempts; ++i) {
-    const float area = between(kMinArea, kMaxArea, rng) * all;
+    const float area = between(kMinArea, kMaxArea, rng) * all / static_cast<float>(count);
     const float aspect = std::exp(between(-kLogAspect, kLogAspect, rng));
     const auto h = static_cast<int>(std::nearbyint(std::sqrt(area * aspect)));
     const auto w = static_cast<int>(std::nearbyint(std::sqrt(area / aspect)));
@@ -63,12 +73,21 @@ void check(const RandomErasing& s) {
   if (!(s.erase_prob >= 0 && s.erase_prob <= 1))
     throw UsageError(fmt::format("the probability of random erasing is {}", s.erase_prob),
                      "give 0 to 1");
+  if (s.count < 1 || s.count > 1000)
+    throw UsageError(fmt::format("random erasing of up to {} boxes", s.count), "give 1 to 1000");
+  if (s.style == EraseStyle::kReference && (s.count != 1 || s.mode != EraseMode::kPixel))
+    throw UsageError("the official random erasing knows one box of noise",
+                     "for other modes and counts: randerasing.style timm, or --recipe timm");
 }
 
 std::string describe(const RandomErasing& s) {
+  const char* filling = s.mode == EraseMode::kPixel  ? "noise"
+                        : s.mode == EraseMode::kRand ? "one random colour"
+                                                     : "the mean";
   return fmt::format(
-      "random erasing with probability {}: {:.0f} to {:.0f} % of the area become noise{}",
-      s.erase_prob, 100 * kMinArea, 100 * kMaxArea,
+      "random erasing with probability {}: {:.0f} to {:.0f} % of the area become {}{}{}",
+      s.erase_prob, 100 * kMinArea, 100 * kMaxArea, filling,
+      s.count > 1 ? fmt::format(", in up to {} boxes", s.count) : "",
       s.style == EraseStyle::kTimm ? ", boxes inside the image" : ", boxes cut at the edges");
 }
 
@@ -105,16 +124,24 @@ void fill_box(std::span<float> chw, int height, int width, const Box& box,
       std::copy_n(from, box.width, chw.data() + c * plane + static_cast<size_t>(y) * width + box.x);
 }
 
-Box random_erase(std::span<float> chw, int height, int width, const RandomErasing& settings,
-                 Rng& rng) {
+std::vector<Box> random_erase(std::span<float> chw, int height, int width,
+                              const RandomErasing& settings, Rng& rng) {
   const EraseDraws draws = draw_erase(rng);
   if (!(draws.apply < static_cast<float>(settings.erase_prob))) return {};
-  const Box box = settings.style == EraseStyle::kTimm ? timm_box(height, width, rng)
-                                                      : erase_box(draws, height, width);
+  std::vector<Box> boxes = {erase_box(draws, height, width)};
+  if (settings.style == EraseStyle::kTimm) {
+    const int count = settings.count == 1
+                          ? 1
+                          : 1 + static_cast<int>(rng.below(static_cast<uint64_t>(settings.count)));
+    boxes.clear();
+    for (int i = 0; i < count; ++i) boxes.push_back(timm_box(height, width, count, rng));
+  }
   const size_t channels = chw.size() / (static_cast<size_t>(height) * width);
-  const size_t area = static_cast<size_t>(box.height) * box.width;
-  fill_box(chw, height, width, box, normal_noise(channels * area, rng));
-  return box;
+  for (const Box& box : boxes) {
+    const size_t area = static_cast<size_t>(box.height) * box.width;
+    fill_box(chw, height, width, box, filling(settings.mode, channels, area, rng));
+  }
+  return boxes;
 }
 
 }  // namespace nestvit

@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/random.h"
 #include "image/image.h"
@@ -13,12 +14,18 @@ namespace nestvit {
 // that does not fit is drawn again, up to ten times.
 enum class EraseStyle { kReference, kTimm };
 
+// What a box is filled with: noise per pixel and channel, one random colour, or 0, which is the
+// mean.
+enum class EraseMode { kPixel, kRand, kConst };
+
 struct RandomErasing {
   double erase_prob = 0.25;
   EraseStyle style = EraseStyle::kReference;
+  EraseMode mode = EraseMode::kPixel;
+  int count = 1;  // kTimm: one to so many boxes, which share the area
 };
 
-void check(const RandomErasing& settings);  // UsageError unless a probability
+void check(const RandomErasing& settings);  // UsageError for what makes no sense
 std::string describe(const RandomErasing& settings);
 
 // As they are drawn for kReference.
@@ -37,8 +44,8 @@ Box erase_box(const EraseDraws& draws, int height, int width);
 void fill_box(std::span<float> chw, int height, int width, const Box& box,
               std::span<const float> noise);
 
-// All of it, with noise from N(0, 1). Returns the erased box, which may be empty.
-Box random_erase(std::span<float> chw, int height, int width, const RandomErasing& settings,
-                 Rng& rng);
+// All of it, with noise from N(0, 1). Returns the erased boxes, which may be empty.
+std::vector<Box> random_erase(std::span<float> chw, int height, int width,
+                              const RandomErasing& settings, Rng& rng);
 
 }  // namespace nestvit

@@ -35,7 +35,7 @@ float draw_beta(double alpha, Rng& rng) {
 
 MixKind draw_kind(const MixSettings& s, Rng& rng) {
   const bool applies = rng.uniform() < static_cast<float>(s.prob_to_apply);
-  const bool first = rng.uniform() < 0.5f;
+  const bool first = rng.uniform() < 1 - static_cast<float>(s.switch_prob);
   if (!applies) return MixKind::kNone;
   if (s.mixup_alpha == 0) return MixKind::kCutmix;
   if (s.cutmix_alpha == 0) return MixKind::kMixup;
@@ -81,9 +81,9 @@ MixPlan plan_timm(const MixSettings& s, int batch, int height, int width, Rng& r
   if (plan.kind == MixKind::kCutmix) {
     const double ratio = std::sqrt(1 - static_cast<double>(own));
     const auto span = [&](int side) {
-      const int half = static_cast<int>(side * ratio) / 2;
+      const int cut = static_cast<int>(side * ratio);
       const int centre = static_cast<int>(rng.below(static_cast<uint64_t>(side)));
-      return std::pair{std::max(centre - half, 0), std::min(centre + half, side)};
+      return std::pair{std::max(centre - cut / 2, 0), std::min(centre + (cut + 1) / 2, side)};
     };
     const auto [top, bottom] = span(height);
     const auto [left, right] = span(width);
@@ -137,6 +137,8 @@ void check(const MixSettings& s) {
       fail(fmt::format("{} is {}", name, alpha), "give a positive number, or 0 to leave it out");
   if (!(s.prob_to_apply >= 0 && s.prob_to_apply <= 1))
     fail(fmt::format("prob_to_apply is {}", s.prob_to_apply), "give a probability, 0 to 1");
+  if (!(s.switch_prob >= 0 && s.switch_prob <= 1))
+    fail(fmt::format("switch_prob is {}", s.switch_prob), "give a probability, 0 to 1");
   if (!(s.smoothing >= 0 && s.smoothing < 1))
     fail(fmt::format("smoothing is {}", s.smoothing), "give 0 or more, below 1");
   if (s.mixup_alpha == 0 && s.cutmix_alpha == 0 && s.prob_to_apply > 0)
@@ -151,7 +153,8 @@ std::string describe(const MixSettings& s) {
   std::string text;
   if (s.mixup_alpha > 0) text = fmt::format("mixup (alpha {})", s.mixup_alpha);
   if (s.cutmix_alpha > 0)
-    text += fmt::format("{}cutmix (alpha {})", text.empty() ? "" : " or ", s.cutmix_alpha);
+    text += fmt::format("{}cutmix (alpha {}{})", text.empty() ? "" : " or ", s.cutmix_alpha,
+                        text.empty() ? "" : fmt::format(", in {} of them", s.switch_prob));
   return text + fmt::format(" with probability {} per batch, smoothing {}{}", s.prob_to_apply,
                             s.smoothing,
                             s.style == MixStyle::kTimm ? ", in timm's way"

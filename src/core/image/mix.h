@@ -19,8 +19,9 @@ enum class MixStyle { kReference, kTimm };
 struct MixSettings {
   MixStyle style = MixStyle::kReference;
   double mixup_alpha = 0.8;   // 0: no mixup
-  double cutmix_alpha = 1.0;  // 0: no cutmix; both: one of them per batch, with equal chance
+  double cutmix_alpha = 1.0;  // 0: no cutmix; both: one of them per batch, by switch_prob
   double prob_to_apply = 1.0;
+  double switch_prob = 0.5;  // of cutmix where both are on
   double smoothing = 0;
   // Away from the official code (kReference only; kTimm does both):
   bool beta = false;         // shares from Beta(alpha, alpha) instead of u^(1/alpha)/2

@@ -21,6 +21,10 @@ Pixels Augmentation::pixels(Pixels basic, uint64_t epoch, uint64_t index) const 
     Rng rng(seed_, Purpose::kRandAugment, epoch, index);
     image = rand_augment(std::move(image), *settings_.randaugment, rng);
   }
+  if (settings_.timm_randaugment) {
+    Rng rng(seed_, Purpose::kRandAugment, epoch, index);
+    image = timm_rand_augment(std::move(image), *settings_.timm_randaugment, rng);
+  }
   if (settings_.jitter) {
     Rng rng(seed_, Purpose::kJitter, epoch, index);
     image = color_jitter(image, *settings_.jitter, rng);
@@ -39,6 +43,7 @@ void Augmentation::finish(std::span<float> chw, int height, int width, uint64_t 
 std::vector<std::string> Augmentation::describe() const {
   std::vector<std::string> lines;
   if (settings_.randaugment) lines.push_back(nestvit::describe(*settings_.randaugment));
+  if (settings_.timm_randaugment) lines.push_back(nestvit::describe(*settings_.timm_randaugment));
   if (settings_.jitter) lines.push_back(nestvit::describe(*settings_.jitter));
   if (settings_.erasing) lines.push_back(nestvit::describe(*settings_.erasing));
   return lines;

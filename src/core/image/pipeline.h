@@ -24,12 +24,14 @@
 #include "image/image.h"
 #include "image/jitter.h"
 #include "image/randaugment.h"
+#include "image/timm_augment.h"
 
 namespace nestvit {
 
 // Unset: left out.
 struct AugmentSettings {
   std::optional<RandAugment> randaugment;
+  std::optional<TimmRandAugment> timm_randaugment;
   std::optional<ColorJitter> jitter;
   std::optional<RandomErasing> erasing;
 };
@@ -39,7 +41,9 @@ class Augmentation {
   // Throws UsageError for settings that make no sense.
   Augmentation(AugmentSettings settings, uint64_t seed);
 
-  bool changes_pixels() const { return settings_.randaugment || settings_.jitter; }
+  bool changes_pixels() const {
+    return settings_.randaugment || settings_.timm_randaugment || settings_.jitter;
+  }
   bool erases() const { return settings_.erasing.has_value(); }
 
   // Both are pure functions of their arguments, the settings and the seed, for any thread.

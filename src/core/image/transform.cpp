@@ -123,7 +123,9 @@ Pixels evaluate(const Image& image, const Preprocessing& p) {
 
 bool coin(Rng& rng) { return rng.uniform() < 0.5f; }
 
-Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
+// The part of the sample that `draw` (height, width -> Box) picks; little more is decoded.
+template <class F>
+Image drawn_part(const Sample& sample, const Preprocessing& p, F draw) {
   Image image;
   int orientation = 1, height = 0, width = 0;
   if (!sample.encoded.empty()) {
@@ -135,16 +137,27 @@ Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
   // Windows are in stored coordinates; a turned picture is cropped after turning.
   if (sample.encoded.empty() || orientation != 1) {
     image = decoded(sample, p);
-    image = crop(image, sample_crop(image.height, image.width, rng));
-  } else {
-    if (height < 1 || width < 1) throw Error(sample.name + ": the image is empty");
-    const Box box = sample_crop(height, width, rng);
-    image = decode_window(sample.encoded, box, decode_options(p), sample.name);
+    return crop(image, draw(image.height, image.width));
   }
+  if (height < 1 || width < 1) throw Error(sample.name + ": the image is empty");
+  return decode_window(sample.encoded, draw(height, width), decode_options(p), sample.name);
+}
+
+Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
+  const Image image = drawn_part(
+      sample, p, [&rng](int height, int width) { return sample_crop(height, width, rng); });
   const int size = p.image_size;
   Pixels pixels = p.resampler == Resampler::kTf
                       ? resize_tf(image, {size, size, {0, 0, size, size}})
                       : to_pixels(resize_pil(image, size, size, p.interpolation));
+  return coin(rng) ? flip_horizontal(pixels) : pixels;
+}
+
+Pixels train_rrc(const Sample& sample, const Preprocessing& p, Rng& rng) {
+  const Image image = drawn_part(
+      sample, p, [&rng](int height, int width) { return sample_timm_crop(height, width, rng); });
+  const auto interpolation = coin(rng) ? Interpolation::kBilinear : Interpolation::kBicubic;
+  Pixels pixels = to_pixels(resize_pil(image, p.image_size, p.image_size, interpolation));
   return coin(rng) ? flip_horizontal(pixels) : pixels;
 }
 
@@ -212,6 +225,8 @@ Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
   switch (transform) {
     case TrainTransform::kCrop:
       return train_crop(sample, preprocessing, rng);
+    case TrainTransform::kRrc:
+      return train_rrc(sample, preprocessing, rng);
     case TrainTransform::kPad:
       return train_pad(sample, preprocessing, rng);
     case TrainTransform::kFlip: {
@@ -231,6 +246,28 @@ Box sample_crop(int height, int width, Rng& rng) {
   for (int i = 0; i < kAttempts; ++i)
     if (attempt_crop(height, width, rng, box)) return box;
   return {0, 0, height, width};
+}
+
+Box sample_timm_crop(int height, int width, Rng& rng) {
+  NESTVIT_CHECK(height > 0 && width > 0);
+  constexpr int kAttempts = 10;
+  constexpr double kMinArea = 0.08, kMinAspect = 3.0 / 4, kMaxAspect = 4.0 / 3;
+  const double all = static_cast<double>(height) * width;
+  const auto whole = [](double x) { return static_cast<int>(round_even(x)); };
+  for (int i = 0; i < kAttempts; ++i) {
+    const double area = (kMinArea + (1 - kMinArea) * rng.uniform_double()) * all;
+    const double turn = std::log(kMaxAspect / kMinAspect) * rng.uniform_double();
+    const double aspect = kMinAspect * std::exp(turn);
+    const int w = whole(std::sqrt(area * aspect)), h = whole(std::sqrt(area / aspect));
+    if (w < 1 || h < 1 || w > width || h > height) continue;
+    return {static_cast<int>(rng.below(static_cast<uint64_t>(height - h) + 1)),
+            static_cast<int>(rng.below(static_cast<uint64_t>(width - w) + 1)), h, w};
+  }
+  // The largest box about the centre whose aspect is allowed.
+  const double aspect = static_cast<double>(width) / height;
+  const int h = aspect < kMinAspect ? std::max(1, whole(width / kMinAspect)) : height;
+  const int w = aspect > kMaxAspect ? std::max(1, whole(height * kMaxAspect)) : width;
+  return {(height - h) / 2, (width - w) / 2, h, w};
 }
 
 Image enlarge_small(const Image& image, int image_size) {

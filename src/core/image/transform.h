@@ -1,6 +1,6 @@
 // From an encoded or raw image to the S x S input: the evaluation transforms of both peers, and the
-// reference's basic training step. Augmentations of the full recipe are separate files beside this
-// one.
+// training steps of the reference and of timm. Augmentations of the full recipe are separate files
+// beside this one.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +26,11 @@ struct Sample {
 // transforms_imagenet_eval (kPil).
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing);
 
-// The reference's basic training steps. kCrop (D.4): random box of area 5 to 100 %, resize, flip.
-// kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform, then flip (for data that is
-// already aligned). kNone: evaluation.
-enum class TrainTransform { kCrop, kPad, kFlip, kNone };
+// The reference's basic training steps, and timm's. kCrop (D.4): random box of area 5 to 100 %,
+// resize, flip. kRrc: timm's RandomResizedCropAndInterpolation, area 8 to 100 %, by Pillow's
+// bilinear or bicubic, then flip. kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform,
+// then flip (for data that is already aligned). kNone: evaluation.
+enum class TrainTransform { kCrop, kRrc, kPad, kFlip, kNone };
 Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
                        TrainTransform transform, Rng& rng);
 
@@ -40,6 +41,9 @@ Image enlarge_small(const Image& image, int image_size);
 // TF's sample_distorted_bounding_box as the reference calls it (D.4): a pure function of the
 // generator's numbers.
 Box sample_crop(int height, int width, Rng& rng);
+
+// timm's RandomResizedCropAndInterpolation.get_params.
+Box sample_timm_crop(int height, int width, Rng& rng);
 
 // (x/255 - mean) / std into `chw` [C, S, S].
 void normalise(const Pixels& pixels, const Preprocessing& preprocessing, std::span<float> chw);

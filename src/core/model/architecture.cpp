@@ -47,6 +47,10 @@ std::vector<Param> parameter_table(const Architecture& a) {
 
 int64_t parameter_count(const Architecture& a) { return parameter_count(parameter_table(a)); }
 
+std::vector<int64_t> parameters_by_part(const Architecture& a) {
+  return parameters_by_part(parameter_table(a));
+}
+
 int64_t multiply_accumulates(const Architecture& a) {
   return a.nest() ? multiply_accumulates(*a.nest()) : multiply_accumulates(*a.resnet());
 }

@@ -37,6 +37,7 @@ class Architecture {
 // Throw as geometry() and stages() do.
 std::vector<Param> parameter_table(const Architecture& architecture);
 int64_t parameter_count(const Architecture& architecture);
+std::vector<int64_t> parameters_by_part(const Architecture& architecture);
 int64_t multiply_accumulates(const Architecture& architecture);
 // "16 x 196 tokens of 96 channels, 2 layers; ...", image side first.
 std::string describe(const Architecture& architecture);

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -273,25 +274,32 @@ void unknown_model(const std::string& name, const std::vector<std::string>& know
                        fmt::format("known: {}", fmt::join(known, ", ")));
 }
 
-int64_t multiply_accumulates(const NestConfig& config) {
+std::vector<int64_t> multiply_accumulates_by_part(const NestConfig& config) {
   const auto levels = geometry(config);
-  int64_t total = 0;
+  std::vector<int64_t> parts(levels.size() + 2, 0);
   for (const Level& l : levels) {
     const int64_t plane = static_cast<int64_t>(l.map()) * l.map(), c = l.width;
+    int64_t& level = parts[l.index + 1];
     if (l.index == 0) {
       const int64_t token = config.init_patch_embed_size;
-      total += plane * token * token * config.in_channels * c;
+      parts.front() = plane * token * token * config.in_channels * c;
     } else {
       const Level& below =
           levels[l.index - 1];  // the 3x3 convolution runs before pooling, on the larger plane
-      total += static_cast<int64_t>(below.map()) * below.map() * 9 * below.width * c;
+      level += static_cast<int64_t>(below.map()) * below.map() * 9 * below.width * c;
     }
     const int64_t kv = config.attn_type == Attention::kMultiQuery ? 2 * l.head_dim : 2 * c;
     const int64_t linear = c * (c + kv) + c * c + 2 * c * mlp_width(config, l.width);
     const int64_t attention = 2 * static_cast<int64_t>(l.tokens) * c;
-    total += l.depth * plane * (linear + attention);
+    level += l.depth * plane * (linear + attention);
   }
-  return total + static_cast<int64_t>(levels.back().width) * config.num_classes;
+  parts.back() = static_cast<int64_t>(levels.back().width) * config.num_classes;
+  return parts;
+}
+
+int64_t multiply_accumulates(const NestConfig& config) {
+  const std::vector<int64_t> parts = multiply_accumulates_by_part(config);
+  return std::accumulate(parts.begin(), parts.end(), int64_t{0});
 }
 
 }  // namespace nestvit

@@ -85,5 +85,7 @@ NestConfig variant(const std::string& name);
 // Multiply-accumulates of one image: convolutions (borders counted in full), linear layers,
 // attention products.
 int64_t multiply_accumulates(const NestConfig& config);
+// The same by part: the patch embedding, each level (its pooling and its layers), the head.
+std::vector<int64_t> multiply_accumulates_by_part(const NestConfig& config);
 
 }  // namespace nestvit

@@ -151,6 +151,16 @@ int64_t Param::size() const {
 
 std::vector<Param> parameter_table(const NestConfig& config) { return Table(config).build(); }
 
+std::vector<int64_t> parameters_by_part(const std::vector<Param>& table) {
+  std::vector<int64_t> counts;
+  for (const Param& param : table) {
+    const auto part = static_cast<size_t>(param.level + 1);
+    if (part >= counts.size()) counts.resize(part + 1);
+    if (!param.buffer) counts[part] += param.size();
+  }
+  return counts;
+}
+
 int64_t parameter_count(const std::vector<Param>& table) {
   int64_t count = 0;
   for (const Param& param : table)

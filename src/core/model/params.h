@@ -52,6 +52,8 @@ std::vector<Param> parameter_table(const NestConfig& config);
 // Trained parameters, as the papers count them (buffers left out).
 int64_t parameter_count(const std::vector<Param>& table);
 int64_t parameter_count(const NestConfig& config);
+// The same by part: the patch embedding, each level, the final norm with the head.
+std::vector<int64_t> parameters_by_part(const std::vector<Param>& table);
 
 // Whether `name` is a tensor of the classifier: timm's NesT calls it head, its ResNet fc.
 bool is_head(const std::string& name);

@@ -230,7 +230,7 @@ AnyModel import_any_model(const fs::path& path, const ImportOptions& options) {
   model.origin = path.string();
   verify_tensors(model.tensors, model.config, model.origin);
   check_finite(model.tensors, model.origin);
-  if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes);
+  if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes());
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }

@@ -62,7 +62,8 @@ TEST(Erase, HappensAsOftenAsAsked) {
     for (uint64_t i = 0; i < kSamples; ++i) {
       Rng rng(1, Purpose::kErase, 0, i);
       std::vector<float> chw(3 * 20 * 30, 100.0f);
-      const Box box = random_erase(chw, 20, 30, {probability}, rng);
+      const std::vector<Box> boxes = random_erase(chw, 20, 30, {probability}, rng);
+      const Box box = boxes.empty() ? Box{} : boxes.front();
       const auto changed = std::count_if(chw.begin(), chw.end(), [](float v) { return v != 100; });
       ASSERT_EQ(changed, 3 * box.height * box.width);
       erased += changed > 0;
@@ -94,7 +95,7 @@ TEST(Erase, TimmsBoxesLieInside) {
   for (uint64_t i = 0; i < kSamples; ++i) {
     Rng rng(3, Purpose::kErase, 0, i);
     std::vector<float> chw(3 * 64 * 48, 100.0f);
-    const Box box = random_erase(chw, 64, 48, {1, EraseStyle::kTimm}, rng);
+    const Box box = random_erase(chw, 64, 48, {1, EraseStyle::kTimm}, rng).front();
     EXPECT_TRUE(box.height < 64 && box.width < 48 && box.y >= 0 && box.x >= 0 &&
                 box.y + box.height <= 64 && box.x + box.width <= 48);
     sum += static_cast<double>(box.height) * box.width / (64 * 48);
@@ -102,6 +103,35 @@ TEST(Erase, TimmsBoxesLieInside) {
   // Nominal 17.7 %; large boxes of extreme aspect do not fit and are drawn again, smaller.
   EXPECT_GT(sum / kSamples, 0.12);
   EXPECT_LT(sum / kSamples, 0.177);
+}
+
+TEST(Erase, TimmsModesFillBoxesThatShareTheArea) {
+  double sum = 0;
+  size_t most = 0;
+  for (const EraseMode mode : {EraseMode::kRand, EraseMode::kConst})
+    for (uint64_t i = 0; i < 500; ++i) {
+      Rng rng(6, Purpose::kErase, 0, i);
+      std::vector<float> chw(3 * 32 * 32, 100.0f);
+      const auto boxes = random_erase(chw, 32, 32, {1, EraseStyle::kTimm, mode, 3}, rng);
+      ASSERT_FALSE(boxes.empty());
+      most = std::max(most, boxes.size());
+      double area = 0;
+      for (const Box& box : boxes) area += box.height * box.width / 1024.0;
+      // A third at most; sides are rounded, by half a pixel of at most 31.
+      EXPECT_LT(area, 1.0 / 3 + 3 * 31.5 / 1024);
+      sum += area;
+      const Box& last = boxes.back();
+      if (last.height == 0) continue;
+      for (int c = 0; c < 3; ++c) {
+        const float first = chw[c * 1024 + last.y * 32 + last.x];
+        EXPECT_EQ(chw[c * 1024 + (last.y + last.height - 1) * 32 + last.x + last.width - 1], first);
+        EXPECT_EQ(first == 0, mode == EraseMode::kConst);
+      }
+    }
+  EXPECT_EQ(most, 3U);
+  EXPECT_GT(sum, 0);
+  EXPECT_THROW(check(RandomErasing{.erase_prob = 1, .count = 2}), UsageError) << "official style";
+  EXPECT_THROW(check(RandomErasing{.erase_prob = 1, .mode = EraseMode::kConst}), UsageError);
 }
 
 TEST(Erase, NoiseIsStandardNormal) {

@@ -1,0 +1,175 @@
+// Pillow's arithmetic: tables in double, blends in float truncated, transforms in double truncated.
+#include "image/pillow.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/check.h"
+#include "image/tables.h"
+
+namespace nestvit {
+namespace {
+
+// ImagingBlend: from `from` (factor 0) to `to` (factor 1) and beyond.
+uint8_t blend(int from, int to, float factor) {
+  const float value = static_cast<float>(from) + factor * static_cast<float>(to - from);
+  return static_cast<uint8_t>(std::clamp(value, 0.0f, 255.0f));
+}
+
+// RGB to L, 16-bit fixed point.
+int luma(const uint8_t* p) { return (p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16; }
+
+Table contrast_table(const Histogram& histogram) {
+  int low = 0, high = 255;
+  while (low < 255 && histogram[low] == 0) ++low;
+  while (high > 0 && histogram[high] == 0) --high;
+  if (high <= low) return table_of([](int v) { return static_cast<uint8_t>(v); });
+  const double scale = 255.0 / (high - low), offset = -low * scale;
+  return table_of([&](int v) {
+    return static_cast<uint8_t>(std::clamp(static_cast<int>(v * scale + offset), 0, 255));
+  });
+}
+
+// Four taps of a cubic through v[1] (d = 0) and v[2] (d = 1).
+double cubic(const double v[4], double d) {
+  const double p1 = v[1], p2 = -v[0] + v[2], p3 = 2 * (v[0] - v[1]) + v[2] - v[3],
+               p4 = -v[0] + v[1] - v[2] + v[3];
+  return p1 + d * (p2 + d * (p3 + d * p4));
+}
+
+double linear(const double v[2], double d) { return v[0] + (v[1] - v[0]) * d; }
+
+// The value of a channel about (x, y), a pixel's number plus (dx, dy) in [0, 1). Columns outside
+// are those at the edge, rows outside repeat the row before, which for the first is the edge's.
+template <int kTaps, class F>
+double interpolated(const Image& image, int x, int y, double dx, double dy, int channel,
+                    F polynomial) {
+  const auto at = [&](int row, int column) {
+    const size_t pixel =
+        static_cast<size_t>(row) * image.width + std::clamp(column, 0, image.width - 1);
+    return static_cast<double>(image.pixels[pixel * image.channels + channel]);
+  };
+  double rows[kTaps];
+  for (int i = 0; i < kTaps; ++i) {
+    const int row = i == 0 ? std::clamp(y, 0, image.height - 1) : y + i;
+    if (i > 0 && (row < 0 || row >= image.height)) {
+      rows[i] = rows[i - 1];
+      continue;
+    }
+    double taps[kTaps];
+    for (int j = 0; j < kTaps; ++j) taps[j] = at(row, x + j);
+    rows[i] = polynomial(taps, dx);
+  }
+  return polynomial(rows, dy);
+}
+
+}  // namespace
+
+Image pillow_auto_contrast(Image image) {
+  by_histogram(image, contrast_table);
+  return image;
+}
+
+Image pillow_posterize(Image image, int bits) {
+  const int mask = bits >= 8 ? 255 : 256 - (1 << (8 - bits));
+  look_up(image, table_of([&](int v) { return static_cast<uint8_t>(v & mask); }));
+  return image;
+}
+
+Image pillow_solarize(Image image, int threshold) {
+  look_up(image,
+          table_of([&](int v) { return static_cast<uint8_t>(v < threshold ? v : 255 - v); }));
+  return image;
+}
+
+Image pillow_color(Image image, double factor) {
+  if (image.channels == 1) return image;
+  const auto f = static_cast<float>(factor);
+  for (size_t i = 0; i < image.pixels.size(); i += 3) {
+    uint8_t* p = &image.pixels[i];
+    const int grey = luma(p);
+    for (int c = 0; c < 3; ++c) p[c] = blend(grey, p[c], f);
+  }
+  return image;
+}
+
+Image pillow_contrast(Image image, double factor) {
+  int64_t sum = 0;
+  const auto channels = static_cast<size_t>(image.channels);
+  for (size_t i = 0; i < image.pixels.size(); i += channels)
+    sum += channels == 1 ? image.pixels[i] : luma(&image.pixels[i]);
+  const auto count = static_cast<double>(image.pixels.size() / channels);
+  const int mean = static_cast<int>(static_cast<double>(sum) / count + 0.5);
+  look_up(image, table_of([&](int v) { return blend(mean, v, static_cast<float>(factor)); }));
+  return image;
+}
+
+Image pillow_brightness(Image image, double factor) {
+  look_up(image, table_of([&](int v) { return blend(0, v, static_cast<float>(factor)); }));
+  return image;
+}
+
+// The smooth image is ImageFilter.SMOOTH, rounded; its border is the image's, which no blend
+// changes.
+Image pillow_sharpness(Image image, double factor) {
+  if (image.height < 3 || image.width < 3) return image;
+  constexpr int kCentre = 5, kSum = 13;  // the other eight weights are 1
+  const Image before = image;
+  const auto channels = static_cast<size_t>(image.channels);
+  const size_t stride = image.width * channels;
+  for (size_t y = 1; y + 1 < static_cast<size_t>(image.height); ++y)
+    for (size_t i = channels; i < stride - channels; ++i) {
+      const uint8_t* p = &before.pixels[y * stride + i];
+      int sum = (kCentre - 1) * *p;
+      for (const uint8_t* row : {p - stride, p, p + stride})
+        sum += row[0] + *(row - channels) + row[channels];
+      const int smooth = (2 * sum + kSum) / (2 * kSum);  // no sum lies half between two values
+      image.pixels[y * stride + i] = blend(smooth, *p, static_cast<float>(factor));
+    }
+  return image;
+}
+
+Image pillow_affine(const Image& image, const std::array<double, 6>& m,
+                    const PillowTransform& how) {
+  NESTVIT_CHECK(how.fill.size() == static_cast<size_t>(image.channels));
+  Image result{image.height, image.width, image.channels,
+               std::vector<uint8_t>(image.pixels.size())};
+  uint8_t* to = result.pixels.data();
+  for (int row = 0; row < image.height; ++row)
+    for (int column = 0; column < image.width; ++column, to += image.channels) {
+      const double x = column + 0.5, y = row + 0.5;
+      double sx = m[0] * x + m[1] * y + m[2], sy = m[3] * x + m[4] * y + m[5];
+      if (!(sx >= 0 && sx < image.width && sy >= 0 && sy < image.height)) {
+        std::copy(how.fill.begin(), how.fill.end(), to);
+        continue;
+      }
+      sx -= 0.5;
+      sy -= 0.5;
+      const int left = static_cast<int>(std::floor(sx)), top = static_cast<int>(std::floor(sy));
+      const double dx = sx - left, dy = sy - top;
+      for (int c = 0; c < image.channels; ++c) {
+        const double value = how.interpolation == Interpolation::kBicubic
+                                 ? interpolated<4>(image, left - 1, top - 1, dx, dy, c, cubic)
+                                 : interpolated<2>(image, left, top, dx, dy, c, linear);
+        to[c] = static_cast<uint8_t>(std::clamp(value, 0.0, 255.0));
+      }
+    }
+  return result;
+}
+
+Image pillow_rotate(Image image, double degrees, const PillowTransform& how) {
+  double turn = std::fmod(degrees, 360);
+  if (turn < 0) turn += 360;
+  if (turn == 0) return image;
+  const double angle = -(turn * (std::numbers::pi / 180));
+  const auto rounded = [](double v) { return std::nearbyint(v * 1e15) / 1e15; };
+  const double cosine = rounded(std::cos(angle)), sine = rounded(std::sin(angle));
+  const double cx = image.width / 2.0, cy = image.height / 2.0;
+  return pillow_affine(image,
+                       {cosine, sine, cosine * -cx + sine * -cy + cx, -sine, cosine,
+                        -sine * -cx + cosine * -cy + cy},
+                       how);
+}
+
+}  // namespace nestvit
