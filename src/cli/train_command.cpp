@@ -114,7 +114,8 @@ constexpr Switch kSwitches[] = {
 volatile std::sig_atomic_t stop_signal = 0;
 
 extern "C" void on_stop_signal(int signal) {
-  if (stop_signal != 0) _exit(128 + signal);  // asked twice: now
+  // Asked twice at the keyboard: now. Schedulers repeat themselves and mean the same.
+  if (stop_signal != 0 && signal == SIGINT) _exit(128 + signal);
   stop_signal = signal;
 }
 
@@ -123,8 +124,10 @@ void catch_signals() {
   action.sa_handler = on_stop_signal;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  // SIGUSR1: what clusters send some time before a job's limit ends it.
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  // A file size limit is then an error of the write, which names the file.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 // ---- the verb ----
@@ -221,9 +224,9 @@ constexpr const char* kDetails =
     "every key.\n"
     "The run's folder gets config.yaml (the whole recipe), summary.csv, log.jsonl, "
     "checkpoints/step-N, and the links "
-    "last and best. Each of those is a model directory for eval, predict and timm. Ctrl-C and "
-    "SIGTERM save a checkpoint "
-    "and exit with 130 and 143; a second one exits at once.";
+    "last and best. Each of those is a model directory for eval, predict and timm. Ctrl-C, "
+    "SIGUSR1 and SIGTERM save a checkpoint and exit with 130, 138 and 143; a second Ctrl-C exits "
+    "at once.";
 
 constexpr const char* kExamples =
     "# a folder of images, one sub-folder per class\n"

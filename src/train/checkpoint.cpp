@@ -12,7 +12,9 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/crc32c.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::train {
@@ -24,6 +26,8 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFolder = "checkpoints";
 constexpr const char* kPrefix = "step-";
 constexpr const char* kRemoved = ".removed-";
+constexpr const char* kChecksums = "checksums.json";
+constexpr const char* kSetAside = ".damaged";
 constexpr uint64_t kMaxStateBytes = 256 << 20;
 
 Json number_or_null(const std::optional<double>& value) {
@@ -53,6 +57,61 @@ std::vector<int64_t> saved_steps(const fs::path& workdir) {
   return steps;
 }
 
+Json sums_json(const StepSums& sums) {
+  return {{"steps", sums.steps},
+          {"images", sums.images},
+          {"correct", sums.correct},
+          {"loss", sums.loss},
+          {"loss_squared", sums.loss_squared},
+          {"gradient_norm", sums.gradient_norm}};
+}
+
+StepSums sums_of(const Json& json) {
+  return {json.at("steps").get<int64_t>(),       json.at("images").get<int64_t>(),
+          json.at("correct").get<int64_t>(),     json.at("loss").get<double>(),
+          json.at("loss_squared").get<double>(), json.at("gradient_norm").get<double>()};
+}
+
+std::string checksum(const fs::path& path) {
+  return fmt::format("{:08x}", crc32c(MappedFile::open(path)->bytes()));
+}
+
+// Of every file in the finished folder.
+void write_checksums(const fs::path& folder) {
+  Json sums;
+  for (const auto& entry : fs::directory_iterator(folder))
+    sums[entry.path().filename().string()] = {{"bytes", fs::file_size(entry.path())},
+                                              {"crc32c", checksum(entry.path())}};
+  write_file(folder / kChecksums, sums.dump(1) + "\n");
+}
+
+// Throws Error that names a file that is missing or is not as it was written: a power cut or a bad
+// disk leaves zeros in the middle of a file that still parses.
+void verify_checksums(const fs::path& folder) {
+  const fs::path list = folder / kChecksums;
+  const Json sums = Json::parse(read_text(list), nullptr, /*allow_exceptions=*/false);
+  if (!sums.is_object()) throw Error(fmt::format("{} is damaged", list.string()));
+  for (const auto& [name, sum] : sums.items()) {
+    const fs::path file = folder / name;
+    if (!fs::exists(file)) throw Error(fmt::format("{} is missing", file.string()));
+    if (!sum.is_object() || sum.value("bytes", uintmax_t{0}) != fs::file_size(file))
+      throw Error(fmt::format("{} has {} bytes, not as many as were written", file.string(),
+                              fs::file_size(file)));
+    if (sum.value("crc32c", "") != checksum(file))
+      throw Error(fmt::format("{} is not what was written: its checksum differs", file.string()));
+  }
+}
+
+Checkpoints::Saved load(const fs::path& folder) {
+  verify_checksums(folder);
+  Checkpoints::Saved saved;
+  saved.state = parse_state(read_text(folder / "state.json", kMaxStateBytes),
+                            (folder / "state.json").string());
+  saved.model = load_any_model(folder);
+  saved.optimizer = read_safetensors(folder / "optimizer.safetensors");
+  return saved;
+}
+
 RunState from_json(const Json& json) {
   RunState state;
   state.step = json.at("step").get<int64_t>();
@@ -64,6 +123,7 @@ RunState from_json(const Json& json) {
   }
   state.loss_sum = json.at("loss_sum").get<double>();
   state.loss_steps = json.at("loss_steps").get<int64_t>();
+  state.window = sums_of(json.at("window"));
   for (const Json& row : json.at("history"))
     state.history.push_back({row.at("step").get<int64_t>(), row.at("epoch").get<double>(),
                              optional_number(row.at("train_loss")),
@@ -94,6 +154,7 @@ std::string state_json(const RunState& state) {
                                      : Json{{"step", state.best_step}, {"top1", state.best_top1}};
   json["loss_sum"] = state.loss_sum;
   json["loss_steps"] = state.loss_steps;
+  json["window"] = sums_json(state.window);
   json["recipe_digest"] = state.recipe_digest;
   json["history"] = Json::array();
   for (const SummaryRow& row : state.history)
@@ -144,11 +205,19 @@ fs::path Checkpoints::step_path(int64_t step) const {
 
 void Checkpoints::save(const RunState& state, const AnyModel& model,
                        const TensorMap& optimizer) const {
-  write_directory(step_path(state.step), [&](const fs::path& folder) {
-    save_model(folder, model);
-    write_safetensors(folder / "optimizer.safetensors", optimizer);
-    write_file(folder / "state.json", state_json(state));
-  });
+  const fs::path path = step_path(state.step);
+  try {
+    write_directory(path, [&](const fs::path& folder) {
+      save_model(folder, model);
+      write_safetensors(folder / "optimizer.safetensors", optimizer);
+      write_file(folder / "state.json", state_json(state));
+      write_checksums(folder);
+    });
+  } catch (const Error& e) {
+    throw Error(fmt::format("cannot save {}: {}", path.string(), e.what()),
+                fmt::format("{}; then: nestvit train --resume {}",
+                            e.hint().empty() ? "remove the cause" : e.hint(), workdir_.string()));
+  }
   link("last", state.step);
   if (state.best_step == state.step) link("best", state.step);
   prune(state);
@@ -161,7 +230,9 @@ void Checkpoints::link(const std::string& name, int64_t step) const {
   if (::symlink(target.c_str(), temporary.c_str()) != 0 ||
       ::rename(temporary.c_str(), (workdir_ / name).c_str()) != 0)
     throw Error(fmt::format("cannot link {} to {}: {}", (workdir_ / name).string(), target.string(),
-                            std::strerror(errno)));
+                            std::strerror(errno)),
+                write_error_hint(workdir_ / name, errno));
+  sync_folder(workdir_);
 }
 
 void Checkpoints::prune(const RunState& state) const {
@@ -179,7 +250,7 @@ void Checkpoints::prune(const RunState& state) const {
   }
 }
 
-void Checkpoints::sweep() const {
+void Checkpoints::go_on_from(const RunState& state) const {
   std::vector<fs::path> leftovers;
   std::error_code error;
   for (fs::directory_iterator it(workdir_ / kFolder, error), end; !error && it != end;
@@ -189,29 +260,40 @@ void Checkpoints::sweep() const {
       leftovers.push_back(it->path());
   }
   for (const fs::path& path : leftovers) fs::remove_all(path, error);
+  // Kept under their names they would count among the newest, and prune() remove whole ones.
+  for (const int64_t step : saved_steps(workdir_)) {
+    if (step <= state.step) continue;
+    const fs::path aside = step_path(step).string() + kSetAside;
+    fs::remove_all(aside, error);
+    fs::rename(step_path(step), aside, error);
+  }
+  link("last", state.step);
+  if (state.best_step >= 0 && fs::exists(step_path(state.best_step)))
+    link("best", state.best_step);
+  else
+    fs::remove(workdir_ / "best", error);  // made again when the run comes there
 }
 
 Checkpoints::Saved Checkpoints::load_last() const {
-  const fs::path folder = workdir_ / "last";
   const std::vector<int64_t> steps = saved_steps(workdir_);
   if (steps.empty())
     throw Error(fmt::format("{} holds no checkpoint to resume from", workdir_.string()),
                 "give the --workdir of a run that was started, or leave --resume out");
-  try {
-    Saved saved;
-    saved.state = parse_state(read_text(folder / "state.json", kMaxStateBytes),
-                              (folder / "state.json").string());
-    saved.model = load_any_model(folder);
-    saved.optimizer = read_safetensors(folder / "optimizer.safetensors");
-    return saved;
-  } catch (const Error& e) {
-    std::string others;
-    for (const int64_t step : steps)
-      others += fmt::format("{}{}{}", others.empty() ? "" : ", ", kPrefix, step);
-    throw Error(fmt::format("cannot resume from {}: {}", folder.string(), e.what()),
-                fmt::format("there are {}; to go on from another one: ln -sfn {}/step-N {}", others,
-                            kFolder, folder.string()));
+  std::string damage;
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    try {
+      Saved saved = load(step_path(*step));
+      if (!damage.empty())
+        log_warning(fmt::format("damaged, and set aside: {}. Going on from {}{} instead", damage,
+                                kPrefix, *step));
+      return saved;
+    } catch (const std::exception& e) {
+      damage += fmt::format("{}{}{} ({})", damage.empty() ? "" : ", ", kPrefix, *step, e.what());
+    }
   }
+  throw Error(
+      fmt::format("no checkpoint in {} is whole: {}", (workdir_ / kFolder).string(), damage),
+      "restore the folder from a copy, or start anew in another --workdir");
 }
 
 }  // namespace nestvit::train

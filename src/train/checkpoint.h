@@ -1,7 +1,7 @@
 // Checkpoints of a run: WORKDIR/checkpoints/step-N/{config.json, model.safetensors,
-// optimizer.safetensors, state.json}, each written beside and renamed; WORKDIR/last and
-// WORKDIR/best link to two of them. A step folder is a model directory (weights/model_dir.h) plus
-// what training needs to go on.
+// optimizer.safetensors, state.json, checksums.json}, each folder written beside and renamed;
+// WORKDIR/last and WORKDIR/best link to two of them. A step folder is a model directory
+// (weights/model_dir.h) plus what training needs to go on, and sums by which damage is noticed.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,14 @@ struct SummaryRow {
   bool operator==(const SummaryRow&) const = default;
 };
 
+// Sums over steps (reference.md F.4).
+struct StepSums {
+  int64_t steps = 0, images = 0, correct = 0;
+  double loss = 0, loss_squared = 0, gradient_norm = 0;
+
+  bool operator==(const StepSums&) const = default;
+};
+
 // What a run must remember beside weights and optimiser. The next sample is step * batch size,
 // counted over epochs.
 struct RunState {
@@ -36,8 +44,10 @@ struct RunState {
   double best_top1 = 0;
   double loss_sum = 0;  // over the steps since the last row
   int64_t loss_steps = 0;
+  StepSums window;  // since the last "train" line of log.jsonl
   std::vector<SummaryRow> history;
-  std::vector<std::pair<std::string, std::string>> skipped;  // images left out: name, reason
+  std::vector<std::pair<std::string, std::string>>
+      skipped;  // images left out: name, reason; sorted
   std::string recipe_digest;
 
   bool operator==(const RunState&) const = default;
@@ -61,7 +71,8 @@ class Checkpoints {
   bool any() const;
 
   // Writes step-N, points `last` at it, and `best` when state.best_step is this step; then removes
-  // old ones. When the disk is full, throws Error and leaves everything as it was.
+  // old ones. On the disk when it returns. When the disk is full, throws Error and leaves
+  // everything as it was.
   void save(const RunState& state, const AnyModel& model, const TensorMap& optimizer) const;
 
   struct Saved {
@@ -69,10 +80,14 @@ class Checkpoints {
     AnyModel model;
     TensorMap optimizer;
   };
+  // The newest checkpoint that is whole; a warning names those that are not. Throws Error when
+  // there is none.
   Saved load_last() const;
 
-  // Removes what a crash left behind: folders half written or half removed.
-  void sweep() const;
+  // Clears the way for a run that goes on from `state`: removes what a crash left half written or
+  // half removed, sets damaged checkpoints that are newer aside, points both links at what is
+  // there.
+  void go_on_from(const RunState& state) const;
 
  private:
   std::filesystem::path step_path(int64_t step) const;

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <algorithm>
-
 #include "base/log.h"
 #include "train/bridge.h"
 #include "train/evaluation.h"
@@ -28,23 +26,15 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   RunLog log(options.workdir);
   for (const auto& [image, reason] : evaluation->skipped)
     log.write("skipped", {{"image", image}, {"reason", reason}});
-  const double accuracy = evaluation->top1 / 100;  // a share, as in the reference
-  log.write("eval", {{"step", int64_t{0}},
-                     {"epoch", 0.0},
-                     {"accuracy", accuracy},
-                     {"eval_loss", evaluation->loss},
-                     {"top1", evaluation->top1},
-                     {"top5", evaluation->top5},
-                     {"images", evaluation->images},
-                     {"images_per_s", static_cast<double>(evaluation->images) /
-                                          std::max(evaluation->seconds, 1e-9)}});
+  log_evaluation(log, 0, 0, *evaluation);
   SummaryRow row;
   row.eval_loss = evaluation->loss;
   row.eval_top1 = evaluation->top1;
   row.eval_top5 = evaluation->top5;
   write_summary(options.workdir, {row});
   // The reference's line, for scripts that look for it.
-  log_info(fmt::format("[0] accuracy={:.6f}, eval_loss={:.6f}", accuracy, evaluation->loss));
+  log_info(fmt::format("[0] accuracy={:.6f}, eval_loss={:.6f}", evaluation->top1 / 100,
+                       evaluation->loss));
   log_info(fmt::format("val top-1 {:.2f} %  top-5 {:.2f} %  loss {:.4f}  ({} images, {})",
                        evaluation->top1, evaluation->top5, evaluation->loss,
                        human_count(evaluation->images), human_duration(evaluation->seconds)));

@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 
 #include "base/log.h"
 #include "data/loader.h"
-#include "report/metrics.h"
 #include "train/bridge.h"
 #include "train/input.h"
 
@@ -36,6 +36,7 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
       recipe.preprocessing, options);
 
   Metrics metrics(recipe.num_classes);
+  Showcase showcase(total);
   const torch::NoGradGuard no_grad;
   net.eval();
   Progress progress("evaluation", total);
@@ -44,15 +45,28 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
     const torch::Tensor logits = net.forward(images_tensor(*batch)).contiguous();  // [B, K]
     if (!match.empty())
       for (int& label : batch->labels) label = match.at(label);
-    metrics.add({logits.data_ptr<float>(), static_cast<size_t>(logits.numel())},
-                {batch->labels.data(), static_cast<size_t>(batch->size)});
+    const std::span<const float> rows(logits.data_ptr<float>(), logits.numel());
+    metrics.add(rows, batch->labels);
+    showcase.add(rows, batch->labels, batch->indices);
     loader.recycle(std::move(*batch));
     if (progress.due())
       progress.update(metrics.count(), fmt::format("top-1 {:.2f} %", metrics.top1()));
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  return Evaluation{metrics.top1(),  metrics.top5(), metrics.loss(),
-                    metrics.count(), took.count(),   loader.skipped()};
+  return Evaluation{metrics.top1(), metrics.top5(),   metrics.loss(), metrics.count(),
+                    took.count(),   loader.skipped(), metrics,        showcase};
+}
+
+void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation) {
+  log.write("eval", {{"step", step},
+                     {"epoch", epoch},
+                     {"accuracy", evaluation.top1 / 100},
+                     {"top1", evaluation.top1},
+                     {"top5", evaluation.top5},
+                     {"eval_loss", evaluation.loss},
+                     {"images", evaluation.images},
+                     {"images_per_s", static_cast<double>(evaluation.images) /
+                                          std::max(evaluation.seconds, 1e-9)}});
 }
 
 }  // namespace nestvit::train

@@ -9,8 +9,11 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "report/metrics.h"
 #include "train/network.h"
 #include "train/recipe.h"
+#include "train/run_log.h"
+#include "train/showcase.h"
 
 namespace nestvit::train {
 
@@ -19,6 +22,8 @@ struct Evaluation {
   int64_t images = 0;
   double seconds = 0;
   std::vector<std::pair<std::string, std::string>> skipped;  // images left out: name, reason
+  Metrics metrics;
+  Showcase showcase;
 };
 
 // Every image once, the last batch short (or the first num_eval_steps batches). `match`: the
@@ -27,5 +32,8 @@ struct Evaluation {
 std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
                                    int workers, const std::function<int()>& stop,
                                    const std::vector<int>& match = {});
+
+// The "eval" event; `accuracy` in it is a share, as in the reference.
+void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation);
 
 }  // namespace nestvit::train

@@ -3,13 +3,16 @@
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <nlohmann/json.hpp>
+#include <fstream>
 
 #include "base/file.h"
+#include "base/json.h"
 
 namespace nestvit::train {
 namespace {
@@ -24,7 +27,6 @@ std::string cell(const std::optional<double>& value) {
 // ones.
 struct Tag {
   const char *event, *key, *tag;
-  double scale = 1;
 };
 constexpr Tag kTags[] = {
     {"train", "loss", "loss"},
@@ -39,20 +41,48 @@ constexpr Tag kTags[] = {
     {"train", "data_wait", "perf/data_wait"},
     {"eval", "eval_loss", "eval_loss"},
     {"eval", "eval_loss", "val/loss"},
-    {"eval", "top1", "accuracy", 0.01},  // a share there, percent here
+    {"eval", "accuracy", "accuracy"},
     {"eval", "top1", "val/top1"},
     {"eval", "top5", "val/top5"},
 };
 
-void cut_unfinished_line(const fs::path& path) {
+// Whether the run had come to this line when `state` was saved.
+bool known(const nlohmann::json& line, const RunState& state) {
+  if (!line.is_object()) return false;
+  const auto name = line.value("event", "");
+  if (name == "skipped") {
+    const std::pair image(line.value("image", ""), line.value("reason", ""));
+    return std::find(state.skipped.begin(), state.skipped.end(), image) != state.skipped.end();
+  }
+  const auto step = line.value("step", int64_t{0});
+  if (name != "eval") return step <= state.step;
+  // A run that is stopped while it evaluates has the step, but not yet its row.
+  return std::any_of(state.history.begin(), state.history.end(), [&](const SummaryRow& row) {
+    return row.step == step && row.eval_loss.has_value();
+  });
+}
+
+std::optional<double> number_of(const nlohmann::json& line, const char* key) {
+  const auto found = line.find(key);
+  if (found == line.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+RunPoint train_point(const nlohmann::json& line) {
+  RunPoint point;
+  point.step = line.value("step", int64_t{0});
+  point.epoch = number_of(line, "epoch").value_or(0);
+  point.learning_rate = number_of(line, "learning_rate");
+  point.images_per_second = number_of(line, "images_per_s");
+  if (const auto share = number_of(line, "data_wait")) point.data_wait = 100 * *share;
+  return point;
+}
+
+bool holds_events(const fs::path& folder) {
   std::error_code error;
-  const uintmax_t size = fs::file_size(path, error);
-  if (error || size == 0) return;
-  const auto file = MappedFile::open(path);
-  const auto bytes = file->bytes();
-  size_t end = bytes.size();
-  while (end > 0 && bytes[end - 1] != std::byte{'\n'}) --end;
-  if (end != bytes.size()) fs::resize_file(path, end);
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    if (it->path().filename().string().starts_with("events.out.tfevents.")) return true;
+  return false;
 }
 
 }  // namespace
@@ -66,10 +96,43 @@ void write_summary(const fs::path& workdir, const std::vector<SummaryRow>& histo
   write_file(workdir / "summary.csv", text);
 }
 
+std::vector<RunPoint> cut_log(const fs::path& workdir, const RunState& state) {
+  const fs::path path = workdir / "log.jsonl";
+  std::vector<RunPoint> points;
+  std::ifstream log(path);
+  if (!log) return points;
+  AtomicFile kept(path);
+  for (std::string text; std::getline(log, text);) {
+    try {
+      const nlohmann::json line = parse_json(text);
+      if (!known(line, state)) continue;
+      if (line.value("event", "") == "train") points.push_back(train_point(line));
+    } catch (const std::exception&) {
+      continue;  // unfinished, or zeros after a power cut
+    }
+    text += '\n';
+    kept.write(std::as_bytes(std::span(text.data(), text.size())));
+  }
+  kept.commit();
+  return points;
+}
+
 RunLog::RunLog(const fs::path& workdir) : path_(workdir / "log.jsonl") {
-  cut_unfinished_line(path_);
   file_.reset(std::fopen(path_.c_str(), "ae"));
-  if (!file_) throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)));
+  if (!file_) fail();
+}
+
+void RunLog::fail() const {
+  const int error = errno;
+  throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(error)),
+              write_error_hint(path_, error));
+}
+
+void RunLog::sync() {
+  // A file system without it (EINVAL) keeps what it was given as well as it can.
+  if (std::fflush(file_.get()) != 0 || (::fdatasync(::fileno(file_.get())) != 0 && errno != EINVAL))
+    fail();
+  if (events_) events_->flush();
 }
 
 void RunLog::write(const std::string& name,
@@ -84,8 +147,7 @@ void RunLog::write(const std::string& name,
       json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (std::fwrite(line.data(), 1, line.size(), file_.get()) != line.size() ||
       std::fflush(file_.get()) != 0)
-    throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)),
-                "free some space, then go on with --resume");
+    fail();
   write_scalars(name, values);
 }
 
@@ -105,13 +167,14 @@ void RunLog::write_scalars(const std::string& name,
     return std::nullopt;
   };
   const auto step = static_cast<int64_t>(number("step").value_or(0));
-  if (name == "resume") events_.emplace(EventOptions{path_.parent_path(), step + 1, {}, {}, {}});
+  if ((name == "start" || name == "resume") && holds_events(path_.parent_path()))
+    events_.emplace(EventOptions{path_.parent_path(), step + 1, {}, {}, {}});
   for (const Tag& tag : kTags) {
     if (name != tag.event) continue;
     const auto value = number(tag.key);
     if (!value) continue;
     if (!events_) events_.emplace(EventOptions{path_.parent_path(), {}, {}, {}, {}});
-    events_->add_scalar(tag.tag, *value * tag.scale, step);
+    events_->add_scalar(tag.tag, *value, step);
   }
   if (events_ && name != "train") events_->flush();
 }

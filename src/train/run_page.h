@@ -2,13 +2,30 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
+#include "data/dataset.h"
+#include "report/metrics.h"
+#include "report/page.h"
 #include "train/checkpoint.h"
 #include "train/recipe.h"
+#include "train/showcase.h"
 
 namespace nestvit::train {
 
-void write_report(const std::filesystem::path& workdir, const Recipe& recipe, const StepPlan& plan,
-                  const RunState& state);
+struct RunSoFar {
+  const Recipe& recipe;
+  const StepPlan& plan;
+  const RunState& state;
+  const std::vector<RunPoint>& curve;      // speed and learning rate, ascending
+  const Dataset& images;                   // evaluated last
+  const std::vector<std::string>& labels;  // the model's classes, [K]
+  const Metrics& metrics;                  // of that evaluation
+  const Showcase& showcase;                // likewise
+};
+
+// Reads the shown images again, at most twice Showcase::kImages, one at a time.
+void write_report(const std::filesystem::path& workdir, const RunSoFar& run);
 
 }  // namespace nestvit::train

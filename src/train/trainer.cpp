@@ -32,21 +32,21 @@ class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
           const TrainOptions& options);
-  // `fresh`: the tensors to start from, unless the run is resumed.
-  TrainResult run(const TensorMap& fresh);
+  // `fresh`: the tensors to start from; null: go on from the last checkpoint.
+  TrainResult run(const TensorMap* fresh);
 
  private:
-  void start(const TensorMap& fresh);
   void resume();
-  void write_recipe();
-  void log_start();
+  void open_folder(bool resumed);
   void train_step();
   void count(const Learner::Update& done);
 
   bool row_due() const;
   bool evaluation_due() const;
+  bool checkpoint_due() const;
   bool finish_interval();
   void finish_early();
+  std::string note_evaluation(const Evaluation& evaluation, SummaryRow& row);
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
   double epochs(int64_t step) const {
@@ -63,8 +63,9 @@ class Trainer {
   Learner learner_;
   AnyModel model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
-  RunLog log_;
   RunState state_;
+  bool saved_ = false;  // a checkpoint holds `state_`
+  std::optional<RunLog> log_;
   std::optional<StepReport> report_;
 };
 
@@ -77,8 +78,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * recipe.grad_accum_steps, options.workers),
       learner_(recipe),
-      checkpoints_(options.workdir, recipe.checkpoint_hist),
-      log_(options.workdir) {
+      checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
   model_.labels = train_set.classes();
@@ -90,17 +90,17 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
   state_.recipe_digest = digest(recipe);
 }
 
-TrainResult Trainer::run(const TensorMap& fresh) {
-  if (options_.resume) {
-    resume();
+TrainResult Trainer::run(const TensorMap* fresh) {
+  if (fresh) {
+    learner_.start(*fresh);
   } else {
-    start(fresh);
+    resume();
   }
-  write_recipe();
-  log_start();
+  open_folder(fresh == nullptr);
   if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
-  report_.emplace(log_, recipe_, plan_, state_.step);
+  // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
+  if (fresh && !recipe_.init_checkpoint.empty()) save();
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
@@ -110,23 +110,16 @@ TrainResult Trainer::run(const TensorMap& fresh) {
     }
     if (options_.stop()) break;
     train_step();
-    if (recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0 &&
-        !row_due())
-      save();
+    if (checkpoint_due() && !row_due()) save();
   }
   report_->close_bar();
-  save();
+  if (!saved_) save();
   const int signal = options_.stop();
-  log_.write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
+  log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
   return result(false, signal);
 }
 
 // ---- beginning ----
-
-void Trainer::start(const TensorMap& fresh) {
-  learner_.start(fresh);
-  write_summary(options_.workdir, state_.history);
-}
 
 void Trainer::resume() {
   Checkpoints::Saved saved = checkpoints_.load_last();
@@ -145,32 +138,35 @@ void Trainer::resume() {
                 "resume with the data and --class-map it was started with");
   learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
-  checkpoints_.sweep();
-  write_summary(options_.workdir, state_.history);
+  saved_ = true;
+  checkpoints_.go_on_from(state_);
 }
 
-void Trainer::write_recipe() {
+// Makes the folder's files tell what `state_` holds, and begins to add to them.
+void Trainer::open_folder(bool resumed) {
   Recipe written = recipe_;
   write_file(options_.workdir / "config.yaml",
              "# The recipe of this run, complete: nestvit train --config takes it.\n" +
                  fields(written).to_yaml());
-}
-
-void Trainer::log_start() {
-  log_.write(options_.resume ? "resume" : "start", {{"step", state_.step},
-                                                    {"steps", plan_.total},
-                                                    {"steps_per_epoch", plan_.per_epoch},
-                                                    {"parameters", parameter_count(model_.config)},
-                                                    {"train_images", state_.train_size},
-                                                    {"val_images", val_set_.size()},
-                                                    {"recipe_digest", state_.recipe_digest}});
-  announce(recipe_, plan_, schedule_, learner_, options_.workdir, options_.resume, state_.step);
+  write_summary(options_.workdir, state_.history);
+  std::vector<RunPoint> curve = cut_log(options_.workdir, state_);
+  log_.emplace(options_.workdir);
+  log_->write(resumed ? "resume" : "start", {{"step", state_.step},
+                                             {"steps", plan_.total},
+                                             {"steps_per_epoch", plan_.per_epoch},
+                                             {"parameters", parameter_count(model_.config)},
+                                             {"train_images", state_.train_size},
+                                             {"val_images", val_set_.size()},
+                                             {"recipe_digest", state_.recipe_digest}});
+  announce(recipe_, plan_, schedule_, learner_, options_.workdir, resumed, state_.step);
+  report_.emplace(*log_, recipe_, plan_, state_.step, state_.window, std::move(curve));
 }
 
 // ---- one step ----
 
 void Trainer::train_step() {
   const int64_t step = ++state_.step;
+  saved_ = false;
   const int64_t parts = recipe_.grad_accum_steps;
   double waited = 0;
   for (int64_t number = (step - 1) * parts + 1; number <= step * parts; ++number) {
@@ -191,7 +187,7 @@ void Trainer::train_step() {
 
 void Trainer::count(const Learner::Update& done) {
   if (done.skipped) {
-    log_.write("overflow", {{"step", state_.step}, {"loss_scale", learner_.loss_scale()}});
+    log_->write("overflow", {{"step", state_.step}, {"loss_scale", learner_.loss_scale()}});
     return;
   }
   report_->add(done.images, done.correct, done.loss, done.gradient_norm);
@@ -203,6 +199,10 @@ void Trainer::count(const Learner::Update& done) {
 
 bool Trainer::evaluation_due() const {
   return state_.step % plan_.per_evaluation == 0 || state_.step == plan_.total;
+}
+
+bool Trainer::checkpoint_due() const {
+  return recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0;
 }
 
 bool Trainer::row_due() const {
@@ -222,43 +222,43 @@ bool Trainer::finish_interval() {
   row.learning_rate = schedule_.at(state_.step);
   std::string line = fmt::format("epoch {:.6g}/{}  train loss {:.4f}", row.epoch,
                                  recipe_.num_epochs, *row.train_loss);
-  const bool evaluated = evaluation_due();
-  if (evaluated) {
-    const std::optional<Evaluation> evaluation =
-        evaluate(learner_.best_net(), val_set_, recipe_, options_.workers, options_.stop);
+  std::optional<Evaluation> evaluation;
+  if (evaluation_due()) {
+    evaluation = evaluate(learner_.best_net(), val_set_, recipe_, options_.workers, options_.stop);
     if (!evaluation) return false;
-    note_skipped(evaluation->skipped);
-    row.eval_loss = evaluation->loss;
-    row.eval_top1 = evaluation->top1;
-    row.eval_top5 = evaluation->top5;
-    const bool best = state_.best_step < 0 || evaluation->top1 > state_.best_top1;
-    if (best) {
-      state_.best_top1 = evaluation->top1;
-      state_.best_step = state_.step;
-    }
-    line += fmt::format("  val top-1 {:.2f} %  top-5 {:.2f} %  loss {:.4f}{}", evaluation->top1,
-                        evaluation->top5, evaluation->loss, best ? "  (best)" : "");
-    log_.write("eval", {{"step", state_.step},
-                        {"epoch", row.epoch},
-                        {"top1", evaluation->top1},
-                        {"top5", evaluation->top5},
-                        {"eval_loss", evaluation->loss},
-                        {"images", evaluation->images},
-                        {"images_per_s", static_cast<double>(evaluation->images) /
-                                             std::max(evaluation->seconds, 1e-9)}});
+    line += note_evaluation(*evaluation, row);
   }
   state_.history.push_back(row);
   state_.loss_sum = 0;
   state_.loss_steps = 0;
-  if (evaluated) save();
+  saved_ = false;
+  if (evaluation || checkpoint_due()) save();
   write_summary(options_.workdir, state_.history);
-  write_report(options_.workdir, recipe_, plan_, state_);
+  if (evaluation)
+    write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
+                                    model_.labels, evaluation->metrics, evaluation->showcase});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }
 
+// Into the row, the best so far and the log; returns what the terminal says of it.
+std::string Trainer::note_evaluation(const Evaluation& evaluation, SummaryRow& row) {
+  note_skipped(evaluation.skipped);
+  row.eval_loss = evaluation.loss;
+  row.eval_top1 = evaluation.top1;
+  row.eval_top5 = evaluation.top5;
+  const bool best = state_.best_step < 0 || evaluation.top1 > state_.best_top1;
+  if (best) {
+    state_.best_top1 = evaluation.top1;
+    state_.best_step = state_.step;
+  }
+  log_evaluation(*log_, state_.step, row.epoch, evaluation);
+  return fmt::format("  val top-1 {:.2f} %  top-5 {:.2f} %  loss {:.4f}{}", evaluation.top1,
+                     evaluation.top5, evaluation.loss, best ? "  (best)" : "");
+}
+
 void Trainer::finish_early() {
-  log_.write(
+  log_->write(
       "early_stop",
       {{"step", state_.step}, {"best_step", state_.best_step}, {"best_top1", state_.best_top1}});
   log_info(
@@ -272,19 +272,23 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
     if (std::find(state_.skipped.begin(), state_.skipped.end(), image) != state_.skipped.end())
       continue;
     state_.skipped.push_back(image);
-    log_.write("skipped", {{"image", image.first}, {"reason", image.second}});
+    log_->write("skipped", {{"image", image.first}, {"reason", image.second}});
     if (state_.skipped.size() <= kListedImages)
       log_warning(fmt::format("left out {}: {}", image.first, image.second));
     if (state_.skipped.size() == kListedImages + 1)
       log_warning("more images are left out: log.jsonl lists them");
   }
+  // Workers meet them in any order.
+  std::sort(state_.skipped.begin(), state_.skipped.end());
 }
 
 void Trainer::save() {
   note_skipped(batches_.skipped());
   model_.tensors = learner_.model_tensors();
+  log_->sync();  // first: a checkpoint that survives a power cut has the lines that led to it
   checkpoints_.save(state_, model_, learner_.state());
-  log_.write("checkpoint", {{"step", state_.step}});
+  saved_ = true;
+  log_->write("checkpoint", {{"step", state_.step}});
 }
 
 TrainResult Trainer::result(bool finished, int signal) const {
@@ -296,17 +300,37 @@ TrainResult Trainer::result(bool finished, int signal) const {
   return result;
 }
 
+// Whether there is a checkpoint to go on from. A run that was killed before its first one begins
+// anew.
+bool goes_on(const Recipe& recipe, const TrainOptions& options) {
+  if (!options.resume) {
+    refuse_used(options.workdir);
+    return false;
+  }
+  if (Checkpoints(options.workdir, 1).any()) return true;
+  const std::string workdir = options.workdir.string();
+  if (!std::filesystem::exists(options.workdir / "config.yaml"))
+    throw Error(fmt::format("{} holds no run to resume", workdir),
+                "give the --workdir of a run that was started, or leave --resume out");
+  if (!recipe.init_checkpoint.empty())
+    throw Error(fmt::format("{} ended before it had saved the weights it starts from", workdir),
+                "give the command that started it again, without --resume");
+  log_info(fmt::format("{} has no checkpoint yet: the run begins anew", workdir));
+  return false;
+}
+
 }  // namespace
 
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options) {
   // A wrong recipe, or weights that do not fit, leave no folder behind.
   schedule_of(recipe, step_plan(recipe, train_set.size()));
-  const TensorMap fresh = options.resume ? TensorMap() : starting_tensors(recipe, options.weights);
+  std::optional<TensorMap> fresh;
+  if (!goes_on(recipe, options)) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
-  if (!options.resume) refuse_used(options.workdir);
   make_workdir(options.workdir);
-  return Trainer(recipe, train_set, val_set, options).run(fresh);
+  const FolderLock lock(options.workdir);
+  return Trainer(recipe, train_set, val_set, options).run(fresh ? &*fresh : nullptr);
 }
 
 }  // namespace nestvit::train

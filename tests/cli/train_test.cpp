@@ -50,7 +50,7 @@ TEST_P(SignalTest, SavesExitsAndGoesOn) {
       << "one header";
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM));
+INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM, SIGUSR1));
 
 TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
   const pid_t child = start(small({"--epochs", "100000", "--config.eval_per_epochs=100000",

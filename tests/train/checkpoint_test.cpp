@@ -1,13 +1,16 @@
 // Checkpoints: what is written, what stays, what a crash or a full disk leaves behind.
 #include "train/checkpoint.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <set>
 
 #include "base/file.h"
@@ -47,6 +50,7 @@ class CheckpointsTest : public ::testing::Test {
     s.best_top1 = 75;
     s.loss_sum = 1.5;
     s.loss_steps = 2;
+    s.window = {2, 8, 5, 1.5, 1.1, 0.1};
     s.history = {{2, 0.5, 0.7, 0.6, 50.0, 100.0, 1e-3},
                  {3, 1, 0.6, std::nullopt, std::nullopt, std::nullopt, 5e-4}};
     s.skipped = {{"a/broken.jpg", "truncated"}};
@@ -163,28 +167,65 @@ TEST_F(CheckpointsTest, SweepsWhatACrashLeft) {
   fs::create_directories(workdir_ / "checkpoints/.removed-step-1");
   write_file(workdir_ / "checkpoints/.removed-step-1/config.json", "{");
   EXPECT_EQ(checkpoints.load_last().state.step, 3);
-  checkpoints.sweep();
+  checkpoints.go_on_from(state(3, 3));
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3"}));
 }
 
-TEST_F(CheckpointsTest, DamagedCheckpointNamesTheOthers) {
+// Every way in which a power cut or a bad disk damages a file.
+TEST_F(CheckpointsTest, DamagedCheckpointGivesWayToTheOneBefore) {
   const Checkpoints checkpoints(workdir_, 3);
-  checkpoints.save(state(3, 3), model_, {});
-  checkpoints.save(state(4, 3), model_, {});
-  for (const char* file : {"state.json", "optimizer.safetensors", "model.safetensors"}) {
+  checkpoints.save(state(3, 3), model_, moments(1));
+  checkpoints.save(state(4, 3), model_, moments(2));
+  for (const char* file : {"state.json", "optimizer.safetensors", "model.safetensors",
+                           "config.json", "checksums.json"}) {
     const fs::path path = workdir_ / "checkpoints/step-4" / file;
     const std::string text = read_text(path);
-    fs::resize_file(path, text.size() / 2);
-    try {
-      checkpoints.load_last();
-      FAIL() << "read a truncated " << file;
-    } catch (const Error& e) {
-      EXPECT_THAT(e.what(), HasSubstr("last"));
-      EXPECT_THAT(e.hint(), HasSubstr("step-3"));
+    std::string zeroed = text;
+    std::fill(zeroed.begin() + std::ssize(text) / 2, zeroed.end() - 8, '\0');
+    const std::vector<std::function<void()>> damages = {
+        [&] { fs::remove(path); }, [&] { fs::resize_file(path, text.size() / 2); },
+        [&] { fs::resize_file(path, 0); }, [&] { write_file(path, zeroed); }};
+    for (size_t i = 0; i < damages.size(); ++i) {
+      SCOPED_TRACE(::testing::Message() << file << ", damage " << i);
+      damages[i]();
+      ::testing::internal::CaptureStderr();
+      EXPECT_EQ(checkpoints.load_last().state.step, 3);
+      const std::string said = ::testing::internal::GetCapturedStderr();
+      EXPECT_THAT(said, HasSubstr("step-4"));
+      EXPECT_THAT(said, HasSubstr(file));
+      EXPECT_THAT(said, HasSubstr("step-3"));
+      write_file(path, text);
     }
-    write_file(path, text);
   }
   EXPECT_EQ(checkpoints.load_last().state.step, 4);
+}
+
+TEST_F(CheckpointsTest, NoneThatIsWholeIsAnErrorThatNamesAll) {
+  const Checkpoints checkpoints(workdir_, 3);
+  for (const int64_t step : {3, 4}) {
+    checkpoints.save(state(step, 3), model_, {});
+    fs::remove(workdir_ / fmt::format("checkpoints/step-{}/state.json", step));
+  }
+  try {
+    checkpoints.load_last();
+    FAIL() << "found something";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), HasSubstr("step-3"));
+    EXPECT_THAT(e.what(), HasSubstr("step-4"));
+  }
+}
+
+TEST_F(CheckpointsTest, GoingOnSetsNewerOnesAsideAndMendsTheLinks) {
+  const Checkpoints checkpoints(workdir_, 2);
+  checkpoints.save(state(3, 3), model_, {});
+  checkpoints.save(state(4, 4), model_, {});
+  fs::remove(workdir_ / "last");
+  checkpoints.go_on_from(state(3, 3));
+  EXPECT_EQ(folders(), (std::set<std::string>{"step-3", "step-4.damaged"}));
+  EXPECT_EQ(fs::read_symlink(workdir_ / "last"), "checkpoints/step-3");
+  EXPECT_EQ(fs::read_symlink(workdir_ / "best"), "checkpoints/step-3");
+  checkpoints.save(state(4, 4), model_, {});
+  EXPECT_EQ(folders(), (std::set<std::string>{"step-3", "step-4", "step-4.damaged"}));
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ TEST_F(RunLogTest, NumbersGoToTensorBoardUnderBothKindsOfTags) {
   log.write("start", {{"step", int64_t{0}}});
   EXPECT_TRUE(event_files().empty());  // nothing to show yet
   log.write("train", {{"step", int64_t{5}}, {"loss", 0.5}, {"learning_rate", 1e-3}});
-  log.write("eval", {{"step", int64_t{5}}, {"top1", 50.0}, {"eval_loss", 0.7}});
+  log.write("eval", {{"step", int64_t{5}}, {"accuracy", 0.5}, {"top1", 50.0}, {"eval_loss", 0.7}});
   ASSERT_EQ(event_files().size(), 1u);
   const std::string bytes = read_text(event_files()[0]);
   for (const char* tag :
@@ -58,6 +58,42 @@ TEST_F(RunLogTest, AResumedRunOpensItsOwnFile) {
   }
   EXPECT_EQ(event_files().size(), 2u);
   EXPECT_THAT(read_text(folder_ / "log.jsonl"), HasSubstr("resume"));
+}
+
+TEST_F(RunLogTest, IsCutBackToWhatTheCheckpointKnows) {
+  {
+    RunLog log(folder_);
+    log.write("start", {{"step", int64_t{0}}});
+    log.write("train", {{"step", int64_t{2}}, {"images_per_s", 7.0}, {"data_wait", 0.25}});
+    log.write("eval", {{"step", int64_t{2}}});
+    log.write("skipped", {{"image", "a"}, {"reason", "broken"}});
+    log.write("train", {{"step", int64_t{4}}, {"images_per_s", 8.0}});
+    log.write("checkpoint", {{"step", int64_t{4}}});
+    // beyond: the evaluation of step 4 ended, but not its checkpoint
+    log.write("eval", {{"step", int64_t{4}}});
+    log.write("skipped", {{"image", "b"}, {"reason", "broken"}});
+    log.write("train", {{"step", int64_t{6}}});
+  }
+  const std::string whole = read_text(folder_ / "log.jsonl");
+  const size_t beyond = whole.rfind("{\"event\":\"eval\"");
+  RunState state;
+  state.step = 4;
+  state.history.emplace_back();
+  state.history.back().step = 2;
+  state.history.back().eval_loss = 0.5;
+  state.skipped = {{"a", "broken"}};
+  // with an unfinished line, and with zeros
+  for (const std::string& tail :
+       {std::string(), std::string("{\"event\":\"tr"), std::string(64, '\0') + "\n"}) {
+    write_file(folder_ / "log.jsonl", whole + tail);
+    const std::vector<RunPoint> curve = cut_log(folder_, state);
+    EXPECT_EQ(read_text(folder_ / "log.jsonl"), whole.substr(0, beyond));
+    ASSERT_EQ(curve.size(), 2U);
+    EXPECT_EQ(curve[0].step, 2);
+    EXPECT_EQ(curve[0].images_per_second, 7);
+    EXPECT_EQ(curve[0].data_wait, 25);  // percent
+    EXPECT_EQ(curve[1].data_wait, std::nullopt);
+  }
 }
 
 }  // namespace

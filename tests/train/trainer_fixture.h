@@ -98,6 +98,17 @@ class TrainerTest : public ::testing::Test {
     return events;
   }
 
+  // What the log measured, times aside.
+  std::vector<nlohmann::json> measured() const {
+    std::vector<nlohmann::json> lines;
+    for (nlohmann::json event : log()) {
+      if (event.at("event") != "train" && event.at("event") != "eval") continue;
+      for (const char* time : {"time", "images_per_s", "data_wait"}) event.erase(time);
+      lines.push_back(std::move(event));
+    }
+    return lines;
+  }
+
   fs::path root_;
   TrainOptions options_;
   Brightness train_{40}, val_{10};

@@ -94,6 +94,8 @@ TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
   options_.workdir = root_ / "whole";
   train(r, train_, val_, options_);
   const std::string summary = read_text(root_ / "whole/summary.csv");
+  const std::string state = read_text(root_ / "whole/last/state.json");
+  const std::vector<nlohmann::json> lines = measured();
   const TensorMap expected = weights(root_ / "whole");
   for (int checks = 0; checks < 20; ++checks) {
     SCOPED_TRACE(::testing::Message() << "stopped at look " << checks);
@@ -108,6 +110,8 @@ TEST_F(TrainerTest, ResumedRunIsTheSameRun) {
     EXPECT_TRUE(train(r, train_, val_, options_).finished);
     expect_equal(weights(options_.workdir), expected);
     EXPECT_EQ(read_text(options_.workdir / "summary.csv"), summary);
+    EXPECT_EQ(read_text(options_.workdir / "last/state.json"), state);
+    EXPECT_EQ(measured(), lines);
   }
 }
 
@@ -273,6 +277,32 @@ TEST_F(TrainerTest, RefusesAFolderInUseAndAnotherRecipeOrData) {
   EXPECT_THROW(train(r, more, val_, options_), Error);
   options_.workdir = root_ / "nothing";
   EXPECT_THROW(train(r, train_, val_, options_), Error);
+}
+
+TEST_F(TrainerTest, KilledBeforeItsFirstCheckpointBeginsAnew) {
+  const Recipe r = recipe({{"num_epochs", "1"}, {"warmup_epochs", "0"}});
+  train(r, train_, val_, options_);
+  const TensorMap expected = weights(options_.workdir);
+  fs::remove_all(options_.workdir / "checkpoints");
+  options_.resume = true;
+  EXPECT_TRUE(train(r, train_, val_, options_).finished);
+  expect_equal(weights(options_.workdir), expected);
+  std::vector<int64_t> steps;
+  for (const auto& event : log())
+    if (event.at("event") == "train") steps.push_back(event.at("step"));
+  EXPECT_EQ(steps, (std::vector<int64_t>{2, 4, 6})) << "nothing twice";
+}
+
+TEST_F(TrainerTest, EverySecondEpochEvaluatedKeepsEveryCheckpoint) {
+  train(recipe({{"num_epochs", "2"},
+                {"eval_per_epochs", "2"},
+                {"checkpoint_every_steps", "6"},
+                {"num_train_steps", "12"}}),
+        train_, val_, options_);
+  std::vector<int64_t> steps;
+  for (const auto& event : log())
+    if (event.at("event") == "checkpoint") steps.push_back(event.at("step"));
+  EXPECT_EQ(steps, (std::vector<int64_t>{6, 12})) << "at the end of an epoch, too";
 }
 
 TEST_F(TrainerTest, BrokenImageStopsOrIsListed) {

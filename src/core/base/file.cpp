@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,12 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const char* doing, const fs::path& path, int error) {
-  std::string hint;
-  if (error == ENOENT) hint = "check the path";
-  if (error == EACCES || error == EPERM) hint = "check the permissions";
-  if (error == ENOSPC || error == EDQUOT)
-    hint = "free some space; what was there before is untouched";
-  throw Error(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(error)), hint);
+  throw Error(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(error)),
+              error == ENOENT ? "check the path" : write_error_hint(path, error));
 }
 
 struct Descriptor {
@@ -59,9 +57,10 @@ fs::path beside(const fs::path& path) {
   return parent / ("." + name.string() + unique_suffix());
 }
 
-void sync_path(const fs::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (file.fd >= 0) ::fsync(file.fd);
+// Puts the finished folder `fresh` at `path`, and what was there at `fresh`, in one step: at no
+// moment is `path` missing. False when the file system cannot, or there is nothing at `path`.
+bool exchange(const fs::path& fresh, const fs::path& path) {
+  return ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0;
 }
 
 void write_all(int fd, const std::byte* data, size_t size, const fs::path& path) {
@@ -171,21 +170,57 @@ void write_directory(const fs::path& path, const std::function<void(const fs::pa
     if (!fs::create_directories(temporary, error))
       fail("create", path, error ? error.value() : EEXIST);
     fill(temporary);
-    sync_path(temporary);
-    const fs::path old = beside(path);
-    const bool replaces = ::rename(path.c_str(), old.c_str()) == 0;
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      const int reason = errno;
-      if (replaces) ::rename(old.c_str(), path.c_str());
-      fail("write", path, reason);
+    sync_folder(temporary);
+    if (!exchange(temporary, path)) {
+      const fs::path old = beside(path);
+      const bool replaces = ::rename(path.c_str(), old.c_str()) == 0;
+      if (::rename(temporary.c_str(), path.c_str()) != 0) {
+        const int reason = errno;
+        if (replaces) ::rename(old.c_str(), path.c_str());
+        fail("write", path, reason);
+      }
+      if (replaces) fs::remove_all(old, ignored);
     }
-    if (replaces) fs::remove_all(old, ignored);
-    sync_path(fs::absolute(path).parent_path());
+    sync_folder(fs::absolute(path).parent_path());
+    fs::remove_all(temporary, ignored);
   } catch (...) {
     fs::remove_all(temporary, ignored);
     throw;
   }
 }
+
+void sync_folder(const fs::path& folder) {
+  const Descriptor file{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (file.fd >= 0) ::fsync(file.fd);
+}
+
+std::string write_error_hint(const fs::path& path, int error) {
+  if (error == EACCES || error == EPERM || error == EROFS) return "check the permissions";
+  if (error == EFBIG) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_FSIZE, &limit);
+    return fmt::format("files of this process may have {} bytes at most: raise ulimit -f",
+                       limit.rlim_cur);
+  }
+  if (error != ENOSPC && error != EDQUOT) return "";
+  std::error_code unknown;
+  const fs::path folder = fs::absolute(path).parent_path();
+  const fs::space_info space = fs::space(folder, unknown);
+  if (unknown || error == EDQUOT) return "free some space; what was there before is untouched";
+  return fmt::format("{} holds {:.1f} MB more: free some space; what was there before is untouched",
+                     folder.string(), static_cast<double>(space.available) / 1e6);
+}
+
+FolderLock::FolderLock(const fs::path& folder)
+    : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail("open", folder, errno);
+  if (::flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(descriptor_);
+  throw Error(fmt::format("another process works in {}", folder.string()),
+              "wait until it ends, or choose another folder");
+}
+
+FolderLock::~FolderLock() { ::close(descriptor_); }
 
 std::span<const std::byte> BoundedReader::take(uint64_t count) {
   if (count > remaining())

@@ -57,9 +57,29 @@ class AtomicFile {
 };
 
 // The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces
-// `path`.
+// `path`. On the disk when it returns, if `fill` wrote by the functions above: a power cut later
+// leaves the whole of it.
 void write_directory(const std::filesystem::path& path,
                      const std::function<void(const std::filesystem::path&)>& fill);
+
+// Waits until the names in `folder` are on the disk.
+void sync_folder(const std::filesystem::path& folder);
+
+// What to do about errno `error` from writing `path`: how much space is left there, or "".
+std::string write_error_hint(const std::filesystem::path& path, int error);
+
+// A folder for one process at a time: held until destroyed, or until the process ends in whatever
+// way. Throws Error when another one holds it. File systems without locks do without.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::filesystem::path& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
 
 // Reads little-endian numbers and byte ranges from a buffer; throws Error naming `what` when it
 // runs out.

@@ -6,20 +6,25 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <limits>
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/file.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kFileName = "events.out.tfevents.";
 
 template <class T>
 void append_little(std::string* to, T value) {
@@ -98,6 +103,22 @@ std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
+// In the names of the files that are there; readers go by them, whatever the clock of the machine
+// that a run goes on on.
+int64_t newest_second(const fs::path& folder) {
+  int64_t newest = 0;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    int64_t second = 0;
+    if (name.starts_with(kFileName) &&
+        std::from_chars(name.data() + kFileName.size(), name.data() + name.size(), second).ec ==
+            std::errc())
+      newest = std::max(newest, second);
+  }
+  return newest;
+}
+
 // A float's own infinity for what it cannot hold: the conversion alone would be undefined.
 float to_float(double value) {
   constexpr double kMax = std::numeric_limits<float>::max();
@@ -128,10 +149,12 @@ EventWriter::EventWriter(const EventOptions& options) {
   for (char& c : host)
     if (c == '/') c = '_';  // it becomes part of a file name
   const int64_t pid = options.pid.value_or(::getpid());
+  int64_t second = static_cast<int64_t>(time);
+  if (options.resumed_at) second = std::max(second, newest_second(options.folder) + 1);
   // The last number tells apart what one process opens within a second.
   for (int number = 0, descriptor = -1; descriptor < 0; ++number) {
-    path_ = options.folder / fmt::format("events.out.tfevents.{:010d}.{}.{}.{}",
-                                         static_cast<int64_t>(time), host, pid, number);
+    path_ =
+        options.folder / fmt::format("{}{:010d}.{}.{}.{}", kFileName, second, host, pid, number);
     descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor < 0 && errno != EEXIST) fail();
     if (descriptor >= 0) file_.reset(::fdopen(descriptor, "w"));
@@ -191,8 +214,7 @@ void EventWriter::write_event(double wall_time, int64_t step, std::string_view c
 void EventWriter::fail() const {
   const int error = errno;
   throw Error(fmt::format("cannot write {}: {}", path_.string(), std::strerror(error)),
-              error == ENOSPC || error == EDQUOT ? "free some space, then go on with --resume"
-                                                 : "check the folder's permissions");
+              write_error_hint(path_, error));
 }
 
 }  // namespace nestvit

@@ -13,16 +13,6 @@ namespace {
 constexpr int kLosslessSide = 64;  // up to here a PNG is small anyway
 constexpr int kJpegQuality = 85;
 
-Image shrunk(const Image& image, int max_side) {
-  const int longer = std::max(image.height, image.width);
-  if (longer <= max_side) return image;
-  const double scale = static_cast<double>(max_side) / longer;
-  const auto side = [&](int full) {
-    return std::max(1, static_cast<int>(std::lround(full * scale)));
-  };
-  return resize_pil(image, side(image.height), side(image.width), Interpolation::kBicubic);
-}
-
 }  // namespace
 
 std::string clean_utf8(std::string_view text) {
@@ -88,6 +78,16 @@ std::string base64(std::span<const std::byte> bytes) {
     for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
   }
   return text;
+}
+
+Image shrunk(const Image& image, int max_side) {
+  const int longer = std::max(image.height, image.width);
+  if (longer <= max_side) return image;
+  const double scale = static_cast<double>(max_side) / longer;
+  const auto side = [&](int full) {
+    return std::max(1, static_cast<int>(std::lround(full * scale)));
+  };
+  return resize_pil(image, side(image.height), side(image.width), Interpolation::kBicubic);
 }
 
 std::string image_uri(const Image& image, int max_side) {

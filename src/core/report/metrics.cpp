@@ -30,13 +30,6 @@ int rank_of(std::span<const float> logits, int label) {
   return rank;
 }
 
-double cross_entropy(std::span<const float> logits, int label) {
-  const double top = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - top);
-  return std::log(sum) - (logits[label] - top);
-}
-
 double ratio(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
@@ -169,6 +162,13 @@ std::vector<ClassScores> Metrics::per_class() const {
     scores[c].f1 = ratio(2 * right, predicted + scores[c].support);
   }
   return scores;
+}
+
+double cross_entropy(std::span<const float> logits, int label) {
+  const double top = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (float logit : logits) sum += std::exp(logit - top);
+  return std::log(sum) - (logits[label] - top);
 }
 
 std::vector<float> softmax(std::span<const float> logits) {

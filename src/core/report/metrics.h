@@ -27,6 +27,7 @@ class Metrics {
   double top5() const;
   double loss() const;  // mean cross-entropy (natural log)
   int64_t confusion(int label, int predicted) const;
+  const std::vector<int64_t>& confusion() const { return confusion_; }  // [K, K], row = true class
   std::vector<ClassScores> per_class() const;
 
  private:
@@ -36,6 +37,8 @@ class Metrics {
   std::vector<int64_t> confusion_;  // [K, K], row = true class
 };
 
+// Of one row of logits, natural log.
+double cross_entropy(std::span<const float> logits, int label);
 // softmax of one row of logits
 std::vector<float> softmax(std::span<const float> logits);
 // The k largest, best first; ties by index.

@@ -43,7 +43,7 @@ struct RunPage {
 
 inline constexpr size_t kMaxPageImages = 24;
 inline constexpr int kMaxPageImageSide = 160;
-inline constexpr size_t kMaxPageClasses = 50;  // above: the most frequent confusions alone
+inline constexpr size_t kMaxPageClasses = 100;  // above: the most frequent confusions alone
 
 std::string run_page_html(const RunPage& page);
 void write_run_page(const std::filesystem::path& path, const RunPage& page);

@@ -42,7 +42,9 @@ class Matrix {
         counts_(counts),
         cell_(labels.size() <= 12   ? 36
               : labels.size() <= 20 ? 30
-                                    : 14) {
+              : labels.size() <= 50 ? 14
+                                    : 9),
+        font_(std::min(11.0, cell_)) {
     for (const std::string& label : labels) {
       shown_.push_back(short_label(label, kMaxLabel));
       longest_ = std::max(longest_, characters(shown_.back()));
@@ -50,7 +52,7 @@ class Matrix {
   }
 
   std::string svg() const {
-    const double label_width = 6.6 * static_cast<double>(longest_);
+    const double label_width = 0.6 * font_ * static_cast<double>(longest_);
     const double left = label_width + 12, slant = label_width * 0.72 + 12;
     const double plane = cell_ * static_cast<double>(labels_.size());
     std::string svg;
@@ -58,9 +60,10 @@ class Matrix {
       const double at = cell_ * (static_cast<double>(i) + 0.5);
       const std::string name = escape_html(shown_[i]);
       svg += fmt::format(
-          "<text class=\"label\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>"
-          "<text class=\"label\" transform=\"translate({:.1f} {:.1f}) rotate(-45)\">{}</text>\n",
-          left - 6, slant + at + 4, name, left + at + 3, slant - 6, name);
+          "<text class=\"label\" style=\"font-size:{0:g}px\" x=\"{1:.1f}\" y=\"{2:.1f}\" "
+          "text-anchor=\"end\">{5}</text><text class=\"label\" style=\"font-size:{0:g}px\" "
+          "transform=\"translate({3:.1f} {4:.1f}) rotate(-45)\">{5}</text>\n",
+          font_, left - 6, slant + at + 0.36 * font_, left + at + 3, slant - 6, name);
     }
     for (size_t i = 0; i < labels_.size(); ++i) svg += row(i, left, slant);
     svg += fmt::format(
@@ -101,7 +104,7 @@ class Matrix {
 
   const std::vector<std::string>& labels_;
   const std::vector<int64_t>& counts_;
-  double cell_;
+  double cell_, font_;  // pixels
   std::vector<std::string> shown_;
   size_t longest_ = 0;
 };

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <fstream>
 
@@ -108,6 +109,22 @@ TEST_F(File, DirectoryIsReplacedWhole) {
   EXPECT_THROW(write_directory(folder_ / "d", [](const fs::path&) { throw Error("no"); }), Error);
   EXPECT_EQ(read_text(folder_ / "d" / "x"), "two");
   EXPECT_EQ(names(), std::vector<std::string>{"d"});
+}
+
+TEST_F(File, AFolderIsLockedForOneAtATime) {
+  {
+    const FolderLock first(folder_);
+    EXPECT_THROW(FolderLock second(folder_), Error);
+  }
+  EXPECT_NO_THROW(FolderLock third(folder_));
+  EXPECT_THROW(FolderLock none(folder_ / "missing"), Error);
+}
+
+TEST_F(File, HintsSayWhereSpaceIsMissing) {
+  EXPECT_THAT(write_error_hint(folder_ / "a", ENOSPC), ::testing::HasSubstr(folder_.string()));
+  EXPECT_THAT(write_error_hint(folder_ / "a", ENOSPC), ::testing::HasSubstr(" MB "));
+  EXPECT_THAT(write_error_hint(folder_ / "a", EACCES), ::testing::HasSubstr("permissions"));
+  EXPECT_EQ(write_error_hint(folder_ / "a", EIO), "");
 }
 
 TEST(BoundedReader, StopsAtTheEnd) {
