@@ -1,0 +1,54 @@
+// e^x and erf as handfuls of vector instructions. In an unnamed namespace and free of the standard
+// library's functions: files compiled for different instruction sets include this, and the linker
+// must not merge their copies.
+#pragma once
+
+#include <cstdint>
+
+namespace nestvit::kernels {
+namespace {
+
+// e^x within 2 units in the last place. std::exp would be a call per element; this is a handful of
+// vector instructions. Below -87 the true value is under the smallest normal number or nearly so:
+// it ends at 2^-126.
+inline float exp_poly(float x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  // Adding 1.5 * 2^23 rounds x / ln 2 to the integer n and leaves n in the low bits.
+  const float rounded = x * 1.44269504f + 12582912.0f;
+  const float n = rounded - 12582912.0f;
+  // ln 2 in two parts, the first short enough that n times it is exact (Cody and Waite).
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  // Cephes expf: minimax on [-ln 2 / 2, ln 2 / 2].
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  const float value = (p * (r * r) + r) + 1.0f;
+  return value * __builtin_bit_cast(float, (__builtin_bit_cast(uint32_t, rounded) + 127u) << 23);
+}
+
+// erf(x) within 2 units in the last place; both branches are computed and one selected, so that
+// loops vectorise. Minimax polynomials by N. Juffa (erf itself below 475/512, ln(1 - erf) above).
+inline float erf_poly(float x) {
+  const float t = __builtin_fabsf(x), s = x * x;
+  float large = -1.72853470e-5f * t + 3.83197126e-4f;
+  large = large * s + (-3.88396438e-3f * t + 2.42546219e-2f);
+  large = large * t - 1.06777877e-1f;
+  large = large * t - 6.34846687e-1f;
+  large = large * t - 1.28717512e-1f;
+  large = 1.0f - exp_poly(large * t - t);
+  float small = -5.96761703e-4f;
+  small = small * s + 4.99119423e-3f;
+  small = small * s - 2.67681349e-2f;
+  small = small * s + 1.12819925e-1f;
+  small = small * s - 3.76125336e-1f;
+  small = small * s + 1.28379166e-1f;
+  small = small * t + t;
+  return __builtin_copysignf(t > 0.927734375f ? large : small, x);
+}
+
+}  // namespace
+}  // namespace nestvit::kernels

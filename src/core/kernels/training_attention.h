@@ -1,0 +1,111 @@
+// Attention inside a block, forward and backward. Like training_loops.h in an unnamed namespace and
+// free of the standard library.
+#pragma once
+
+#include "kernels/elementary.h"
+#include "kernels/training.h"
+#include "kernels/training_lanes.h"
+#include "kernels/training_product.h"
+
+namespace nestvit::kernels {
+namespace {
+
+// The scratch of one head. Columns beyond N or D up to the next multiple of kLanes are padding.
+struct Scratch {
+  int64_t np, dp;  // N and D, padded
+  float* p;        // [N, np] weights
+  float* ds;       // [N, np] their gradient
+  float* turned;   // [D, np] k^T or v^T
+  float* copy;     // [N, dp] for a D that is not a multiple of kLanes: see columns()
+
+  Scratch(const AttentionShape& s, float* memory)
+      : np(padded(s.tokens)),
+        dp(padded(s.head_dim)),
+        p(memory),
+        ds(p + s.tokens * np),
+        turned(ds + s.tokens * np),
+        copy(turned + s.head_dim * np) {}
+};
+
+// x [N, D] as a matrix that can be read in whole registers: itself, or a padded copy.
+ConstMatrix columns(const float* x, int64_t ld, int64_t N, int64_t D, int64_t dp, float* copy) {
+  if (D == dp) return {x, ld};
+  for (int64_t n = 0; n < N; ++n)
+    for (int64_t d = 0; d < dp; ++d) copy[n * dp + d] = d < D ? x[n * ld + d] : 0;
+  return {copy, dp};
+}
+
+// A row's length in whole registers, which the compiler sees to be just that: no remainder loops.
+inline int64_t whole_registers(int64_t np) { return np / kLanes * kLanes; }
+
+// s.p = softmax(scale * q k^T); its padding columns hold nothing of use.
+void weights(const AttentionShape& shape, const float* q, const float* k, float scale,
+             const Scratch& s) {
+  const int64_t N = shape.tokens, D = shape.head_dim, np = whole_registers(s.np);
+  turn(k, shape.ld, N, D, s.np, s.turned);
+  small_product({q, shape.ld, 1}, {s.turned, s.np}, N, s.np, D, {s.p, s.np});
+  for (int64_t r = 0; r < N; ++r) {
+    float* x = s.p + r * s.np;
+    for (int64_t c = N; c < np; ++c) x[c] = -1e30f;  // its power is next to 0
+    Vec tops = load(x), sums{};
+    for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
+    const float largest = largest_of(tops);
+#pragma omp simd
+    for (int64_t c = 0; c < np; ++c) x[c] = exp_poly(scale * (x[c] - largest));
+    for (int64_t c = 0; c < np; c += kLanes) sums += load(x + c);
+    const float inverse = 1.0f / sum_of(sums);
+#pragma omp simd
+    for (int64_t c = 0; c < np; ++c) x[c] *= inverse;
+  }
+}
+
+void attention(const AttentionShape& shape, const float* q, const float* k, const float* v,
+               float* out, float* scratch) {
+  const int64_t N = shape.tokens, D = shape.head_dim;
+  const Scratch s(shape, scratch);
+  const float scale = inverse_sqrt(static_cast<float>(D));
+  for (int64_t h = 0; h < shape.heads; ++h) {
+    const int64_t at = h * D, kv = shape.kv_heads == 1 ? 0 : at;
+    weights(shape, q + at, k + kv, scale, s);
+    small_product({s.p, s.np, 1}, columns(v + kv, shape.ld, N, D, s.dp, s.copy), N, D, N,
+                  {out + at, shape.ld_out});
+  }
+}
+
+// ds = scale * p (ds - sum(p ds)), row by row.
+void softmax_backward(const Scratch& s, int64_t N, float scale) {
+  const int64_t np = whole_registers(s.np);  // ds is 0 in the padding
+  for (int64_t r = 0; r < N; ++r) {
+    const float* p = s.p + r * s.np;
+    float* ds = s.ds + r * s.np;
+    Vec dots{};
+    for (int64_t c = 0; c < np; c += kLanes) dots += load(p + c) * load(ds + c);
+    const float dot = sum_of(dots);
+#pragma omp simd
+    for (int64_t c = 0; c < np; ++c) ds[c] = scale * p[c] * (ds[c] - dot);
+  }
+}
+
+void attention_backward(const AttentionShape& shape, const float* q, const float* k, const float* v,
+                        const float* dout, float* dq, float* dk, float* dv, float* scratch) {
+  const int64_t N = shape.tokens, D = shape.head_dim, ld = shape.ld;
+  const Scratch s(shape, scratch);
+  const float scale = inverse_sqrt(static_cast<float>(D));
+  for (int64_t h = 0; h < shape.heads; ++h) {
+    const int64_t at = h * D, kv = shape.kv_heads == 1 ? 0 : at;
+    const bool add = shape.kv_heads == 1 && h > 0;
+    const Strided p_turned{s.p, 1, s.np};
+    const Strided ds{s.ds, s.np, 1}, ds_turned{s.ds, 1, s.np};
+    weights(shape, q + at, k + kv, scale, s);
+    small_product(p_turned, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
+                  {dv + kv, ld}, add);
+    turn(v + kv, ld, N, D, s.np, s.turned);
+    small_product({dout + at, shape.ld_out, 1}, {s.turned, s.np}, N, s.np, D, {s.ds, s.np});
+    softmax_backward(s, N, scale);
+    small_product(ds, columns(k + kv, ld, N, D, s.dp, s.copy), N, D, N, {dq + at, ld});
+    small_product(ds_turned, columns(q + at, ld, N, D, s.dp, s.copy), N, D, N, {dk + kv, ld}, add);
+  }
+}
+
+}  // namespace
+}  // namespace nestvit::kernels

@@ -1,0 +1,101 @@
+// Registers of floats for the training kernels: one width per instruction set. Like
+// training_loops.h, which says why, in an unnamed namespace and free of the standard library.
+#pragma once
+
+#include <cstdint>
+
+namespace nestvit::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kTileRows = 8;  // 8 x 3 sums, of 32 registers
+#elif defined(__AVX2__)
+constexpr int kLanes = 8, kTileRows = 4;  // 4 x 3 sums, of 16 registers
+#else
+constexpr int kLanes = 4, kTileRows = 4;
+#endif
+// A register of floats, at any address.
+typedef float Vec __attribute__((vector_size(sizeof(float) * kLanes), aligned(4), may_alias));
+
+inline Vec load(const float* x) { return *reinterpret_cast<const Vec*>(x); }
+inline void store(const Vec& v, float* x) { *reinterpret_cast<Vec*>(x) = v; }
+
+// Shuffles are spelled by lane numbers, which this names.
+template <int... kLane>
+struct Lanes {};
+#if defined(__AVX512F__)
+constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> kAll;
+#elif defined(__AVX2__)
+constexpr Lanes<0, 1, 2, 3, 4, 5, 6, 7> kAll;
+#else
+constexpr Lanes<0, 1, 2, 3> kAll;
+#endif
+
+template <int kDistance, int... kLane>
+inline Vec swapped(const Vec& v, Lanes<kLane...>) {
+  return __builtin_shufflevector(v, v, (kLane ^ kDistance)...);
+}
+// Lanes of two registers in turn, of their lower or of their upper halves.
+template <int... kLane>
+inline Vec lower(const Vec& a, const Vec& b, Lanes<kLane...>) {
+  return __builtin_shufflevector(a, b, (kLane / 2 + kLane % 2 * kLanes)...);
+}
+template <int... kLane>
+inline Vec upper(const Vec& a, const Vec& b, Lanes<kLane...>) {
+  return __builtin_shufflevector(a, b, (kLanes / 2 + kLane / 2 + kLane % 2 * kLanes)...);
+}
+
+// Over the lanes, by halves: the compiler's own reductions go lane by lane, which costs more than
+// the rest of a short row.
+inline float sum_of(Vec v) {
+  if constexpr (kLanes > 8) v += swapped<kLanes / 2>(v, kAll);
+  if constexpr (kLanes > 4) v += swapped<4>(v, kAll);
+  v += swapped<2>(v, kAll);
+  v += swapped<1>(v, kAll);
+  return v[0];
+}
+inline Vec larger(const Vec& a, const Vec& b) { return a > b ? a : b; }
+inline float largest_of(Vec v) {
+  if constexpr (kLanes > 8) v = larger(v, swapped<kLanes / 2>(v, kAll));
+  if constexpr (kLanes > 4) v = larger(v, swapped<4>(v, kAll));
+  v = larger(v, swapped<2>(v, kAll));
+  v = larger(v, swapped<1>(v, kAll));
+  return v[0];
+}
+
+constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+
+// The first `rows` of x [kLanes, kLanes], others being 0, to their transpose. Interleaving register
+// i with i + kLanes / 2 moves one bit of the row number into the lane number.
+inline void turn_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_t ld_y) {
+  Vec r[kLanes], next[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load(x + i * ld) : Vec{};
+#pragma GCC unroll 4
+  for (int bit = 1; bit < kLanes; bit *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i) {
+      next[2 * i] = lower(r[i], r[i + kLanes / 2], kAll);
+      next[2 * i + 1] = upper(r[i], r[i + kLanes / 2], kAll);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) r[i] = next[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(r[i], y + i * ld_y);
+}
+
+// x [N, D] -> its transpose [D, np], padded with zeros.
+void turn(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
+  const int64_t whole = D / kLanes * kLanes;
+  for (int64_t n = 0; n < N; n += kLanes)
+    for (int64_t d = 0; d < whole; d += kLanes)
+      turn_tile(x + n * ld + d, ld, N - n, y + d * np + n, np);
+  for (int64_t d = whole; d < D; ++d)
+    for (int64_t n = 0; n < np; ++n) y[d * np + n] = n < N ? x[n * ld + d] : 0;
+}
+
+}  // namespace
+}  // namespace nestvit::kernels
