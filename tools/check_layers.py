@@ -66,6 +66,8 @@ def violations():
             if parts[:2] == ["src", "core"]:
                 if not allowed(target, MAY_INCLUDE[parts[2]] + [parts[2]]):
                     yield f"{name} includes {target}: {parts[2]}/ may include {MAY_INCLUDE[parts[2]] or 'only the standard library'}"
+            elif name.startswith("src/train/fused") and target.startswith("kernels/"):
+                continue
             elif parts[:2] == ["src", "train"] and not allowed(target, TRAIN_MAY_INCLUDE):
                 yield f"{name} includes {target}: src/train may include {TRAIN_MAY_INCLUDE}"
             elif parts[:2] == ["src", "cli"] and target.startswith("train/") and not re.search(r"nestvit_train|train_command|data_preview|torch_forward", name):

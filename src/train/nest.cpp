@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "train/batch_norm.h"
+#include "train/fused.h"
 #include "train/recompute.h"
 
 namespace nestvit::train {
@@ -29,20 +30,20 @@ class Linear : public torch::nn::Module {
 class NormLayer : public torch::nn::Module {
  public:
   NormLayer(Norm kind, int64_t width)
-      : kind_(kind),
-        weight_(register_parameter("weight", torch::empty({width}))),
-        bias_(register_parameter("bias", torch::empty({width}))) {
+      : weight(register_parameter("weight", torch::empty({width}))),
+        bias(register_parameter("bias", torch::empty({width}))),
+        kind_(kind) {
     if (kind == Norm::kBatch)
-      batch_ = {weight_, bias_, register_buffer("running_mean", torch::zeros({width})),
+      batch_ = {weight, bias, register_buffer("running_mean", torch::zeros({width})),
                 register_buffer("running_var", torch::ones({width}))};
   }
 
   Tensor forward(const Tensor& x) {
     switch (kind_) {
       case Norm::kLayer:  // each token by itself
-        return torch::layer_norm(x, weight_.sizes(), weight_, bias_, /*eps=*/1e-6);
+        return torch::layer_norm(x, weight.sizes(), weight, bias, /*eps=*/1e-6);
       case Norm::kGroup:  // each image and group of C/32 channels, over all blocks and tokens
-        return torch::group_norm(x.permute({0, 3, 1, 2}), /*num_groups=*/32, weight_, bias_,
+        return torch::group_norm(x.permute({0, 3, 1, 2}), /*num_groups=*/32, weight, bias,
                                  /*eps=*/1e-6)
             .permute({0, 2, 3, 1});
       case Norm::kBatch:  // each channel, over the batch, all blocks and tokens
@@ -51,9 +52,10 @@ class NormLayer : public torch::nn::Module {
     NESTVIT_CHECK(false);
   }
 
+  Tensor weight, bias;  // [C]
+
  private:
   Norm kind_;
-  Tensor weight_, bias_;
   BatchNormTensors batch_;  // of kBatch
 };
 
@@ -74,15 +76,32 @@ class BlockAttention : public torch::nn::Module {
 
   Tensor forward(const Tensor& x) {                              // [B, T, N, C] -> [B, T, N, C]
     const Tensor mixed = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
-    // proj.weight's columns are timm's, d*H + h. Turning it around is cheaper than the tokens.
-    const int64_t c = x.size(-1);
-    const Tensor weight =
-        proj_->weight.view({c, c / heads_, heads_}).transpose(1, 2).reshape({c, c});
-    return torch::dropout(torch::linear(mixed, weight, proj_->bias), proj_drop_,
+    return torch::dropout(torch::linear(mixed, turned_proj(), proj_->bias), proj_drop_,
                           is_training() && proj_drop_ > 0);
   }
 
+  void describe(FusedLayer& layer) const {
+    layer.heads = heads_;
+    layer.kv_heads = qkv_ ? heads_ : 1;
+    layer.qkv_weight = qkv_ ? qkv_->weight : torch::cat({q_->weight, kv_->weight});
+    const Tensor& bias = qkv_ ? qkv_->bias : q_->bias;
+    if (!bias.defined()) {
+      layer.qkv_bias = torch::zeros({layer.qkv_weight.size(0)}, layer.qkv_weight.options());
+    } else {
+      layer.qkv_bias = qkv_ ? bias : torch::cat({bias, kv_->bias});
+    }
+    layer.proj_weight = turned_proj();
+    layer.proj_bias = proj_->bias;
+  }
+
  private:
+  // proj.weight's columns are timm's, d*H + h; here h*D + d. Turning it around is cheaper than the
+  // tokens.
+  Tensor turned_proj() const {
+    const int64_t c = proj_->weight.size(0);
+    return proj_->weight.view({c, c / heads_, heads_}).transpose(1, 2).reshape({c, c});
+  }
+
   Tensor multi_head(const Tensor& x) {
     const auto qkv = qkv_->forward(x).chunk(3, /*dim=*/-1);  // 3 x [B, T, N, C]
     const auto heads = [&](const Tensor& z) {                // -> [B*T, H, N, D]
@@ -125,6 +144,14 @@ class Mlp : public torch::nn::Module {
     return drop(fc2_->forward(drop(hidden)));
   }
 
+  void describe(FusedLayer& layer) const {
+    layer.fc1_weight = fc1_->weight;
+    layer.fc1_bias = fc1_->bias;
+    layer.fc2_weight = fc2_->weight;
+    layer.fc2_bias = fc2_->bias;
+    layer.tanh_gelu = approximate_ == "tanh";
+  }
+
  private:
   Tensor drop(const Tensor& x) { return drop_ > 0 ? torch::dropout(x, drop_, is_training()) : x; }
 
@@ -137,7 +164,9 @@ class Mlp : public torch::nn::Module {
 class EncoderLayer : public torch::nn::Module {
  public:
   EncoderLayer(const NestConfig& config, const Level& level, double drop_path)
-      : drop_path_(drop_path),
+      : fusable_(config.norm_type == Norm::kLayer && config.attn_drop == 0 &&
+                 config.proj_drop == 0),
+        drop_path_(drop_path),
         norm1_(
             register_module("norm1", std::make_shared<NormLayer>(config.norm_type, level.width))),
         attn_(register_module("attn", std::make_shared<BlockAttention>(config, level))),
@@ -146,20 +175,41 @@ class EncoderLayer : public torch::nn::Module {
         mlp_(register_module("mlp", std::make_shared<Mlp>(config, level.width))) {}
 
   Tensor forward(Tensor x) {  // [B, T, N, C]
+    if (fusable_ && use_fused && fused_covers(x)) return encoder_layer(x, described(x));
     x = add_branch(x, attn_->forward(norm1_->forward(x)));
     return add_branch(x, mlp_->forward(norm2_->forward(x)));
   }
 
+  bool use_fused = true;
+
  private:
-  // x + branch, where drop-path leaves the branch out for some images and scales it up for the
-  // others.
-  Tensor add_branch(const Tensor& x, const Tensor& branch) {
-    if (!is_training() || drop_path_ == 0) return x + branch;
-    const double keep = 1 - drop_path_;
-    const Tensor mask = torch::empty({x.size(0), 1, 1, 1}, x.options()).bernoulli_(keep).div_(keep);
-    return torch::addcmul(x, branch, mask);
+  // Drop-path: leaves a branch out for some images and scales it up for the others. [B, 1, 1, 1],
+  // or undefined when it is off.
+  Tensor keep(const Tensor& x) const {
+    if (!is_training() || drop_path_ == 0) return {};
+    const double rate = 1 - drop_path_;
+    return torch::empty({x.size(0), 1, 1, 1}, x.options()).bernoulli_(rate).div_(rate);
   }
 
+  Tensor add_branch(const Tensor& x, const Tensor& branch) const {
+    const Tensor factor = keep(x);
+    return factor.defined() ? torch::addcmul(x, branch, factor) : x + branch;
+  }
+
+  FusedLayer described(const Tensor& x) const {
+    FusedLayer layer;
+    layer.norm1_weight = norm1_->weight;
+    layer.norm1_bias = norm1_->bias;
+    attn_->describe(layer);
+    layer.norm2_weight = norm2_->weight;
+    layer.norm2_bias = norm2_->bias;
+    mlp_->describe(layer);
+    layer.keep1 = keep(x);
+    layer.keep2 = keep(x);
+    return layer;
+  }
+
+  bool fusable_;
   double drop_path_;
   std::shared_ptr<NormLayer> norm1_;
   std::shared_ptr<BlockAttention> attn_;
@@ -262,6 +312,10 @@ class NestLevel : public torch::nn::Module {
     }
   }
 
+  void use_fused(bool on) {
+    for (const auto& layer : layers_) layer->use_fused = on;
+  }
+
   Tensor forward(Tensor x) {           // [B, 4T, N, C/s], or [B, T, N, C] at the image side
     if (pool_) x = pool_->forward(x);  // [B, T, N, C]
     x = x + pos_embed_;                // a vector of its own for every block and token
@@ -307,6 +361,10 @@ Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {
     if (levels) levels->push_back(x);
   }
   return head_->forward(norm_->forward(x).mean({1, 2}));  // norm, then average: [B, C] -> [B, K]
+}
+
+void NestImpl::use_fused(bool on) {
+  for (const auto& level : levels_) level->use_fused(on);
 }
 
 }  // namespace nestvit::train

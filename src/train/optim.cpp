@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "train/bridge.h"
+#include "train/fused_adam.h"
 #include "train/param_groups.h"
 
 namespace nestvit::train {
@@ -102,11 +103,23 @@ void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double 
     return double{1 - std::pow(static_cast<float>(beta), static_cast<float>(steps_))};
   };
   std::vector<torch::Tensor> values, first, second;
-  for (const Entry& entry : entries_) {
+  std::vector<AdamParameter> parameters;
+  bool one_pass = true;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& entry = entries_[i];
     values.push_back(entry.value);
     first.push_back(entry.first);
     second.push_back(entry.second);
+    const double rate = learning_rate * entry.share;
+    parameters.push_back({entry.value, gradients[i], entry.first, entry.second, rate,
+                          entry.decayed ? rate * config_.weight_decay : 0});
+    one_pass = one_pass && adam_pass_covers(parameters.back());
   }
+  if (one_pass)
+    return adam_pass({config_.beta1, config_.beta2, config_.eps, correction(config_.beta1),
+                      correction(config_.beta2)},
+                     parameters);
+
   at::_foreach_mul_(first, config_.beta1);
   at::_foreach_add_(first, gradients, 1 - config_.beta1);
   at::_foreach_mul_(second, config_.beta2);
