@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""A training step of NesT-T by nestvit and by timm, eager and compiled, in turns: every turn a fresh process, the same
+work (forward, cross-entropy on soft targets, backward, AdamW), synthetic data, f32, the same threads. Prints the medians
+and the ratios to nestvit of the same round. Run it with the Python of bench/requirements.txt, after building with
+-DNESTVIT_BENCH=ON."""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CASES = {  # timm's drop-path rate is set to that of our variant
+    "cifar": {"model": "nest_tiny_s16_32", "batch": 32, "drop_path": 0.1},
+    "224": {"model": "nest_tiny", "batch": 8, "drop_path": 0.2},
+}
+PEERS = ["eager", "compile"]
+
+
+def run(threads, *command):
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    if result.returncode:
+        sys.exit(result.stderr)
+    return json.loads(result.stdout.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of a turn; its median counts")
+    args = parser.parse_args()
+
+    def ours(case, plain=False):
+        return run(args.threads, args.build / "bin/train_bench", case["model"], "--as-timm", "--batch", case["batch"], "--steps", args.steps,
+                   "--threads", args.threads, *(["--plain"] if plain else []))
+
+    def peer(case, mode, optimizer, steps=args.steps):
+        return run(args.threads, sys.executable, HERE / "train_peer.py", case["model"], mode, optimizer, case["batch"], steps, 2,
+                   args.threads, case["drop_path"])
+
+    for name in args.cases:
+        case = CASES[name]
+        # The peer has the better of torch's two AdamW; the same turns fill the compiler's cache.
+        optimizer = {mode: max(("foreach", "fused"), key=lambda o: peer(case, mode, o, 3)["images_per_s"]) for mode in args.peers}
+        measured = {}
+        for _ in range(args.rounds):
+            measured.setdefault("nestvit", []).append(ours(case))
+            for mode in args.peers:
+                measured.setdefault(f"timm {mode}, {optimizer[mode]} AdamW", []).append(peer(case, mode, optimizer[mode]))
+            measured.setdefault("nestvit, plain layers", []).append(ours(case, plain=True))
+        for label, turns in measured.items():
+            speeds = [turn["images_per_s"] for turn in turns]
+            line = f"{name:6} {label:28} {statistics.median(speeds):7.2f} images/s ({min(speeds):.2f} to {max(speeds):.2f})"
+            if label == "nestvit":
+                line += f"  {statistics.median(t['gflops'] for t in turns):.0f} GFLOP/s"
+            else:
+                ratios = sorted(o["images_per_s"] / s for o, s in zip(measured["nestvit"], speeds))
+                line += f"  nestvit is {statistics.median(ratios):.2f} x as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
