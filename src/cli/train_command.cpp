@@ -199,8 +199,8 @@ void declare_options(CLI::App& app, TrainArguments& a) {
       "How to train, before --config and flags go over it: augmentation, mixing, decay and "
       "averaging as the paper's code or as timm's users do. docs/training.md has the numbers.");
   for (const Switch& flag : kSwitches) {
-    a.switches.emplace_back(app.add_flag(flag.name, fmt::format("{} Key {}.", flag.help, flag.key)),
-                            &flag);
+    const std::string help = fmt::format("{} Key {}.", flag.help, flag.key);
+    a.switches.emplace_back(app.add_flag(flag.name, help), &flag);
   }
   add_flag(app, "--linear-probe", &a.linear_probe, "Train the head alone: --freeze backbone.");
   add_flag(app, "--use-ema", &a.use_ema,

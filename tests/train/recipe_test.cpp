@@ -68,7 +68,7 @@ TEST(Recipe, OfficialConfigsCarryTheirValues) {
   EXPECT_EQ(cifar.num_epochs, 300);
   EXPECT_EQ(cifar.eval_per_epochs, 5);
   EXPECT_EQ(cifar.shuffle_buffer_size, 10000);
-  EXPECT_EQ(cifar.erase_prob, 0.25);
+  EXPECT_EQ(cifar.randerasing.erase_prob, 0.25);
   EXPECT_EQ(cifar.mix.smoothing, 0.1);
   EXPECT_EQ(cifar.augment.randaugment_magstd, 0.5);
 
