@@ -11,11 +11,12 @@ namespace nestvit::train {
 namespace {
 
 // Absent, or the official code's names for none.
-bool asks_for(const char* key, const std::string& type, const std::string& known) {
+bool asks_for(const char* key, const std::string& type, const std::string& known,
+              const std::string& others = "") {
   if (type.empty() || type == "default" || type == "noop") return false;
   if (type != known)
     throw UsageError(fmt::format("{} is \"{}\"", key, type),
-                     fmt::format("known are {}, default and noop", known));
+                     fmt::format("known are {}, {}default and noop", known, others));
   return true;
 }
 
@@ -35,7 +36,7 @@ AugmentSettings augment_settings(const Recipe& r) {
   AugmentSettings settings;
   if (const AugmentKeys& a = r.augment; is_timm_randaugment(a.type))
     settings.timm_randaugment = timm_randaugment(r);
-  else if (asks_for("augment.type", a.type, "randaugment, timm's rand-m9-mstd0.5-inc1"))
+  else if (asks_for("augment.type", a.type, "randaugment", "timm's rand-m9-mstd0.5-inc1, "))
     settings.randaugment = RandAugment{.num_layers = a.randaugment_num_layers,
                                        .magnitude = a.randaugment_magnitude,
                                        .magstd = a.randaugment_magstd.value_or(0),

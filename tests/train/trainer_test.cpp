@@ -382,8 +382,12 @@ TEST(BalancedOrder, ClassesComeEquallyOftenAndNoImageIsLeftOut) {
     EXPECT_EQ(rare, 10);
   }
   for (int64_t i = 0; i < 20; ++i) {  // 170 of 17 and of 3 images
-    if (images.label(i) == 0) EXPECT_EQ(times[i], 10) << i;
-    if (images.label(i) == 1) EXPECT_NEAR(times[i], 170 / 3.0, 1) << i;
+    if (images.label(i) == 0) {
+      EXPECT_EQ(times[i], 10) << i;
+    }
+    if (images.label(i) == 1) {
+      EXPECT_NEAR(times[i], 170 / 3.0, 1) << i;
+    }
   }
   std::set<int64_t> distinct(whole.begin(), whole.end());
   EXPECT_EQ(distinct.size(), whole.size()) << "no image is transformed alike twice";
