@@ -151,7 +151,7 @@ def check_resnet(folder):
         (place / "config.json").write_text(json.dumps({"architecture": name, "nestvit": described}))
         model.load_state_dict({k: v.float().double() if v.is_floating_point() else v for k, v in model.state_dict().items()})
         x = torch.randn(4, 3, size, size).double()
-        targets = torch.softmax(torch.randn(4, 5), 1).double()
+        targets = torch.softmax(torch.randn(4, 5), 1).double()  # floats, exactly
         io = {"input": x, "targets": targets, "logits": model.eval()(x)}
         statistics = {}
 
