@@ -65,6 +65,13 @@ Image original(const Sample& sample, const Preprocessing& preprocessing) {
   return to_channels(image, preprocessing.channels);
 }
 
+// The file and its folder: what tells images apart on a narrow card.
+std::string short_name(const std::string& name) {
+  const size_t file = name.rfind('/');
+  const size_t folder = file == std::string::npos || file == 0 ? file : name.rfind('/', file - 1);
+  return folder == std::string::npos ? name : name.substr(folder + 1);
+}
+
 // Cards of `batch` until there are `wanted`.
 void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& prepared,
                const Batch& batch, const std::vector<float>& targets) {
@@ -76,64 +83,107 @@ void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& 
     TrainingView view;
     view.original = original(sample, recipe.preprocessing);
     view.seen = shown({&batch.images[i * pixels], pixels}, batch, recipe.preprocessing);
-    view.title = sample.name;
+    view.title = short_name(sample.name);
     view.label = label_text({&targets[i * classes], classes}, prepared.train->classes(),
                             recipe.mix.smoothing);
     views.push_back(std::move(view));
   }
 }
 
-void keep(TensorMap& tensors, int64_t step, const Batch& batch, const std::vector<float>& targets) {
-  tensors[fmt::format("images.{}", step)] = Tensor::f32(
-      {batch.size, batch.channels, batch.height, batch.width}, batch.images);  // [B, C, S, S]
-  tensors[fmt::format("targets.{}", step)] =
-      Tensor::f32({batch.size, std::ssize(targets) / batch.size}, targets);  // [B, K]
-}
+// The batches of one optimiser step, one after the other: grad_accum_steps of them.
+struct StepTensors {
+  std::vector<float> images, targets;  // [B, C, S, S], [B, K]
+  int64_t count = 0;                   // B
+
+  void add(const Batch& batch, const std::vector<float>& soft) {
+    images.insert(images.end(), batch.images.begin(), batch.images.end());
+    targets.insert(targets.end(), soft.begin(), soft.end());
+    count += batch.size;
+  }
+  void put(TensorMap& tensors, int64_t step, const Recipe& r) {
+    if (count == 0) return;  // all its images are broken and left out
+    tensors[fmt::format("images.{}", step)] =
+        Tensor::f32({count, r.in_channels, r.input_size, r.input_size}, std::move(images));
+    tensors[fmt::format("targets.{}", step)] =
+        Tensor::f32({count, r.num_classes}, std::move(targets));
+  }
+};
+
+// Looks at steps one after the other, as far as the picture and the file need them.
+class Preview {
+ public:
+  Preview(const PreviewOptions& options, const Prepared& prepared, const train::StepPlan& plan)
+      : options_(options),
+        prepared_(prepared),
+        parts_(prepared.recipe.grad_accum_steps),
+        total_(plan.total),
+        schedule_(schedule_of(prepared.recipe, plan)),
+        batches_(prepared.recipe, *prepared.train, plan.total * parts_,
+                 std::max(1, options.workers)) {}
+
+  void run() {
+    const size_t wanted = options_.output.empty() ? 0 : static_cast<size_t>(options_.images);
+    const int64_t kept = options_.save_batch.empty() ? 0 : options_.step + options_.steps - 1;
+    for (int64_t step = options_.step; step <= total_ && (step <= kept || views_.size() < wanted);
+         ++step)
+      look(step, wanted, step <= kept);
+  }
+  void draw() const {
+    const std::string heading =
+        fmt::format("step {}: each image as it is, and as the network sees it", options_.step);
+    write_training_sheet(options_.output, heading, views_, options_.columns);
+    fmt::print("{}: {} images from step {} on\n", options_.output, views_.size(), options_.step);
+  }
+  void save() {
+    tensors_["learning_rate"] = Tensor::f32({std::ssize(rates_)}, rates_);
+    write_safetensors(options_.save_batch, tensors_);
+    fmt::print("{}: {} steps of {} images\n", options_.save_batch, rates_.size(),
+               step_images(prepared_.recipe));
+  }
+
+ private:
+  void look(int64_t step, size_t wanted, bool keep) {
+    StepTensors together;
+    for (int64_t number = (step - 1) * parts_ + 1; number <= step * parts_; ++number) {
+      std::optional<Batch> batch = batches_.next(number);
+      if (!batch || batch->size == 0) continue;
+      const std::vector<float> targets = batches_.targets(*batch, number);
+      add_views(views_, wanted, prepared_, *batch, targets);
+      if (keep) together.add(*batch, targets);
+    }
+    if (!keep) return;
+    together.put(tensors_, step, prepared_.recipe);
+    rates_.push_back(schedule_.at(step));
+  }
+
+  const PreviewOptions& options_;
+  const Prepared& prepared_;
+  int64_t parts_, total_;
+  train::Schedule schedule_;
+  train::Batches batches_;
+  std::vector<TrainingView> views_;
+  TensorMap tensors_;
+  std::vector<float> rates_;
+};
 
 int preview(const PreviewOptions& options, const Invocation& invocation) {
   if (options.output.empty() && options.save_batch.empty())
-    throw UsageError("nothing to write", "name a picture: --output grid.png");
+    throw UsageError("nothing to write",
+                     "name a picture: --output grid.png, or a file: --save-batch FILE.safetensors");
   const Prepared prepared = prepare(options.run, invocation);
   if (!prepared.train)
     throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
-  const Recipe& recipe = prepared.recipe;
-  const train::StepPlan plan = train::step_plan(recipe, prepared.train->size());
-  if (options.step + options.steps - 1 > plan.total)
-    throw UsageError(fmt::format("the run has {} steps, not {}", human_count(plan.total),
-                                 human_count(options.step + options.steps - 1)),
-                     "choose an earlier --step, or fewer --steps");
+  const train::StepPlan plan = train::step_plan(prepared.recipe, prepared.train->size());
+  const int64_t last = int64_t{options.step} + options.steps - 1;
+  if (last > plan.total)
+    throw UsageError(
+        fmt::format("the run has {} steps, not {}", human_count(plan.total), human_count(last)),
+        "choose an earlier --step, or fewer --steps");
   announce(prepared);
-  const train::Schedule schedule = schedule_of(recipe, plan);
-  train::Batches batches(recipe, *prepared.train, plan.total, std::max(1, options.workers));
-
-  const auto wanted = static_cast<size_t>(options.output.empty() ? 0 : options.images);
-  std::vector<TrainingView> views;
-  TensorMap tensors;
-  std::vector<float> rates;
-  const int64_t last_kept = options.save_batch.empty() ? 0 : options.step + options.steps - 1;
-  for (int64_t step = options.step;
-       step <= plan.total && (step <= last_kept || views.size() < wanted); ++step) {
-    std::optional<Batch> batch = batches.next(step);
-    if (!batch || batch->size == 0) continue;  // all its images are broken and left out
-    const std::vector<float> targets = batches.targets(*batch, step);
-    add_views(views, wanted, prepared, *batch, targets);
-    if (step > last_kept) continue;
-    keep(tensors, step, *batch, targets);
-    rates.push_back(schedule.at(step));
-  }
-  if (wanted > 0) {
-    write_training_sheet(
-        options.output,
-        fmt::format("step {}: each image as it is, and as the network sees it", options.step),
-        views, options.columns);
-    fmt::print("{}: {} images from step {} on\n", options.output, views.size(), options.step);
-  }
-  if (!options.save_batch.empty()) {
-    tensors["learning_rate"] = Tensor::f32({std::ssize(rates)}, rates);
-    write_safetensors(options.save_batch, tensors);
-    fmt::print("{}: {} steps of {} images\n", options.save_batch, rates.size(),
-               recipe.per_device_batch_size);
-  }
+  Preview preview(options, prepared, plan);
+  preview.run();
+  if (!options.output.empty()) preview.draw();
+  if (!options.save_batch.empty()) preview.save();
   return 0;
 }
 
@@ -143,7 +193,8 @@ constexpr const char* kDetails =
     "that it is trained on. By the same code as training: the images of --step 1 are those of the "
     "first step of a run with this recipe and seed.\n\n"
     "--save-batch writes the batches as tensors for other programs: images.STEP [B, C, S, S], "
-    "normalised, and targets.STEP [B, K] of each step, and learning_rate [STEPS].\n\n"
+    "normalised, and targets.STEP [B, K] of each step (of all its batches where gradients are "
+    "accumulated), and learning_rate [STEPS].\n\n"
     "Any key of the recipe can be set as --config.KEY=VALUE, as in nestvit train.";
 
 constexpr const char* kExamples =

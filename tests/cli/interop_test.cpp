@@ -24,6 +24,7 @@ class Interop : public testing::Workshop {
 
 TEST_F(Interop, Timm) { check("timm"); }
 TEST_F(Interop, ResNet) { check("resnet"); }
+TEST_F(Interop, Curves) { check("curves"); }
 TEST_F(Interop, Torch) { check("torch"); }
 TEST_F(Interop, Safetensors) { check("safetensors"); }
 TEST_F(Interop, Flax) { check("flax"); }

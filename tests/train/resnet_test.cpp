@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -90,28 +92,38 @@ TEST(ResNet, RunningStatisticsMove) {
   EXPECT_TRUE(torch::equal(net->named_buffers()["bn1.running_mean"], before));
 }
 
-// NESTVIT_RESNET_FOLDER: a model directory and io.safetensors, in double precision by timm.
+// NESTVIT_RESNET_FOLDER: a model directory and io.safetensors by timm. Both sides compute in double
+// precision: in single, among millions of ReLUs one falls on the other side of its kink.
 TEST(ResNet, AgreesWithTimm) {
+  constexpr double kStored = 1e-6;  // of the largest entry; the file holds floats
   const char* folder = std::getenv("NESTVIT_RESNET_FOLDER");
   if (!folder) GTEST_SKIP() << "tools/interop/check.py makes what this compares with";
   const AnyModel model = load_any_model(folder);
   const TensorMap io = read_safetensors(fs::path(folder) / "io.safetensors");
+  const auto theirs = [&](const std::string& name) {
+    return to_torch(find_tensor(io, name, "io.safetensors")).to(torch::kFloat64);
+  };
   auto net = make_network(model.config);
   load_tensors(*net, model.tensors);
+  net->to(torch::kFloat64);
   net->eval();
-  const Tensor input = to_torch(io.at("input"));
-  expect_close(net->forward(input), to_torch(io.at("logits")), 2e-5, "logits");
+  expect_close(net->forward(theirs("input")), theirs("logits"), kStored, "logits");
   net->train();
-  const Tensor logits = net->forward(input);
-  expect_close(logits, to_torch(io.at("logits_train")), 2e-5, "logits in training");
-  soft_cross_entropy(logits, to_torch(io.at("targets"))).backward();
+  const Tensor logits = net->forward(theirs("input"));
+  expect_close(logits, theirs("logits_train"), kStored, "logits in training");
+  soft_cross_entropy(logits, theirs("targets")).backward();
+  double largest = 0;
+  for (const auto& item : net->named_parameters())
+    largest = std::max(largest, testing::largest(item.value().grad()));
   size_t gradients = 0, statistics = 0;
+  // A bias in front of a norm has a gradient that is mathematically 0; rounding leaves something.
   for (const auto& item : net->named_parameters()) {
-    expect_close(item.value().grad(), to_torch(io.at("grad." + item.key())), 1e-4, item.key());
+    expect_close(item.value().grad(), theirs("grad." + item.key()), kStored, item.key(),
+                 1e-9 * largest);
     ++gradients;
   }
   for (const auto& item : net->named_buffers()) {
-    expect_close(item.value(), to_torch(io.at("after." + item.key())), 2e-5, item.key());
+    expect_close(item.value(), theirs("after." + item.key()), kStored, item.key());
     ++statistics;
   }
   fmt::print("{}: logits, {} gradients and {} statistics as timm's\n", model.config.variant(),

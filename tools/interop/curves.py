@@ -60,13 +60,17 @@ def timm_model(folder):
 
 
 def optimiser(model, recipe):
-    if recipe["optim"] != "adamw":
-        sys.exit(f"optim is {recipe['optim']}: only adamw is the same in torch")
+    for key, plain in (("optim", "adamw"), ("amp", "none"), ("layer_decay", 1), ("freeze", [])):
+        if recipe[key] != plain:
+            sys.exit(f"{key} is {recipe[key]}: only {plain or 'none'} is compared")
     ignore = [part.replace("pos_embedding", "pos_embed") for part in recipe["optim_wd_ignore"]]
-    kept = [p for name, p in model.named_parameters() if any(part in name for part in ignore)]
-    rest = [p for name, p in model.named_parameters() if not any(part in name for part in ignore)]
-    return torch.optim.AdamW([{"params": rest, "weight_decay": recipe["weight_decay"]}, {"params": kept, "weight_decay": 0.0}],
-                             lr=0.0, betas=(0.9, 0.999), eps=1e-8)
+    groups = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        small = recipe["weight_decay_exclude_1d"] and parameter.ndim < 2
+        groups[not small and not any(part in name for part in ignore)].append(parameter)
+    return torch.optim.AdamW([{"params": groups[True], "weight_decay": recipe["weight_decay"]},
+                              {"params": groups[False], "weight_decay": 0.0}],
+                             lr=0.0, betas=tuple(recipe["opt_betas"]), eps=recipe["opt_eps"])
 
 
 def timm_losses(program, run, recipe, model, steps, chunk, folder):
