@@ -116,7 +116,7 @@ volatile std::sig_atomic_t stop_signal = 0;
 extern "C" void on_stop_signal(int signal) {
   // Asked twice at the keyboard: now. Schedulers repeat themselves and mean the same.
   if (stop_signal != 0 && signal == SIGINT) _exit(128 + signal);
-  stop_signal = signal;
+  if (stop_signal == 0) stop_signal = signal;
 }
 
 void catch_signals() {

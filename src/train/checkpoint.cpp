@@ -30,13 +30,15 @@ constexpr const char* kChecksums = "checksums.json";
 constexpr const char* kSetAside = ".damaged";
 constexpr uint64_t kMaxStateBytes = 256 << 20;
 
+// JSON has no word for a loss that is no number.
 Json number_or_null(const std::optional<double>& value) {
-  return value ? Json(*value) : Json(nullptr);
+  if (!value) return nullptr;
+  return std::isfinite(*value) ? Json(*value) : Json(fmt::format("{}", *value));
 }
 
 std::optional<double> optional_number(const Json& value) {
   if (value.is_null()) return std::nullopt;
-  return value.get<double>();
+  return value.is_string() ? std::stod(value.get<std::string>()) : value.get<double>();
 }
 
 // The steps that have a finished folder, ascending.

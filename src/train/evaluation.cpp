@@ -53,8 +53,8 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
       progress.update(metrics.count(), fmt::format("top-1 {:.2f} %", metrics.top1()));
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  return Evaluation{metrics.top1(), metrics.top5(),   metrics.loss(), metrics.count(),
-                    took.count(),   loader.skipped(), metrics,        showcase};
+  return Evaluation{metrics.top1(), metrics.top5(),   metrics.loss(),     metrics.count(),
+                    took.count(),   loader.skipped(), std::move(metrics), std::move(showcase)};
 }
 
 void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation) {

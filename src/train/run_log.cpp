@@ -58,7 +58,7 @@ bool known(const nlohmann::json& line, const RunState& state) {
   if (name != "eval") return step <= state.step;
   // A run that is stopped while it evaluates has the step, but not yet its row.
   return std::any_of(state.history.begin(), state.history.end(), [&](const SummaryRow& row) {
-    return row.step == step && row.eval_loss.has_value();
+    return row.step == step && row.eval_top1.has_value();
   });
 }
 

@@ -26,14 +26,31 @@ class ResumeTest : public TrainCommandTest {
 
   fs::path whole() const { return root_ / "whole"; }
 
-  // Everything draws: augmentation, mixing, drop-path, dropout. The learning rate is constant after
-  // warm-up, so that the run's length can be chosen when the kills are over; lines of the log
-  // (every 3 steps), checkpoints (2) and epochs (4) straddle one another.
+  // Everything draws: augmentation, mixing, drop-path, dropout; the weights have an average. The
+  // learning rate is constant after warm-up, so that the run's length can be chosen when the kills
+  // are over; lines of the log (every 3 steps), checkpoints (2) and epochs (4) straddle one
+  // another.
   Arguments endless(Arguments more = {}) const {
-    Arguments a = small({"--epochs", "1000000", "--warmup-epochs", "1", "--sched", "constant",
-                         "--log-interval", "3", "--drop-path", "0.2", "--checkpoint-hist", "3",
-                         "--config.nest.proj_drop=0.1", "--config.augment.type=randaugment",
-                         "--config.randerasing.erase_prob=0.5", "--config.mix.mixup_alpha=0.8",
+    Arguments a = small({"--epochs",
+                         "1000000",
+                         "--warmup-epochs",
+                         "1",
+                         "--sched",
+                         "constant",
+                         "--log-interval",
+                         "3",
+                         "--drop-path",
+                         "0.2",
+                         "--checkpoint-hist",
+                         "3",
+                         "--config.nest.proj_drop=0.1",
+                         "--config.augment.type=randaugment",
+                         "--config.randerasing.erase_prob=0.5",
+                         "--config.mix.mixup_alpha=0.8",
+                         "-b",
+                         "4",
+                         "--config.grad_accum_steps=2",
+                         "--config.model_ema=true",
                          fmt::format("--config.checkpoint_every_steps={}", kSaveEvery)});
     a.insert(a.end(), more.begin(), more.end());
     return a;

@@ -8,9 +8,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <set>
 
 #include "base/file.h"
@@ -74,6 +76,12 @@ class CheckpointsTest : public ::testing::Test {
 TEST_F(CheckpointsTest, StateSurvivesTheFile) {
   EXPECT_EQ(parse_state(state_json(state(3, 2)), "x"), state(3, 2));
   EXPECT_EQ(parse_state(state_json(state(3, -1)), "x").best_step, -1);
+  RunState diverged = state(3, 2);
+  diverged.history[0].eval_loss = std::numeric_limits<double>::quiet_NaN();
+  diverged.history[1].eval_loss = std::numeric_limits<double>::infinity();
+  const RunState back = parse_state(state_json(diverged), "x");
+  EXPECT_TRUE(std::isnan(back.history[0].eval_loss.value()));
+  EXPECT_EQ(back.history[1].eval_loss, diverged.history[1].eval_loss);
 }
 
 TEST_F(CheckpointsTest, TruncatedStateIsAnError) {

@@ -80,7 +80,7 @@ TEST_F(RunLogTest, IsCutBackToWhatTheCheckpointKnows) {
   state.step = 4;
   state.history.emplace_back();
   state.history.back().step = 2;
-  state.history.back().eval_loss = 0.5;
+  state.history.back().eval_top1 = 50;
   state.skipped = {{"a", "broken"}};
   // with an unfinished line, and with zeros
   for (const std::string& tail :

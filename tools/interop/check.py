@@ -429,6 +429,39 @@ def check_tensorboard(folder):
     assert (text.step, text.tensor_proto.string_val[0][:7]) == (1, b"| key |"), text
     assert events.SummaryMetadata("recipe").plugin_data.plugin_name == "text"
     print(f"tensorboard: {sum(map(len, expected.values()))} values of {len(expected)} tags and a text, all equal")
+    check_run_in_tensorboard(folder / "run")
+
+
+def check_run_in_tensorboard(folder):
+    """A run that is resumed shows every tag, each step once, with the values of its log."""
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    if not (Path(shutil.which(NESTVIT) or NESTVIT).parent / "nestvit-train").exists():
+        return print("tensorboard: no nestvit-train here, no run to look at")
+    for name in ("bright", "dark"):
+        (folder / "data" / name).mkdir(parents=True)
+        for i in range(20):
+            shade = (200 if name == "bright" else 20) + i
+            Image.new("RGB", (16, 16), (shade, shade, 255 - shade)).save(folder / "data" / name / f"{i}.png")
+    out = folder / "out"
+    nestvit("train", folder / "data", "--workdir", out, "--threads", 1, "-b", 8, "--epochs", 2, "--warmup-epochs", 1,
+            "--img-size", 16, "--config.nest.num_layers_per_block=[1,1]", "--config.nest.init_patch_embed_size=2",
+            "--config.nest.patch_size=4", "--config.nest.embedding_dim=16", "--config.nest.num_heads=2", "--log-interval", 2)
+    nestvit("train", "--resume", out, "--epochs", 3, "--threads", 1)
+    events = EventAccumulator(str(out), size_guidance={"scalars": 0}).Reload()
+    keys = {"train": {"loss": ["loss", "train/loss"], "loss_std": ["loss_std"], "train_accuracy": ["train_accuracy"],
+                      "l2_grads": ["l2_grads", "train/grad_norm"], "learning_rate": ["learning_rate", "train/lr"],
+                      "images_per_s": ["perf/images_per_sec"], "data_wait": ["perf/data_wait"]},
+            "eval": {"eval_loss": ["eval_loss", "val/loss"], "accuracy": ["accuracy"], "top1": ["val/top1"],
+                     "top5": ["val/top5"]}}
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if line["event"] == "resume"] == [8], log
+    f32 = lambda value: struct.unpack("f", struct.pack("f", value))[0]
+    expected = {tag: [(line["step"], f32(line[key])) for line in log if line["event"] == event]
+                for event, of_event in keys.items() for key, tags in of_event.items() for tag in tags}
+    found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert found == expected, f"{found} {expected}"
+    print(f"tensorboard: {len(found)} tags of a resumed run, as its log has them")
 
 
 CHECKS = {"timm": check_timm, "resnet": check_resnet, "curves": check_curves, "torch": check_torch, "safetensors": check_safetensors, "flax": check_flax, "hub": check_hub,

@@ -270,7 +270,7 @@ TEST(Page, StaysSmallWhateverItIsGiven) {
   EXPECT_THAT(html, HasSubstr("and 99,800 more"));
 }
 
-TEST(Page, MatrixUpToFiftyClassesTableBeyond) {
+TEST(Page, MatrixUpToAHundredClassesTableBeyond) {
   for (const size_t classes :
        {size_t{1}, size_t{2}, size_t{20}, kMaxPageClasses, kMaxPageClasses + 1}) {
     RunPage page;
