@@ -172,7 +172,9 @@ void measure_chain(const Chain& chain) {
                                        sample_of(chain, picture(chain.height, chain.width, 1))};
   measure_steps(chain, samples, preprocessing);
   measure_mix(chain);
-  AugmentSettings settings{randaugment(chain), {}, RandomErasing{}};
+  AugmentSettings settings;
+  settings.randaugment = randaugment(chain);
+  settings.erasing = RandomErasing{};
   if (chain.jitter) settings.jitter = ColorJitter{};
   const Augmentation augmentation(settings, kSeed);
   std::vector<float> chw(static_cast<size_t>(3) * chain.side * chain.side);
