@@ -132,7 +132,7 @@ void measure_steps(const Chain& chain, const std::vector<Sample>& samples,
   std::vector<float> chw(pixels[0].values.size());
   measure("normalise", [&](size_t which, uint64_t) {
     normalise(pixels[which], preprocessing, chw);
-    return chw.front() + chw.back();
+    return chw[chw.size() / 2];
   });
   const std::vector<float> clean = chw;
   measure("erase, as drawn", [&](size_t which, uint64_t draw) {
@@ -172,7 +172,9 @@ void measure_chain(const Chain& chain) {
                                        sample_of(chain, picture(chain.height, chain.width, 1))};
   measure_steps(chain, samples, preprocessing);
   measure_mix(chain);
-  AugmentSettings settings{randaugment(chain), {}, RandomErasing{}};
+  AugmentSettings settings;
+  settings.randaugment = randaugment(chain);
+  settings.erasing = RandomErasing{};
   if (chain.jitter) settings.jitter = ColorJitter{};
   const Augmentation augmentation(settings, kSeed);
   std::vector<float> chw(static_cast<size_t>(3) * chain.side * chain.side);
@@ -182,7 +184,7 @@ void measure_chain(const Chain& chain) {
         training_pixels(samples[which], preprocessing, chain.transform, rng), 0, draw);
     normalise(pixels, preprocessing, chw);
     augmentation.finish(chw, chain.side, chain.side, 0, draw);
-    return chw.front() + chw.back();
+    return chw[chw.size() / 2];
   });
 }
 

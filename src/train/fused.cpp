@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/training.h"
+#include "train/fused_pieces.h"
 
 // libtorch's own BLAS, which torch::mm calls; column-major, as Fortran has it.
 extern "C" void sgemm_(const char* transa, const char* transb, const int* m, const int* n,
@@ -20,10 +21,6 @@ using kernels::AttentionShape;
 using torch::Tensor;
 
 constexpr float kEps = 1e-6f;  // of the norms; reference.md A
-// Rows of a piece: enough for the matrix product's speed, few enough that a piece of NesT-T's
-// widest array (256 x 768 values) leaves room for others in a 2 MB cache.
-constexpr int64_t kRows = 256;
-
 // The parameters, in the order in which apply() takes them and backward() returns their gradients.
 enum Slot {
   kNorm1Weight,
@@ -64,31 +61,11 @@ struct Sizes {
   int64_t head_dim() const { return width / heads; }
   int64_t k_column() const { return width; }
   int64_t v_column() const { return width + kv_heads * head_dim(); }
+  // Multiplications of a row, over C.
+  int64_t attention_cost() const { return qkv + width + 2 * tokens; }
+  int64_t mlp_cost() const { return 2 * mlp; }
   AttentionShape attention() const { return {tokens, heads, head_dim(), kv_heads, qkv, width}; }
 };
-
-// Rows [first, first + rows): whole blocks.
-struct Piece {
-  int64_t first, rows;
-};
-
-// The pieces of each thread, a function of the sizes and the number of threads alone.
-std::vector<std::vector<Piece>> share_out(const Sizes& s, int64_t threads) {
-  const int64_t blocks = s.images * s.blocks;
-  const int64_t per_piece = std::max<int64_t>(1, kRows / s.tokens);
-  std::vector<std::vector<Piece>> shares(static_cast<size_t>(std::min(threads, blocks)));
-  const auto count = static_cast<int64_t>(shares.size());
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t begin = blocks * i / count, end = blocks * (i + 1) / count;
-    const int64_t pieces = (end - begin + per_piece - 1) / per_piece;
-    for (int64_t p = 0; p < pieces; ++p) {
-      const int64_t from = begin + (end - begin) * p / pieces,
-                    to = begin + (end - begin) * (p + 1) / pieces;
-      shares[static_cast<size_t>(i)].push_back({from * s.tokens, (to - from) * s.tokens});
-    }
-  }
-  return shares;
-}
 
 // Runs work(share) for every share, each on a thread.
 template <typename Work>
@@ -137,33 +114,12 @@ class Layer {
   }
 
   void forward(const Piece& piece, float* y, float* scratch) const {
-    const int64_t rows = piece.rows, C = s_.width, M = s_.mlp, at = piece.first;
-    float *normed = scratch, *branch = normed + rows * C, *active = branch + rows * C;
-    float *qkv = a_.qkv + at * s_.qkv, *mixed = a_.mixed + at * C, *middle = a_.middle + at * C,
-          *hidden = a_.hidden + at * M;
-    const float* x = a_.x + at * C;
-
-    kernels_.layer_norm(x, rows, C, p(kNorm1Weight), p(kNorm1Bias), kEps, normed);
-    gemm({normed}, {p(kQkvWeight), true}, rows, s_.qkv, C, 0, qkv);
-    kernels_.add_bias(qkv, rows, s_.qkv, p(kQkvBias));
-    for (int64_t r = 0; r < rows; r += s_.tokens) {
-      const float* q = qkv + r * s_.qkv;
-      kernels_.attention(s_.attention(), q, q + s_.k_column(), q + s_.v_column(), mixed + r * C,
-                         active + rows * M);
-    }
-    gemm({mixed}, {p(kProjWeight), true}, rows, C, C, 0, branch);
-    by_image(s_, piece, a_.keep1, [&](int64_t r, int64_t count, float keep) {
-      kernels_.add_branch(x + r * C, branch + r * C, p(kProjBias), keep, count, C, middle + r * C);
-    });
-
-    kernels_.layer_norm(middle, rows, C, p(kNorm2Weight), p(kNorm2Bias), kEps, normed);
-    gemm({normed}, {p(kFc1Weight), true}, rows, M, C, 0, hidden);
-    kernels_.bias_gelu(hidden, p(kFc1Bias), rows, M, tanh_, active);
-    gemm({active}, {p(kFc2Weight), true}, rows, C, M, 0, branch);
-    by_image(s_, piece, a_.keep2, [&](int64_t r, int64_t count, float keep) {
-      kernels_.add_branch(middle + r * C, branch + r * C, p(kFc2Bias), keep, count, C,
-                          y + (at + r) * C);
-    });
+    const int64_t C = s_.width, count = piece.rows * C;
+    const float* x = a_.x + piece.first * C;
+    float* middle = a_.middle + piece.first * C;
+    y += piece.first * C;
+    piece.attends ? attention_forward(piece, x, middle, scratch) : copy(x, count, middle);
+    piece.mixes ? mlp_forward(piece, middle, y, scratch) : copy(middle, count, y);
   }
 
   // dy, dx [rows, C] of all pieces; `grads` by Slot are added to.
@@ -175,12 +131,49 @@ class Layer {
           *heads = second + piece.rows * wide;
     dy += piece.first * C;
     dx += piece.first * C;
-    mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second});
-    attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads});
+    piece.mixes ? mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second})
+                : copy(dy, piece.rows * C, dmiddle);
+    piece.attends ? attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads})
+                  : copy(dmiddle, piece.rows * C, dx);
   }
 
  private:
   const float* p(Slot slot) const { return a_.params[slot]; }
+
+  static void copy(const float* from, int64_t count, float* to) { std::copy_n(from, count, to); }
+
+  // y = x + keep1 * proj(attention(norm1(x)))
+  void attention_forward(const Piece& piece, const float* x, float* y, float* scratch) const {
+    const int64_t rows = piece.rows, C = s_.width;
+    float *normed = scratch, *branch = normed + rows * C, *heads = branch + rows * C;
+    float *qkv = a_.qkv + piece.first * s_.qkv, *mixed = a_.mixed + piece.first * C;
+    kernels_.layer_norm(x, rows, C, p(kNorm1Weight), p(kNorm1Bias), kEps, normed);
+    gemm({normed}, {p(kQkvWeight), true}, rows, s_.qkv, C, 0, qkv);
+    kernels_.add_bias(qkv, rows, s_.qkv, p(kQkvBias));
+    for (int64_t r = 0; r < rows; r += s_.tokens) {
+      const float* q = qkv + r * s_.qkv;
+      kernels_.attention(s_.attention(), q, q + s_.k_column(), q + s_.v_column(), mixed + r * C,
+                         heads);
+    }
+    gemm({mixed}, {p(kProjWeight), true}, rows, C, C, 0, branch);
+    by_image(s_, piece, a_.keep1, [&](int64_t r, int64_t count, float keep) {
+      kernels_.add_branch(x + r * C, branch + r * C, p(kProjBias), keep, count, C, y + r * C);
+    });
+  }
+
+  // y = x + keep2 * fc2(gelu(fc1(norm2(x))))
+  void mlp_forward(const Piece& piece, const float* x, float* y, float* scratch) const {
+    const int64_t rows = piece.rows, C = s_.width, M = s_.mlp;
+    float *normed = scratch, *branch = normed + rows * C, *active = branch + rows * C;
+    float* hidden = a_.hidden + piece.first * M;
+    kernels_.layer_norm(x, rows, C, p(kNorm2Weight), p(kNorm2Bias), kEps, normed);
+    gemm({normed}, {p(kFc1Weight), true}, rows, M, C, 0, hidden);
+    kernels_.bias_gelu(hidden, p(kFc1Bias), rows, M, tanh_, active);
+    gemm({active}, {p(kFc2Weight), true}, rows, C, M, 0, branch);
+    by_image(s_, piece, a_.keep2, [&](int64_t r, int64_t count, float keep) {
+      kernels_.add_branch(x + r * C, branch + r * C, p(kFc2Bias), keep, count, C, y + r * C);
+    });
+  }
 
   // scale_and_sum over the images of a piece.
   void branch_gradient(const Piece& piece, const float* dy, const float* keep, float* branch,
@@ -195,7 +188,7 @@ class Layer {
     float *first, *second;   // [rows, max(M, W)]; of attention, `second` is the heads' scratch
   };
 
-  // y = x + keep2 * (fc2(gelu(fc1(norm2(x)))): dmiddle from dy.
+  // Of mlp_forward: dmiddle from dy.
   void mlp_backward(const Piece& piece, const float* dy, float* dmiddle,
                     const std::array<float*, kSlots>& grads, const Memory& m) const {
     const int64_t rows = piece.rows, C = s_.width, M = s_.mlp;
@@ -213,7 +206,7 @@ class Layer {
                                  grads[kNorm2Weight], grads[kNorm2Bias]);
   }
 
-  // y = x + keep1 * proj(attention(norm1(x))): dx from dy.
+  // Of attention_forward: dx from dy.
   void attention_backward(const Piece& piece, const float* dy, float* dx,
                           const std::array<float*, kSlots>& grads, const Memory& m) const {
     const int64_t rows = piece.rows, C = s_.width, W = s_.qkv;
@@ -335,6 +328,12 @@ struct Saved {
 using Factors = std::optional<Tensor>;
 Factors factors(const Tensor& keep) { return keep.defined() ? Factors(keep) : Factors(); }
 
+std::vector<std::vector<Piece>> shares_of(const Sizes& s, const Saved& saved) {
+  return share_out({s.images, s.blocks, s.tokens, values(saved.keep1), values(saved.keep2),
+                    s.attention_cost(), s.mlp_cost()},
+                   at::get_num_threads());
+}
+
 class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& input,
@@ -356,7 +355,7 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
     Tensor y = torch::empty_like(saved.x);
 
     const Layer layer(s, saved.arrays(), tanh);
-    const auto shares = share_out(s, at::get_num_threads());
+    const auto shares = shares_of(s, saved);
     float* out = y.mutable_data_ptr<float>();
     const Tensor scratch = make_scratch(
         shares, [&](int64_t rows) { return layer.forward_scratch(rows); }, y);
@@ -376,7 +375,7 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
     const Sizes s = sizes_of(saved.x, saved.params, context->saved_data["heads"].toInt(),
                              context->saved_data["kv_heads"].toInt());
     const Layer layer(s, saved.arrays(), context->saved_data["tanh"].toBool());
-    const auto shares = share_out(s, at::get_num_threads());
+    const auto shares = shares_of(s, saved);
     const Tensor dy = outputs[0].contiguous();
     Tensor dx = torch::empty_like(dy);
     const GradientSums grads(saved.params, shares.size());

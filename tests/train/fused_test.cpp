@@ -6,6 +6,7 @@
 
 #include "close.h"
 #include "train/bridge.h"
+#include "train/fused_pieces.h"
 #include "train/loss.h"
 #include "train/nest.h"
 #include "weights/model_dir.h"
@@ -146,6 +147,41 @@ TEST_P(Fused, SameThreadsSameBits) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Fused, ::testing::ValuesIn(cases()),
                          [](const ::testing::TestParamInfo<Case>& c) { return c.param.name; });
+
+TEST(FusedPieces, EachRowOnceAndWorkInBalance) {
+  const std::vector<float> keep = {0, 1.25f, 1.25f, 0, 1.25f, 1.25f, 1.25f, 0};
+  for (const int64_t threads : {1, 2, 3, 16})
+    for (const auto& [blocks, tokens] : {std::pair{64, 16}, {4, 16}, {1, 16}, {16, 196}, {1, 300}})
+      for (const float* keep2 : {static_cast<const float*>(nullptr), keep.data()}) {
+        const PieceWork work{8, blocks, tokens, nullptr, keep2, 5, 8};
+        const auto shares = share_out(work, threads);
+        ASSERT_EQ(shares.size(), static_cast<size_t>(threads));
+        int64_t next = 0;
+        for (const auto& share : shares)
+          for (const Piece& piece : share) {
+            EXPECT_EQ(piece.first, next);
+            EXPECT_EQ(piece.rows % tokens, 0);
+            EXPECT_TRUE(piece.attends);
+            const int64_t rows = int64_t{blocks} * tokens, image = piece.first / rows;
+            const bool one_image = (piece.first + piece.rows - 1) / rows == image;
+            EXPECT_TRUE(!one_image || piece.mixes == (!keep2 || keep2[image] != 0));
+            next += piece.rows;
+          }
+        EXPECT_EQ(next, 8 * blocks * tokens);
+      }
+}
+
+// A branch that drop-path leaves out of an image is not computed: what is wrong in it does no harm.
+TEST(FusedPieces, WhatIsLeftOutIsNotComputed) {
+  const Case c{"", 2, 16, 16, 32, 2, 2, true, true};
+  const std::vector<Tensor> inputs = random_inputs(c);
+  FusedLayer layer = layer_of(c, inputs);
+  layer.keep1 = layer.keep2 = torch::tensor({0.0f, 1.0f});
+  layer.fc1_bias = torch::full_like(layer.fc1_bias, NAN);
+  const Tensor y = encoder_layer(inputs[0], layer);
+  EXPECT_TRUE(torch::equal(y[0], inputs[0][0]));
+  EXPECT_TRUE(y[1].isnan().all().item<bool>());
+}
 
 NestConfig small_model() {
   NestConfig config = variant("nest_tiny_s16_32");
