@@ -187,13 +187,14 @@ void print_stages(const ResNetConfig& config) {
 
 void print_table(const Description& description, const std::string& name) {
   const Architecture& config = description.config;
+  const int64_t parameters = parameter_count(config);  // throws before anything is printed
   const std::string model =
       name == config.variant() ? name : fmt::format("{} ({})", name, config.variant());
   fmt::print("model                 {}\n", model);
   fmt::print("input                 {} x {} x {}\n", config.in_channels(), config.image_size(),
              config.image_size());
   fmt::print("classes               {}\n", human_count(config.num_classes()));
-  fmt::print("parameters            {}\n", human_count(parameter_count(config)));
+  fmt::print("parameters            {}\n", human_count(parameters));
   fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
              human_count(multiply_accumulates(config)),
              static_cast<double>(multiply_accumulates(config)) / 1e9);

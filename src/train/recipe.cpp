@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "train/augmentation.h"
@@ -15,7 +16,8 @@
 namespace nestvit::train {
 namespace {
 
-constexpr double kOpen = -1;  // warmup_epochs that no setting touched
+// warmup_epochs that no setting touched: no number that a user would write.
+constexpr double kOpen = std::numeric_limits<double>::lowest();
 
 void check_at_least(const char* key, double value, double low) {
   if (!(value >= low))

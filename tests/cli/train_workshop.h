@@ -36,9 +36,10 @@ struct Finished {
 class TrainCommandTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    // Suites have tests of the same names, and run side by side.
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     root_ = fs::path(::testing::TempDir()) /
-            ("train_command_" +
-             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
+            fmt::format("train_command_{}_{}", test->test_suite_name(), test->name());
     fs::remove_all(root_);
     for (const char* label : {"bright", "dark"})
       for (int i = 0; i < 20; ++i) write_image(label, i);
