@@ -68,14 +68,15 @@ def optimiser(model, recipe):
     for name, parameter in model.named_parameters():
         small = recipe["weight_decay_exclude_1d"] and parameter.ndim < 2
         groups[not small and not any(part in name for part in ignore)].append(parameter)
-    return torch.optim.AdamW([{"params": groups[True], "weight_decay": recipe["weight_decay"]},
+    return torch.optim.AdamW([{"params": groups[True], "weight_decay": float(recipe["weight_decay"])},
                               {"params": groups[False], "weight_decay": 0.0}],
-                             lr=0.0, betas=tuple(recipe["opt_betas"]), eps=recipe["opt_eps"])
+                             lr=0.0, betas=tuple(map(float, recipe["opt_betas"])), eps=float(recipe["opt_eps"]))
 
 
 def timm_losses(program, run, recipe, model, steps, chunk, folder):
-    """The loss of every step before its update."""
+    """The loss of every step before its update. Numbers are read with float(): to YAML 1.1, 1e-08 is a word."""
     optim = optimiser(model, recipe)
+    clip = float(recipe["grad_clip_max_norm"])
     for first in range(1, steps + 1, chunk):
         count = min(chunk, steps + 1 - first)
         nestvit(program, "data", "preview", "--config", run / "config.yaml", "--step", first, "--steps", count,
@@ -86,8 +87,8 @@ def timm_losses(program, run, recipe, model, steps, chunk, folder):
             loss = -(targets * torch.log_softmax(model(images), 1)).sum(1).mean()
             optim.zero_grad()
             loss.backward()
-            if recipe["grad_clip_max_norm"]:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe["grad_clip_max_norm"])
+            if clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             for group in optim.param_groups:
                 group["lr"] = batches["learning_rate"][k].item()
             optim.step()
