@@ -13,6 +13,7 @@
 #include "train/bridge.h"
 #include "train/ema.h"
 #include "train/loss.h"
+#include "train/nest.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {
@@ -225,7 +226,7 @@ TEST_P(AmpStep, IsCloseToF32) {
 INSTANTIATE_TEST_SUITE_P(Types, AmpStep,
                          ::testing::Values(std::pair{"bf16", 1.0 / 128},
                                            std::pair{"fp16", 1.0 / 1024}),
-                         [](const auto& info) { return info.param.first; });
+                         [](const auto& c) { return c.param.first; });
 
 // ---- gradient checkpointing ----
 
@@ -295,7 +296,7 @@ TEST_P(GradCheckpointing, ChangesNoBit) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Norms, GradCheckpointing, ::testing::Values("LN", "BN", "GN"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& c) { return std::string(c.param); });
 
 TEST(GradCheckpointing, KeepsLayersInputsOnly) {
   Recipe r = tiny(4, {{"nest.num_layers_per_block", "[8, 1]"}});
