@@ -53,7 +53,9 @@ class Matrix {
 
   std::string svg() const {
     const double label_width = 0.6 * font_ * static_cast<double>(longest_);
-    const double left = label_width + 12, slant = label_width * 0.72 + 12;
+    // Names above narrow columns stand upright: slanted lines would overlap.
+    const bool upright = cell_ < 1.4 * font_;
+    const double left = label_width + 12, top = label_width * (upright ? 1 : 0.72) + 12;
     const double plane = cell_ * static_cast<double>(labels_.size());
     std::string svg;
     for (size_t i = 0; i < labels_.size(); ++i) {
@@ -61,18 +63,19 @@ class Matrix {
       const std::string name = escape_html(shown_[i]);
       svg += fmt::format(
           "<text class=\"label\" style=\"font-size:{0:g}px\" x=\"{1:.1f}\" y=\"{2:.1f}\" "
-          "text-anchor=\"end\">{5}</text><text class=\"label\" style=\"font-size:{0:g}px\" "
-          "transform=\"translate({3:.1f} {4:.1f}) rotate(-45)\">{5}</text>\n",
-          font_, left - 6, slant + at + 0.36 * font_, left + at + 3, slant - 6, name);
+          "text-anchor=\"end\">{6}</text><text class=\"label\" style=\"font-size:{0:g}px\" "
+          "transform=\"translate({3:.1f} {4:.1f}) rotate({5})\">{6}</text>\n",
+          font_, left - 6, top + at + 0.36 * font_, left + at + (upright ? 0.36 * font_ : 3),
+          top - 6, upright ? -90 : -45, name);
     }
-    for (size_t i = 0; i < labels_.size(); ++i) svg += row(i, left, slant);
+    for (size_t i = 0; i < labels_.size(); ++i) svg += row(i, left, top);
     svg += fmt::format(
         "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\"/>", left,
-        slant, plane, plane);
+        top, plane, plane);
     return fmt::format(
         "<svg width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" "
         "role=\"img\" aria-label=\"confusion matrix\">{2}</svg>\n",
-        left + plane + slant, slant + plane + 2, svg);
+        left + plane + (upright ? 2 : top), top + plane + 2, svg);
   }
 
  private:
