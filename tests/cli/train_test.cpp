@@ -156,7 +156,7 @@ TEST_F(TrainCommandTest, BrokenImageIsNamedOrSkipped) {
   EXPECT_THAT(read_text(workdir() / "log.jsonl"), HasSubstr("3.png"));
 }
 
-TEST_F(TrainCommandTest, OfficialConfigWarnsOfWhatIsNotInForce) {
+TEST_F(TrainCommandTest, OfficialConfigIsInForce) {
   const Finished done = run({"train",
                              data().string(),
                              "--config",

@@ -40,28 +40,29 @@ double cubic(const double v[4], double d) {
 
 double linear(const double v[2], double d) { return v[0] + (v[1] - v[0]) * d; }
 
-// The value of a channel about (x, y), a pixel's number plus (dx, dy) in [0, 1). Columns outside
-// are those at the edge, rows outside repeat the row before, which for the first is the edge's.
+// The pixel at (x, y) plus (dx, dy) in [0, 1), of kTaps x kTaps pixels from (x, y) on. Columns
+// outside are those at the edge; a row outside repeats the one before, the first is the edge's.
 template <int kTaps, class F>
-double interpolated(const Image& image, int x, int y, double dx, double dy, int channel,
-                    F polynomial) {
-  const auto at = [&](int row, int column) {
-    const size_t pixel =
-        static_cast<size_t>(row) * image.width + std::clamp(column, 0, image.width - 1);
-    return static_cast<double>(image.pixels[pixel * image.channels + channel]);
-  };
-  double rows[kTaps];
+void interpolate(const Image& image, int x, int y, double dx, double dy, F polynomial,
+                 uint8_t* to) {
+  const auto channels = static_cast<size_t>(image.channels);
+  const uint8_t* rows[kTaps];
+  size_t columns[kTaps];
   for (int i = 0; i < kTaps; ++i) {
-    const int row = i == 0 ? std::clamp(y, 0, image.height - 1) : y + i;
-    if (i > 0 && (row < 0 || row >= image.height)) {
-      rows[i] = rows[i - 1];
-      continue;
-    }
-    double taps[kTaps];
-    for (int j = 0; j < kTaps; ++j) taps[j] = at(row, x + j);
-    rows[i] = polynomial(taps, dx);
+    columns[i] = std::clamp(x + i, 0, image.width - 1) * channels;
+    const bool inside = y + i >= 0 && y + i < image.height;
+    const auto row = static_cast<size_t>(std::clamp(y + i, 0, image.height - 1));
+    rows[i] = inside || i == 0 ? &image.pixels[row * image.width * channels] : rows[i - 1];
   }
-  return polynomial(rows, dy);
+  for (size_t c = 0; c < channels; ++c) {
+    double values[kTaps];
+    for (int i = 0; i < kTaps; ++i) {
+      double taps[kTaps];
+      for (int j = 0; j < kTaps; ++j) taps[j] = rows[i][columns[j] + c];
+      values[i] = polynomial(taps, dx);
+    }
+    to[c] = static_cast<uint8_t>(std::clamp(polynomial(values, dy), 0.0, 255.0));
+  }
 }
 
 }  // namespace
@@ -148,12 +149,10 @@ Image pillow_affine(const Image& image, const std::array<double, 6>& m,
       sy -= 0.5;
       const int left = static_cast<int>(std::floor(sx)), top = static_cast<int>(std::floor(sy));
       const double dx = sx - left, dy = sy - top;
-      for (int c = 0; c < image.channels; ++c) {
-        const double value = how.interpolation == Interpolation::kBicubic
-                                 ? interpolated<4>(image, left - 1, top - 1, dx, dy, c, cubic)
-                                 : interpolated<2>(image, left, top, dx, dy, c, linear);
-        to[c] = static_cast<uint8_t>(std::clamp(value, 0.0, 255.0));
-      }
+      if (how.interpolation == Interpolation::kBicubic)
+        interpolate<4>(image, left - 1, top - 1, dx, dy, cubic, to);
+      else
+        interpolate<2>(image, left, top, dx, dy, linear, to);
     }
   return result;
 }
