@@ -132,7 +132,7 @@ void measure_steps(const Chain& chain, const std::vector<Sample>& samples,
   std::vector<float> chw(pixels[0].values.size());
   measure("normalise", [&](size_t which, uint64_t) {
     normalise(pixels[which], preprocessing, chw);
-    return chw[chw.size() / 2];
+    return chw[chw.size() / 2 + chain.side / 2];  // the middle: a border may be padding
   });
   const std::vector<float> clean = chw;
   measure("erase, as drawn", [&](size_t which, uint64_t draw) {
@@ -184,7 +184,7 @@ void measure_chain(const Chain& chain) {
         training_pixels(samples[which], preprocessing, chain.transform, rng), 0, draw);
     normalise(pixels, preprocessing, chw);
     augmentation.finish(chw, chain.side, chain.side, 0, draw);
-    return chw[chw.size() / 2];
+    return chw[chw.size() / 2 + chain.side / 2];  // the middle: a border may be padding
   });
 }
 

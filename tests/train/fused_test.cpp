@@ -4,11 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "close.h"
 #include "train/bridge.h"
 #include "train/fused_pieces.h"
 #include "train/loss.h"
 #include "train/nest.h"
+#include "train/optim.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {
@@ -234,6 +238,34 @@ TEST(FusedModel, LeavesDropoutAndOtherNormsAlone) {
   norm.norm_type = Norm::kBatch;
   for (const NestConfig& config : {attention_drop, drop, norm})
     EXPECT_EQ(training_step(config, true).loss, training_step(config, false).loss);
+}
+
+// In double precision the update is a row of libtorch's operations, one over all parameters each.
+TEST(FusedAdam, EqualsTheSeparateOperations) {
+  constexpr int kSteps = 5;
+  const NestConfig config = small_model();
+  Nest net(config), wide(config);
+  for (Nest* each : {&net, &wide}) load_tensors(**each, initial_tensors(config, 1));
+  wide->to(torch::kFloat64);
+  OptimConfig settings;
+  settings.weight_decay = 0.1;
+  settings.layer_decay = 0.9;
+  Optimizer fused(*net, config, settings), separate(*wide, config, settings);
+  const std::vector<Tensor> values = net->parameters(), expected = wide->parameters();
+  for (int step = 0; step < kSteps; ++step) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Tensor gradient = torch::randn(values[i].sizes());
+      values[i].mutable_grad() = gradient;
+      expected[i].mutable_grad() = gradient.to(torch::kFloat64);
+    }
+    fused.step(0.01);
+    separate.step(0.01);
+  }
+  // Up to 16 operations a step, each rounding by half a 2^-23 of what it makes.
+  constexpr double kRounding = kSteps * 16 * 0.5 * std::numeric_limits<float>::epsilon();
+  for (size_t i = 0; i < values.size(); ++i)
+    expect_close(values[i].detach().to(torch::kFloat64), expected[i].detach(), kRounding,
+                 "parameter " + std::to_string(i));
 }
 
 TEST(FusedModel, LeavesAutocastAlone) {
