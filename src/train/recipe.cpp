@@ -221,7 +221,7 @@ void resolve(Recipe& r, const DataFacts& facts) {
   r.nest.image_size = r.preprocessing.image_size = r.input_size;
   r.nest.in_channels = r.preprocessing.channels = r.in_channels;
   r.nest.num_classes = r.num_classes;
-  parameter_table(network(r));  // throws with advice
+  check_sizes(network(r));  // throws with advice
   check_finetuning(r);
 
   if (r.train_transform == TransformChoice::kAuto) r.train_transform = auto_transform(r, facts);

@@ -41,6 +41,13 @@ int Architecture::num_classes() const {
   return std::visit([](const auto& c) { return c.num_classes; }, config_);
 }
 
+void check_sizes(const Architecture& a) {
+  if (a.nest())
+    geometry(*a.nest());
+  else
+    stages(*a.resnet());
+}
+
 std::vector<Param> parameter_table(const Architecture& a) {
   return a.nest() ? parameter_table(*a.nest()) : parameter_table(*a.resnet());
 }

@@ -34,7 +34,9 @@ class Architecture {
   std::variant<NestConfig, ResNetConfig> config_;
 };
 
-// Throw as geometry() and stages() do.
+// Throws as geometry() and stages() do. Cheap, whatever a file says: the table may be huge.
+void check_sizes(const Architecture& architecture);
+// Throw likewise.
 std::vector<Param> parameter_table(const Architecture& architecture);
 int64_t parameter_count(const Architecture& architecture);
 std::vector<int64_t> parameters_by_part(const Architecture& architecture);

@@ -280,7 +280,7 @@ void read_labels(const json& root, const json& pretrained, AnyModel& model) {
 }
 
 void check_model(const AnyModel& model) {
-  parameter_table(model.config);  // throws for sizes that do not fit
+  check_sizes(model.config);
   const Preprocessing& p = model.preprocessing;
   const auto same = [](const char* what, int got, int expected, const char* of) {
     if (got != expected)
