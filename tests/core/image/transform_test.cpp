@@ -418,5 +418,45 @@ TEST(Training, FlipAndNoneAreTheEvaluationAndItsMirrorImage) {
   EXPECT_NEAR(flipped, 32, 5 * 4);  // five standard deviations of 64 coins
 }
 
+// timm's crop: 8 to 100 % of the area, sides up to 4/3 apart, up to rounding to whole pixels.
+TEST(TimmCrop, BoxesHaveTimmsAreasAndAspects) {
+  constexpr int kHeight = 120, kWidth = 160, kSamples = 4000;
+  double least = 1, most = 0, sum = 0;
+  int attempts_used_up = 0;
+  for (uint64_t i = 0; i < kSamples; ++i) {
+    Rng rng(3, Purpose::kTransform, 0, i);
+    const Box box = sample_timm_crop(kHeight, kWidth, rng);
+    ASSERT_TRUE(box.y >= 0 && box.x >= 0 && box.y + box.height <= kHeight &&
+                box.x + box.width <= kWidth);
+    const double h = box.height, w = box.width;
+    EXPECT_GE((w + 0.5) / (h - 0.5), 3.0 / 4);
+    EXPECT_LE((w - 0.5) / (h + 0.5), 4.0 / 3);
+    const double area = h * w / (kHeight * kWidth);
+    least = std::min(least, area);
+    most = std::max(most, area);
+    sum += area;
+    attempts_used_up += box.height == kHeight && box.width == kWidth;
+  }
+  EXPECT_NEAR(least, 0.08, 0.01);
+  EXPECT_GT(most, 0.95);
+  // Half of [0.08, 1] is 0.54; large boxes that do not fit are drawn again, smaller.
+  EXPECT_GT(sum / kSamples, 0.35);
+  EXPECT_LT(sum / kSamples, 0.54);
+  EXPECT_LT(attempts_used_up, kSamples / 20);
+}
+
+TEST(TimmCrop, ImagesThatNothingFitsAreCutAboutTheCentre) {
+  Rng rng(3, Purpose::kTransform);
+  const Box wide = sample_timm_crop(3, 3000, rng), tall = sample_timm_crop(3000, 3, rng);
+  EXPECT_EQ(wide.height, 3);
+  EXPECT_EQ(wide.width, 4);
+  EXPECT_EQ(wide.x, 1498);
+  EXPECT_EQ(tall.height, 4);
+  EXPECT_EQ(tall.width, 3);
+  EXPECT_EQ(tall.y, 1498);
+  const Box dot = sample_timm_crop(1, 1, rng);
+  EXPECT_TRUE(dot.height == 1 && dot.width == 1);
+}
+
 }  // namespace
 }  // namespace nestvit
