@@ -57,14 +57,6 @@ Image shown(std::span<const float> chw, const Batch& batch, const Preprocessing&
   return image;
 }
 
-Image original(const Sample& sample, const Preprocessing& preprocessing) {
-  const Image image =
-      sample.encoded.empty()
-          ? sample.image
-          : decode_image(sample.encoded, decode_options(preprocessing), sample.name);
-  return to_channels(image, preprocessing.channels);
-}
-
 // The file and its folder: what tells images apart on a narrow card.
 std::string short_name(const std::string& name) {
   const size_t file = name.rfind('/');
@@ -81,7 +73,8 @@ void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& 
   for (size_t i = 0; i < static_cast<size_t>(batch.size) && views.size() < wanted; ++i) {
     const Sample sample = prepared.train->get(batch.indices[i] % prepared.train->size());
     TrainingView view;
-    view.original = original(sample, recipe.preprocessing);
+    view.original =
+        to_channels(decoded(sample, recipe.preprocessing), recipe.preprocessing.channels);
     view.seen = shown({&batch.images[i * pixels], pixels}, batch, recipe.preprocessing);
     view.title = short_name(sample.name);
     view.label = label_text({&targets[i * classes], classes}, prepared.train->classes(),

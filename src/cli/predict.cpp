@@ -117,9 +117,7 @@ class Printer {
 };
 
 Image sheet_image(const Sample& sample, const Preprocessing& preprocessing) {
-  Image image = sample.encoded.empty()
-                    ? sample.image
-                    : decode_image(sample.encoded, decode_options(preprocessing), sample.name);
+  Image image = decoded(sample, preprocessing);
   const int longer = std::max(image.height, image.width);
   if (longer <= kSheetEdge) return image;
   const auto shrunk = [longer](int edge) {

@@ -4,6 +4,7 @@
 namespace nestvit::train {
 
 bool out_of_patience(const std::vector<SummaryRow>& history, int patience, double min_delta) {
+  if (patience == 0) return false;
   double best = -1;  // below every top-1
   int waited = 0;
   for (const SummaryRow& row : history) {
@@ -12,7 +13,7 @@ bool out_of_patience(const std::vector<SummaryRow>& history, int patience, doubl
     if (better) best = *row.eval_top1;
     waited = better ? 0 : waited + 1;
   }
-  return patience > 0 && waited >= patience;
+  return waited >= patience;
 }
 
 }  // namespace nestvit::train

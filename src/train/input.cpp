@@ -38,11 +38,7 @@ Sample enlarged(const Sample& sample, const Recipe& recipe) {
   Sample result;
   result.label = sample.label;
   result.name = sample.name;
-  result.image = enlarge_small(
-      sample.encoded.empty()
-          ? sample.image
-          : decode_image(sample.encoded, decode_options(recipe.preprocessing), sample.name),
-      recipe.input_size);
+  result.image = enlarge_small(decoded(sample, recipe.preprocessing), recipe.input_size);
   return result;
 }
 

@@ -8,7 +8,7 @@
 #include <iterator>
 
 #include "base/log.h"
-#include "image/codec.h"
+#include "image/transform.h"
 #include "report/markup.h"
 
 namespace nestvit::train {
@@ -61,10 +61,8 @@ AnsweredImage answered(const RunSoFar& run, const ShownImage& shown) {
   for (const auto& [answer, probability] : shown.answers)
     card.answers.push_back({run.labels.at(answer), probability});
   try {
-    Sample sample = run.images.get(shown.index);
-    if (!sample.encoded.empty())
-      sample.image = decode_image(sample.encoded, decode_options(run.recipe.preprocessing), "");
-    card.image = shrunk(sample.image, kMaxPageImageSide);
+    const Image image = decoded(run.images.get(shown.index), run.recipe.preprocessing);
+    card.image = shrunk(image, kMaxPageImageSide);
   } catch (const Error&) {
   }
   return card;

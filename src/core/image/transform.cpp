@@ -24,16 +24,6 @@ void check_settings(const Preprocessing& p) {
     throw UsageError(fmt::format("channels is {}, expected 1 or 3", p.channels));
 }
 
-Image decoded(const Sample& sample, const Preprocessing& p) {
-  if (!sample.encoded.empty()) return decode_image(sample.encoded, decode_options(p), sample.name);
-  const Image& image = sample.image;
-  if (image.height < 1 || image.width < 1 || image.pixels.size() != image.size())
-    throw Error(fmt::format("{}: the image is empty or incomplete: {}x{}x{} with {} bytes",
-                            sample.name, image.height, image.width, image.channels,
-                            image.pixels.size()));
-  return to_channels(image, p.channels);
-}
-
 double round_even(double x) { return std::nearbyint(x); }
 
 // Along one axis, what a centre crop of `size` takes: [begin, begin + count), and `before` of
@@ -213,6 +203,16 @@ bool attempt_crop(int height, int width, Rng& rng, Box& box) {
 }
 
 }  // namespace
+
+Image decoded(const Sample& sample, const Preprocessing& p) {
+  if (!sample.encoded.empty()) return decode_image(sample.encoded, decode_options(p), sample.name);
+  const Image& image = sample.image;
+  if (image.height < 1 || image.width < 1 || image.pixels.size() != image.size())
+    throw Error(fmt::format("{}: the image is empty or incomplete: {}x{}x{} with {} bytes",
+                            sample.name, image.height, image.width, image.channels,
+                            image.pixels.size()));
+  return to_channels(image, p.channels);
+}
 
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing) {
   check_settings(preprocessing);

@@ -22,6 +22,10 @@ struct Sample {
   std::string name;  // path or "train/123", for messages
 };
 
+// The whole image, decoded as `preprocessing` says where it is a file's bytes. Throws Error that
+// names the sample.
+Image decoded(const Sample& sample, const Preprocessing& preprocessing);
+
 // Stage "pixels": S x S in [0, 255], before normalisation; reference.md D.8 (kTf), timm's
 // transforms_imagenet_eval (kPil).
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing);
