@@ -34,12 +34,16 @@ if(NESTVIT_TRAIN)
   add_library(c10 SHARED IMPORTED)
   set_target_properties(c10 PROPERTIES
     IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libc10.so")
+  add_library(torch_gomp SHARED IMPORTED)
+  set_target_properties(torch_gomp PROPERTIES
+    IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libgomp.so.1")
   add_library(torch SHARED IMPORTED)
   set_target_properties(torch PROPERTIES
     IMPORTED_LOCATION "${NESTVIT_DEPS}/torch/lib/libtorch_cpu.so"
-    INTERFACE_LINK_LIBRARIES c10
+    INTERFACE_LINK_LIBRARIES "c10;torch_gomp"
     INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${NESTVIT_DEPS}/torch/lib"
+    # With OpenMP, as the wheel was: at::parallel_for is a template that is serial without it.
     # Searched last: the wheel brings its own fmt and dnnl headers, which must not hide ours.
     INTERFACE_COMPILE_OPTIONS
-      "SHELL:-idirafter ${NESTVIT_DEPS}/torch/include;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
+      "-fopenmp;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
 endif()

@@ -1,6 +1,10 @@
 // The only file that includes libtorch; precompiled.
 #pragma once
 
+#ifndef _OPENMP
+#error "at::parallel_for is serial without OpenMP"
+#endif
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wall"
 #pragma GCC diagnostic ignored "-Wextra"
