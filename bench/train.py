@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A training step of NesT-T by nestvit and by timm, eager and compiled, in turns: every turn a fresh process, the same
-work (forward, cross-entropy on soft targets, backward, AdamW), synthetic data, f32, the same threads. Prints the medians
-and the ratios to nestvit of the same round. Run it with the Python of bench/requirements.txt, after building with
+work (forward, cross-entropy on soft targets, backward, AdamW), synthetic data, the same threads and type: f32, or autocast
+to bf16. Prints the medians and the ratios to nestvit of the same round. Run it with the Python of bench/requirements.txt, after building with
 -DNESTVIT_BENCH=ON."""
 import argparse
 import json
@@ -32,21 +32,23 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--dtypes", nargs="+", choices=["f32", "bf16"], default=["f32"])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="timed steps of a turn; its median counts")
     args = parser.parse_args()
 
     def ours(case, plain=False):
+        flags = [flag for flag, on in (("--plain", plain), ("--bf16", case["dtype"] == "bf16")) if on]
         return run(args.threads, args.build / "bin/train_bench", case["model"], "--as-timm", "--batch", case["batch"], "--steps", args.steps,
-                   "--threads", args.threads, *(["--plain"] if plain else []))
+                   "--threads", args.threads, *flags)
 
     def peer(case, mode, optimizer, steps=args.steps):
         return run(args.threads, sys.executable, HERE / "train_peer.py", case["model"], mode, optimizer, case["batch"], steps, 2,
-                   args.threads, case["drop_path"])
+                   args.threads, case["drop_path"], case["dtype"])
 
-    for name in args.cases:
-        case = CASES[name]
+    for name, dtype in [(name, dtype) for name in args.cases for dtype in args.dtypes]:
+        case = CASES[name] | {"dtype": dtype}
         # The peer has the better of torch's two AdamW; the same turns fill the compiler's cache.
         optimizer = {mode: max(("foreach", "fused"), key=lambda o: peer(case, mode, o, 3)["images_per_s"]) for mode in args.peers}
         measured = {}
@@ -57,7 +59,7 @@ def main():
             measured.setdefault("nestvit, plain layers", []).append(ours(case, plain=True))
         for label, turns in measured.items():
             speeds = [turn["images_per_s"] for turn in turns]
-            line = f"{name:6} {label:28} {statistics.median(speeds):7.2f} images/s ({min(speeds):.2f} to {max(speeds):.2f})"
+            line = f"{name:6} {dtype:4} {label:28} {statistics.median(speeds):7.2f} images/s ({min(speeds):.2f} to {max(speeds):.2f})"
             if label == "nestvit":
                 line += f"  {statistics.median(t['gflops'] for t in turns):.0f} GFLOP/s"
             else:

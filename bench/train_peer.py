@@ -7,7 +7,7 @@ import timm
 import torch
 from timm.models.nest import Nest
 
-name, mode, optimizer, batch, steps, warm_up, threads, drop_path = sys.argv[1:]
+name, mode, optimizer, batch, steps, warm_up, threads, drop_path, dtype = sys.argv[1:]
 batch, steps, warm_up, threads = int(batch), int(steps), int(warm_up), int(threads)
 torch.set_num_threads(threads)
 torch.manual_seed(1)
@@ -29,7 +29,9 @@ targets = torch.softmax(torch.randn(batch, classes), 1)
 seconds = []
 for step in range(-warm_up, steps):
     start = time.perf_counter()
-    loss = -(targets * torch.log_softmax(forward(images), -1)).sum(-1).mean()
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
+        logits = forward(images)
+    loss = -(targets * torch.log_softmax(logits.float(), -1)).sum(-1).mean()
     update.zero_grad(set_to_none=True)
     loss.backward()
     update.step()

@@ -22,7 +22,9 @@ struct FusedLayer {
   bool tanh_gelu = false;
 };
 
-// Whether encoder_layer() takes x: f32 on the CPU, outside of autocast.
+// Whether encoder_layer() takes x: f32 on the CPU. Under autocast to bf16, where the processor has
+// AVX512_BF16: the products of the four linear layers and their gradients round their operands to
+// bf16 and sum in f32; all else stays f32.
 bool fused_covers(const torch::Tensor& x);
 
 // x [B, T, N, C] -> [B, T, N, C]. Differentiable once. The same bits for the same number of

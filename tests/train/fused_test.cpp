@@ -8,6 +8,8 @@
 #include <limits>
 
 #include "close.h"
+#include "kernels/bf16.h"
+#include "train/amp.h"
 #include "train/bridge.h"
 #include "train/fused_pieces.h"
 #include "train/loss.h"
@@ -149,6 +151,31 @@ TEST_P(Fused, SameThreadsSameBits) {
     EXPECT_TRUE(torch::equal(first.gradients[i], second.gradients[i])) << i;
 }
 
+// Under autocast the linear layers' products round their operands, by 2^-9 at most: an entry, a sum
+// of many such errors of either sign, is off by about as much of the typical one, and ten products
+// in a row, forward and backward, by some times that.
+TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
+  if (!kernels::bf16_products_pay()) GTEST_SKIP() << "needs AVX512_BF16";
+  at::set_num_threads(2);
+  const Case& c = GetParam();
+  const std::vector<Tensor> inputs = random_inputs(c);
+  std::vector<Tensor> wide;
+  for (const Tensor& t : inputs) wide.push_back(t.to(torch::kFloat64));
+  const Result want = run(c, wide, plain_layer), single = run(c, inputs, encoder_layer);
+  const Result got = run(c, inputs, [](const Tensor& x, const FusedLayer& layer) {
+    const Autocast autocast(Amp::kBf16);
+    EXPECT_TRUE(fused_covers(x));
+    return encoder_layer(x, layer);
+  });
+  constexpr double kBf16 = 1.0 / 512;
+  EXPECT_FALSE(torch::equal(got.y, single.y)) << "computed in f32";
+  expect_close(got.y.to(torch::kFloat64), want.y, 4 * kBf16, "output");
+  for (size_t i = 0; i < inputs.size(); ++i)
+    expect_close(got.gradients[i].to(torch::kFloat64), want.gradients[i], 8 * kBf16,
+                 "gradient of input " + std::to_string(i),
+                 /*floor=*/kBf16 * testing::largest(want.gradients[0]));
+}
+
 INSTANTIATE_TEST_SUITE_P(Shapes, Fused, ::testing::ValuesIn(cases()),
                          [](const ::testing::TestParamInfo<Case>& c) { return c.param.name; });
 
@@ -268,13 +295,17 @@ TEST(FusedAdam, EqualsTheSeparateOperations) {
                  "parameter " + std::to_string(i));
 }
 
-TEST(FusedModel, LeavesAutocastAlone) {
+TEST(FusedModel, TakesWhatItComputes) {
   const Tensor x = torch::zeros({1, 1, 1, 1});
   EXPECT_TRUE(fused_covers(x));
   EXPECT_FALSE(fused_covers(x.to(torch::kFloat64)));
-  at::autocast::set_autocast_enabled(at::kCPU, true);
+  {
+    const Autocast autocast(Amp::kBf16);
+    EXPECT_EQ(fused_covers(x), kernels::bf16_products_pay());
+    EXPECT_FALSE(fused_covers(x.to(torch::kBFloat16)));
+  }
+  const Autocast autocast(Amp::kFp16);
   EXPECT_FALSE(fused_covers(x));
-  at::autocast::set_autocast_enabled(at::kCPU, false);
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ inline float largest_of(Vec v) {
 
 constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+inline float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 
 // The first `rows` of x [kLanes, kLanes], others being 0, to their transpose. Interleaving register
 // i with i + kLanes / 2 moves one bit of the row number into the lane number.
@@ -88,7 +88,7 @@ inline void turn_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_
 }
 
 // x [N, D] -> its transpose [D, np], padded with zeros.
-void turn(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
+inline void turn(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
   const int64_t whole = D / kLanes * kLanes;
   for (int64_t n = 0; n < N; n += kLanes)
     for (int64_t d = 0; d < whole; d += kLanes)

@@ -1,0 +1,94 @@
+// Mixed-precision products in plain C++, and the choice among the sets by what the processor has.
+#include "kernels/bf16.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "base/half.h"
+
+namespace nestvit::kernels {
+
+#if defined(__x86_64__)
+extern const Bf16Products kBf16Avx512;
+#endif
+
+namespace {
+
+// x [count, k], or turned [k, count], into panels of `panel` of the `count`.
+void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+  const auto rounded = [&](int64_t i, int64_t p) -> uint32_t {
+    if (i >= count || p >= k) return 0;
+    return f32_to_bf16(x[turned ? p * count + i : i * k + p]);
+  };
+  for (int64_t start = 0; start < count; start += panel)
+    for (int64_t p = 0; p < k; p += 2)
+      for (int64_t i = start; i < start + panel; ++i)
+        *packed++ = rounded(i, p) | rounded(i, p + 1) << 16;
+}
+
+void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
+  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+}
+
+void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
+  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+}
+
+void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+             float* c) {
+  const int64_t pairs = (k + 1) / 2;
+  const auto low = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair)); };
+  const auto high = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair >> 16)); };
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      const uint32_t* left = a + i / kLeftPanel * kLeftPanel * pairs + i % kLeftPanel;
+      const uint32_t* right = b + j / kRightPanel * kRightPanel * pairs + j % kRightPanel;
+      float sum = 0;
+      for (int64_t p = 0; p < pairs; ++p) {
+        const uint32_t x = left[p * kLeftPanel], y = right[p * kRightPanel];
+        sum += low(x) * low(y) + high(x) * high(y);
+      }
+      c[i * n + j] = add ? c[i * n + j] + sum : sum;
+    }
+}
+
+#if defined(__x86_64__)
+bool has_avx512_bf16() {
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
+
+// CPUID leaf 7, edx bit 22: AMX_BF16, for which g++ 12 has no name.
+bool has_amx_bf16() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx >> 22 & 1) != 0;
+}
+#endif
+
+}  // namespace
+
+const std::vector<const Bf16Products*>& bf16_products() {
+  static constexpr Bf16Products kPlain = {"plain", pack_left, pack_right, product};
+  static const std::vector<const Bf16Products*> all = [] {
+    std::vector<const Bf16Products*> list;
+#if defined(__x86_64__)
+    if (has_avx512_bf16()) list.push_back(&kBf16Avx512);
+#endif
+    list.push_back(&kPlain);
+    return list;
+  }();
+  return all;
+}
+
+bool bf16_products_pay() {
+#if defined(__x86_64__)
+  static const bool pay = has_avx512_bf16() && !has_amx_bf16();
+  return pay;
+#else
+  return false;
+#endif
+}
+
+}  // namespace nestvit::kernels

@@ -1,0 +1,46 @@
+// Matrix products of a training step in mixed precision: f32 operands are rounded to bf16 (nearest,
+// ties to even) while they are packed, sums are f32. Each call works on one thread.
+//
+// Packed, an operand lies in panels of so many rows (left) or columns (right), padded with zeros:
+// [panels][(k + 1) / 2][panel] pairs of bf16, neighbours along k in one uint32_t, the first in its
+// low half. That is what one instruction of AVX512_BF16 multiplies and adds up.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace nestvit::kernels {
+
+constexpr int64_t kLeftPanel = 16, kRightPanel = 48;
+
+// A matrix as it lies in memory, row-major and dense; or, turned, what it is the transpose of.
+struct Operand {
+  const float* data;
+  bool turned = false;
+};
+
+struct Bf16Products {
+  const char* name;  // of the instruction set
+
+  // a [m, k] and b [k, n] into bf16_left_size(m, k) and bf16_right_size(k, n) values.
+  void (*pack_left)(Operand a, int64_t m, int64_t k, uint32_t* packed);
+  void (*pack_right)(Operand b, int64_t k, int64_t n, uint32_t* packed);
+  // c [m, n] = a b, row-major and dense; with `add`, c += a b.
+  void (*product)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+                  float* c);
+};
+
+constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
+  return (m + kLeftPanel - 1) / kLeftPanel * kLeftPanel * ((k + 1) / 2);
+}
+constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
+  return (n + kRightPanel - 1) / kRightPanel * kRightPanel * ((k + 1) / 2);
+}
+
+// Those that this processor runs, best first; the last is plain C++, and slower than f32.
+const std::vector<const Bf16Products*>& bf16_products();
+// Whether the first of them is faster than both f32 and oneDNN's bf16: where the processor has
+// AVX512_BF16, but not AMX, whose tiles are oneDNN's to use.
+bool bf16_products_pay();
+
+}  // namespace nestvit::kernels

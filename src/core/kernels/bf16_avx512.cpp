@@ -1,0 +1,130 @@
+// Mixed-precision products by AVX512_BF16 (flags in src/core/CMakeLists.txt): tiles of 8 x 48 sums
+// stay in registers over the whole of k. Like training_loops.h in an unnamed namespace and free of
+// the standard library.
+#include <immintrin.h>
+
+#include "kernels/bf16.h"
+#include "kernels/training_lanes.h"
+
+namespace nestvit::kernels {
+namespace {
+
+constexpr int64_t kTileHeight = 8, kTileVectors = kRightPanel / kLanes;
+static_assert(kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
+
+inline __mmask16 first(int64_t count) {
+  return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
+}
+
+inline __m512i pairs_of(__m512 low, __m512 high) {
+  const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(low)));
+  const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(high)));
+  return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
+}
+
+// x [k, count]: the pairs are of two rows, which are interleaved.
+void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+  for (int64_t start = 0; start < count; start += panel)
+    for (int64_t p = 0; p < k; p += 2, packed += panel)
+      for (int64_t i = 0; i < panel; i += kLanes) {
+        const float* row = x + p * count + start + i;
+        const __mmask16 there = first(count - start - i);
+        const __m512 low = _mm512_maskz_loadu_ps(there, row);
+        const __m512 high = _mm512_maskz_loadu_ps(p + 1 < k ? there : 0, row + count);
+        _mm512_storeu_si512(packed + i, pairs_of(low, high));
+      }
+}
+
+// 16 pairs of each of 16 rows of x [count, k], turned round: pair p of row i to packed[p * panel +
+// i].
+void turn_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
+                uint32_t* packed) {
+  alignas(64) float pairs[kLanes * kLanes], turned[kLanes * kLanes];
+  for (int64_t i = 0; i < rows; ++i, x += k) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(left), x);
+    const __m512 high = _mm512_maskz_loadu_ps(first(left - kLanes), x + kLanes);
+    _mm512_store_si512(pairs + i * kLanes,
+                       reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+  }
+  turn_tile(pairs, kLanes, rows, turned, kLanes);
+  for (int64_t p = 0; p < kLanes && 2 * p < left; ++p)
+    _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(turned + p * kLanes));
+}
+
+// x [count, k]: the pairs are neighbours in a row.
+void pack_along(const float* x, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+  const int64_t pairs = (k + 1) / 2;
+  for (int64_t start = 0; start < count; start += panel, packed += panel * pairs)
+    for (int64_t i = 0; i < panel; i += kLanes) {
+      const int64_t there = count - start - i;
+      const int64_t rows = there < 0 ? 0 : there < kLanes ? there : kLanes;
+      for (int64_t p = 0; p < k; p += 2 * kLanes)
+        turn_pairs(x + (start + i) * k + p, rows, k, k - p, panel, packed + p / 2 * panel + i);
+    }
+}
+
+void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+  turned ? pack_across(x, count, k, panel, packed) : pack_along(x, count, k, panel, packed);
+}
+
+void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
+  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+}
+
+void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
+  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+}
+
+struct Tile {
+  int64_t rows, columns;  // of it that are kept
+  int64_t ld;             // of c
+};
+
+// 8 rows of a panel times one panel.
+inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, bool add, const Tile& t,
+                 float* c) {
+  __m512 sum[kTileHeight][kTileVectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < kTileHeight; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j) sum[i][j] = _mm512_setzero_ps();
+  for (int64_t p = 0; p < pairs; ++p, a += kLeftPanel, b += kRightPanel) {
+    __m512i right[kTileVectors];
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j) right[j] = _mm512_loadu_si512(b + j * kLanes);
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileHeight; ++i) {
+      const auto left = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[i])));
+#pragma GCC unroll 3
+      for (int j = 0; j < kTileVectors; ++j)
+        sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, reinterpret_cast<__m512bh>(right[j]));
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kTileHeight; ++i) {
+    if (i >= t.rows) return;
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j) {
+      const __mmask16 kept = first(t.columns - j * kLanes);
+      float* out = c + i * t.ld + j * kLanes;
+      const __m512 old = _mm512_maskz_loadu_ps(add ? kept : 0, out);
+      _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
+    }
+  }
+}
+
+void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+             float* c) {
+  const int64_t pairs = (k + 1) / 2;
+  for (int64_t j = 0; j < n; j += kRightPanel)
+    for (int64_t i = 0; i < m; i += kTileHeight)
+      tile(a + i / kLeftPanel * kLeftPanel * pairs + i % kLeftPanel, b + j * pairs, pairs, add,
+           {m - i, n - j, n}, c + i * n + j);
+}
+
+}  // namespace
+
+extern const Bf16Products kBf16Avx512;
+const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left, pack_right, product};
+
+}  // namespace nestvit::kernels

@@ -1,0 +1,110 @@
+// Every set of mixed-precision products that this processor runs, against double precision over
+// operands rounded by half.h, and over sizes that leave every remainder of a panel.
+#include "kernels/bf16.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/half.h"
+#include "base/random.h"
+
+namespace nestvit::kernels {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats random_floats(int64_t count, uint64_t seed) {
+  Rng rng(seed, Purpose::kTest);
+  Floats values(static_cast<size_t>(count));
+  for (float& value : values) value = rng.normal();
+  return values;
+}
+
+struct Size {
+  int64_t m, n, k;
+};
+
+std::vector<Size> sizes() {
+  std::vector<Size> all = {{256, 576, 192}, {1, 1, 1}, {196, 96, 384}, {49, 48, 33}};
+  for (const int64_t m : {7, 8, 9, 16, 17})
+    for (const int64_t n : {15, 47, 49, 96})
+      for (const int64_t k : {1, 2, 31, 32, 35, 64}) all.push_back({m, n, k});
+  return all;
+}
+
+class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
+ protected:
+  const Bf16Products& kernel = *GetParam();
+
+  // Packed values beyond the operand's size would be read as numbers: NaN is what stands there.
+  Floats multiply(Operand a, Operand b, const Size& s, bool add, Floats c) {
+    constexpr uint32_t kNans = 0xffffffffu;
+    std::vector<uint32_t> left(bf16_left_size(s.m, s.k), kNans),
+        right(bf16_right_size(s.k, s.n), kNans);
+    kernel.pack_left(a, s.m, s.k, left.data());
+    kernel.pack_right(b, s.k, s.n, right.data());
+    kernel.product(left.data(), right.data(), s.m, s.n, s.k, add, c.data());
+    return c;
+  }
+};
+
+TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
+  const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
+  for (const Size& s : sizes())
+    for (const bool turn_a : {false, true})
+      for (const bool turn_b : {false, true})
+        for (const bool add : {false, true}) {
+          const Floats a = random_floats(s.m * s.k, 1), b = random_floats(s.k * s.n, 2);
+          constexpr float kBeside = 7;
+          Floats c = random_floats(s.m * s.n, 3);
+          c.push_back(kBeside);
+          const Floats got = multiply({a.data(), turn_a}, {b.data(), turn_b}, s, add, c);
+          EXPECT_EQ(got.back(), kBeside);
+          for (int64_t i = 0; i < s.m; ++i)
+            for (int64_t j = 0; j < s.n; ++j) {
+              double want = add ? c[i * s.n + j] : 0, terms = std::fabs(want);
+              for (int64_t p = 0; p < s.k; ++p) {
+                const double term = rounded(a[turn_a ? p * s.m + i : i * s.k + p]) *
+                                    rounded(b[turn_b ? j * s.k + p : p * s.n + j]);
+                want += term;
+                terms += std::fabs(term);
+              }
+              // Each of the k sums rounds by at most 2^-24 of what is summed so far.
+              const double bound =
+                  std::numeric_limits<float>::epsilon() * static_cast<double>(s.k + 2) * terms;
+              ASSERT_NEAR(got[i * s.n + j], want, bound)
+                  << s.m << " x " << s.n << " x " << s.k << ", turned " << turn_a << turn_b << add;
+            }
+        }
+}
+
+// Ties go to even, and what overflows or is no number stays so.
+TEST_P(Bf16, RoundsAsHalfDoes) {
+  const float tie_down = f32_from_bits(0x3f808000), tie_up = f32_from_bits(0x3f818000);
+  const Floats values = {tie_down,
+                         tie_up,
+                         -tie_up,
+                         1e-3f,
+                         3.4028235e38f,
+                         std::numeric_limits<float>::infinity(),
+                         0,
+                         f32_from_bits(0x3f808001)};
+  const Floats one = {1};
+  for (const float value : values) {
+    const Floats x = {value};
+    const Floats got = multiply({x.data()}, {one.data()}, {1, 1, 1}, false, {0});
+    EXPECT_EQ(got[0], bf16_to_f32(f32_to_bf16(value))) << value;
+  }
+  const Floats nan = {std::numeric_limits<float>::quiet_NaN()};
+  EXPECT_TRUE(std::isnan(multiply({nan.data()}, {one.data()}, {1, 1, 1}, false, {0})[0]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_products()),
+                         [](const ::testing::TestParamInfo<const Bf16Products*>& set) {
+                           return set.param->name;
+                         });
+
+}  // namespace
+}  // namespace nestvit::kernels
