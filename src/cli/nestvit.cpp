@@ -24,11 +24,11 @@ nestvit::cli::Verb train_verb() {
 int main(int argc, char** argv) {
   using namespace nestvit::cli;
   const Backend backend{"core", engine_forward};
-  return run_program(
-      {"nestvit",
-       "NesT, the nested hierarchical transformer: train it on images, measure it, "
-       "ask it.",
-       {predict_verb(backend), eval_verb(backend), train_verb(), convert_verb(), data_verb(),
-        doctor_verb(backend), inspect_verb(), run_verb(backend), preprocess_verb(), pull_verb()}},
-      argc, argv);
+  return run_program({"nestvit",
+                      "NesT, the nested hierarchical transformer: train it on images, measure it, "
+                      "ask it.",
+                      {predict_verb(backend), eval_verb(backend), train_verb(), bench_verb(),
+                       convert_verb(), data_verb(), doctor_verb(backend), inspect_verb(),
+                       run_verb(backend), preprocess_verb(), pull_verb()}},
+                     argc, argv);
 }

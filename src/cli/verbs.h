@@ -61,6 +61,7 @@ Verb eval_verb(const Backend& backend);
 Verb run_verb(const Backend& backend);
 // Verbs of nestvit.
 Verb predict_verb(const Backend& backend);
+Verb bench_verb();
 Verb convert_verb();
 Verb data_verb();
 Verb doctor_verb(const Backend& backend);

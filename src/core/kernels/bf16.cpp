@@ -1,11 +1,8 @@
 // Mixed-precision products in plain C++, and the choice among the sets by what the processor has.
 #include "kernels/bf16.h"
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include "base/half.h"
+#include "kernels/isa.h"
 
 namespace nestvit::kernels {
 
@@ -53,20 +50,6 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
     }
 }
 
-#if defined(__x86_64__)
-bool has_avx512_bf16() {
-  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512f") &&
-         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq");
-}
-
-// CPUID leaf 7, edx bit 22: AMX_BF16, for which g++ 12 has no name.
-bool has_amx_bf16() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (edx >> 22 & 1) != 0;
-}
-#endif
-
 }  // namespace
 
 const std::vector<const Bf16Products*>& bf16_products() {
@@ -74,7 +57,7 @@ const std::vector<const Bf16Products*>& bf16_products() {
   static const std::vector<const Bf16Products*> all = [] {
     std::vector<const Bf16Products*> list;
 #if defined(__x86_64__)
-    if (has_avx512_bf16()) list.push_back(&kBf16Avx512);
+    if (uses(Isa::kAvx512Bf16)) list.push_back(&kBf16Avx512);
 #endif
     list.push_back(&kPlain);
     return list;
@@ -82,13 +65,6 @@ const std::vector<const Bf16Products*>& bf16_products() {
   return all;
 }
 
-bool bf16_products_pay() {
-#if defined(__x86_64__)
-  static const bool pay = has_avx512_bf16() && !has_amx_bf16();
-  return pay;
-#else
-  return false;
-#endif
-}
+bool bf16_products_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
 
 }  // namespace nestvit::kernels

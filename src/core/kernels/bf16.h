@@ -30,10 +30,10 @@ struct Bf16Products {
                   float* c);
 };
 
-constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
+static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
   return (m + kLeftPanel - 1) / kLeftPanel * kLeftPanel * ((k + 1) / 2);
 }
-constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
+static constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
   return (n + kRightPanel - 1) / kRightPanel * kRightPanel * ((k + 1) / 2);
 }
 

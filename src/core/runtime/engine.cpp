@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "runtime/fast_forward.h"
 #include "runtime/forward.h"
 #include "runtime/threads.h"
 
@@ -41,18 +42,33 @@ struct Engine::Impl {
   const std::vector<Level> levels;
   const int64_t piece;  // images at a time
   ComputeThread compute;
-  std::optional<Forward>
-      forward;  // lives and dies on the compute thread, as oneDNN's scratch memory does
+  // One of the two; lives and dies on the compute thread, as oneDNN's scratch memory does.
+  std::optional<FastForward> fast;
+  std::optional<Forward> plain;
 
   Impl(const Model& model, const EngineOptions& options)
       : config(model.config),
         levels(geometry(config)),
         piece(images_at_a_time(config)),
         compute(thread_count(options.threads)) {
-    with_memory(config, [&] { compute.run([&] { forward.emplace(model, compute.threads()); }); });
+    const bool is_fast = options.path == Path::kFast && fast_covers(config);
+    with_memory(config, [&] {
+      compute.run([&] {
+        is_fast ? static_cast<void>(fast.emplace(model, compute.threads()))
+                : static_cast<void>(plain.emplace(model, compute.threads()));
+      });
+    });
   }
   ~Impl() {
-    compute.run([this] { forward.reset(); });
+    compute.run([this] {
+      fast.reset();
+      plain.reset();
+    });
+  }
+
+  void forward(const float* images, int64_t batch, float* logits,
+               const std::vector<float*>& features) {
+    fast ? (*fast)(images, batch, logits, features) : (*plain)(images, batch, logits, features);
   }
 
   int64_t image_size() const {
@@ -86,8 +102,8 @@ struct Engine::Impl {
       std::vector<float*> destinations;
       for (LevelOutput& level : output.levels)
         destinations.push_back(level.values.data() + first * (level.values.size() / batch));
-      (*forward)(input.data() + first * image_size(), std::min(piece, batch - first),
-                 output.logits.data() + first * config.num_classes, destinations);
+      forward(input.data() + first * image_size(), std::min(piece, batch - first),
+              output.logits.data() + first * config.num_classes, destinations);
     }
     return output;
   }

@@ -1,5 +1,4 @@
-// The torch-free forward: a model loaded once, run on float input. The reference path of the
-// runtime.
+// The torch-free forward: a model loaded once, run on float input.
 #pragma once
 
 #include <memory>
@@ -10,8 +9,15 @@
 
 namespace nestvit {
 
+// How a model is run. Both give the same answers but for rounding.
+enum class Path {
+  kFast,   // where the fast forward knows the model, else kPlain
+  kPlain,  // operation by operation (forward.cpp), the reference
+};
+
 struct EngineOptions {
   int threads = 0;  // 0: as many as the process may use (affinity, cgroup quota, OMP_NUM_THREADS)
+  Path path = Path::kFast;
 };
 
 struct LevelOutput {

@@ -48,8 +48,6 @@ void expect_equals_reference(const Model& model, int batch, const std::string& w
   SCOPED_TRACE(what);
   const NestConfig& config = model.config;
   const auto images = random_images(config, batch, 8);
-  const Engine engine(model, {1});
-  const Output output = engine.run(images, batch, /*features=*/true);
   std::vector<double> logits;
   std::vector<std::vector<double>> levels(geometry(config).size());
   ReferenceForward reference(model);
@@ -61,13 +59,17 @@ void expect_equals_reference(const Model& model, int batch, const std::string& w
       for (const auto& row : reference.levels[i])
         levels[i].insert(levels[i].end(), row.begin(), row.end());
   }
-  expect_close(output.logits, logits, "logits");
-  ASSERT_EQ(output.levels.size(), levels.size());
-  for (size_t i = 0; i < levels.size(); ++i) {
-    const Level level = geometry(config)[i];
-    EXPECT_EQ(output.levels[i].shape,
-              (std::vector<int64_t>{batch, level.blocks, level.tokens, level.width}));
-    expect_close(output.levels[i].values, levels[i], "level " + std::to_string(i));
+  for (const Path path : {Path::kFast, Path::kPlain}) {
+    SCOPED_TRACE(path == Path::kFast ? "fast" : "plain");
+    const Output output = Engine(model, {1, path}).run(images, batch, /*features=*/true);
+    expect_close(output.logits, logits, "logits");
+    ASSERT_EQ(output.levels.size(), levels.size());
+    for (size_t i = 0; i < levels.size(); ++i) {
+      const Level level = geometry(config)[i];
+      EXPECT_EQ(output.levels[i].shape,
+                (std::vector<int64_t>{batch, level.blocks, level.tokens, level.width}));
+      expect_close(output.levels[i].values, levels[i], "level " + std::to_string(i));
+    }
   }
 }
 
@@ -195,13 +197,20 @@ TEST(Engine, CallsFromManyThreadsQueueUp) {
   for (const Output& output : outputs) EXPECT_EQ(output.logits, expected.logits);
 }
 
-TEST(Engine, ThreadsChangeOnlyRounding) {
-  const NestConfig config = small_config();
+TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
+  NestConfig config = small_config();
+  config.image_size = 48;  // blocks of 6 x 6 tokens, which pieces cut anywhere
+  config.patch_size = 6;
   const Model model = random_model(config, 3);
   const auto images = random_images(config, 3, 4);
+  const size_t image = images.size() / 3, classes = config.num_classes;
   const Output one = Engine(model, {1}).run(images, 3);
-  for (int threads : {2, 3})
-    expect_close(Engine(model, {threads}).run(images, 3).logits, one.logits, "logits");
+  for (int threads : {2, 3, 16}) {
+    const Engine engine(model, {threads});
+    EXPECT_EQ(engine.run(images, 3).logits, one.logits) << threads;
+    const auto last = engine.run(std::span(images).subspan(2 * image), 1).logits;
+    EXPECT_THAT(last, ::testing::ElementsAreArray(&one.logits[2 * classes], classes)) << threads;
+  }
 }
 
 TEST(Engine, FeaturesOnlyWhenAskedFor) {

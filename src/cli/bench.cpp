@@ -1,0 +1,166 @@
+// nestvit bench: images per second of a model on this machine.
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "model/architecture.h"
+#include "model/params.h"
+#include "model_source.h"
+#include "options.h"
+#include "runtime/peak.h"
+#include "runtime/threads.h"
+#include "weights/model_dir.h"
+
+namespace nestvit::cli {
+namespace {
+
+struct BenchOptions {
+  ModelSource model;
+  std::string batches = "1,8", threads, path = "fast";
+  int rounds = 5;
+  bool csv = false;
+};
+
+struct Case {
+  int batch, threads;
+  std::shared_ptr<Engine> engine;
+  std::vector<double> seconds;  // of a run, by round
+
+  double median() const {
+    std::vector<double> sorted = seconds;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[sorted.size() / 2];
+  }
+};
+
+std::vector<int> numbers(const std::string& text, const std::string& flag) {
+  std::vector<int> result;
+  for (const char *at = text.data(), *end = at + text.size(); at <= end;) {
+    int value = 0;
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || value < 1 || (next != end && *next != ','))
+      throw UsageError(
+          fmt::format("{} is \"{}\", expected whole numbers from 1, as 1,8,32", flag, text));
+    result.push_back(value);
+    at = next + 1;
+  }
+  return result;
+}
+
+// A path or remote model; or a variant's name, with random weights: they take as long.
+Model model_of(const BenchOptions& options, const Invocation& invocation) {
+  const std::string& name = options.model.name;
+  std::error_code error;
+  if (std::filesystem::exists(name, error) || name.find('/') != std::string::npos)
+    return options.model.load(invocation);
+  Model model;
+  const Architecture known = architecture(name);
+  if (!known.nest())
+    throw Error(fmt::format("{} is a baseline, which this engine does not run", name),
+                "bench a NesT; nestvit inspect lists them");
+  model.config = *known.nest();
+  Fields settable;
+  settable.add("nest", fields(model.config));
+  for (const auto& [key, value] : invocation.overrides) settable.set(key, value);
+  model.tensors = initial_tensors(model.config, 1);
+  model.origin = name;
+  return model;
+}
+
+// One run after one that plans; in turns, so that all cases meet the same machine.
+void measure(std::vector<Case>& cases, const NestConfig& config, int rounds) {
+  Progress progress("bench", static_cast<int64_t>(cases.size()) * rounds);
+  int64_t done = 0;
+  for (int round = 0; round < rounds; ++round)
+    for (Case& c : cases) {
+      std::vector<float> images(static_cast<size_t>(c.batch) * config.in_channels *
+                                config.image_size * config.image_size);
+      Rng rng(1, Purpose::kTest);
+      for (float& value : images) value = rng.normal();
+      c.engine->run(images, c.batch);
+      const auto start = std::chrono::steady_clock::now();
+      c.engine->run(images, c.batch);
+      c.seconds.push_back(
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      if (++done; progress.due()) progress.update(done, "");
+    }
+}
+
+void print(const std::vector<Case>& cases, const Model& model, const BenchOptions& options) {
+  const NestConfig& config = model.config;
+  const double macs = static_cast<double>(multiply_accumulates(config));
+  if (options.csv)
+    fmt::print(
+        "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,"
+        "param_count,threads,gflops,peak_gflops\n");
+  for (const Case& c : cases) {
+    const double speed = c.batch / c.median(), gflops = 2e-9 * macs * speed;
+    const double peak = product_peak(c.threads);
+    const auto [fastest, slowest] = std::minmax_element(c.seconds.begin(), c.seconds.end());
+    if (options.csv)
+      fmt::print("{},{:.2f},{:.3f},{},{},{:.2f},{:.2f},{},{:.1f},{:.1f}\n", config.variant, speed,
+                 c.median() * 1e3, c.batch, config.image_size, macs * 1e-9,
+                 static_cast<double>(parameter_count(config)) * 1e-6, c.threads, gflops, peak);
+    else
+      fmt::print(
+          "{} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} GFLOP/s, "
+          "{:.0f} % of {:.1f}\n",
+          config.variant, c.threads, c.batch, speed, c.batch / *slowest, c.batch / *fastest, gflops,
+          100 * gflops / peak, peak);
+  }
+}
+
+int bench(const BenchOptions& options, const Invocation& invocation) {
+  const Model model = model_of(options, invocation);
+  const std::string available = fmt::format("{}", thread_count(0));
+  std::vector<Case> cases;
+  for (const int threads :
+       numbers(options.threads.empty() ? available : options.threads, "--threads")) {
+    const auto engine = std::make_shared<Engine>(
+        model, EngineOptions{threads, options.path == "fast" ? Path::kFast : Path::kPlain});
+    for (const int batch : numbers(options.batches, "--batch"))
+      cases.push_back({batch, threads, engine, {}});
+  }
+  measure(cases, model.config, options.rounds);
+  print(cases, model, options);
+  return 0;
+}
+
+}  // namespace
+
+Verb bench_verb() {
+  Verb verb;
+  verb.name = "bench";
+  verb.summary = "Measure how many images per second a model classifies on this machine.";
+  verb.details =
+      "The forward pass alone, on made-up images: medians over rounds in which all settings take "
+      "turns, with the range in brackets, and the share of what this machine's cores reach in "
+      "matrix products that stay in their caches. A variant's name is measured with random "
+      "weights.";
+  verb.examples =
+      "nestvit bench --model nest_tiny\n"
+      "nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv";
+  verb.overrides = true;
+  verb.declare = [](CLI::App& app, const Invocation& invocation) {
+    auto options = std::make_shared<BenchOptions>();
+    add_model_options(app, &options->model);
+    add_text(app, "-b,--batch", &options->batches, "N,N", "Images per forward pass.");
+    add_text(app, "--threads", &options->threads, "N,N",
+             "Threads of the forward pass; left out: as many as this process may use.");
+    add_number(app, "--rounds", &options->rounds, 1, "Timed runs of each setting.");
+    add_choice(app, "--path", &options->path, {"fast", "plain"},
+               "fast: as predict and eval run; plain: operation by operation, the reference.");
+    add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
+    return [options, &invocation] { return bench(*options, invocation); };
+  };
+  return verb;
+}
+
+}  // namespace nestvit::cli

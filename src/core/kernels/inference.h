@@ -1,0 +1,67 @@
+// The loops of a forward pass without gradients, compiled once per instruction set. Each call works
+// on one thread; all arrays are f32 and row-major, a "leading dimension" (ld) being the distance
+// between rows. Reference.md A says what they compute; tests hold every set against double
+// precision.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/training.h"
+
+namespace nestvit::kernels {
+
+// c[i, j] = bias[j] + sum over taps t and p < width of a[i * lda + taps[t] + p] * W[j, t * width +
+// p], added to what c holds when `add` is set. A linear layer has one tap, at 0; a 3 x 3
+// convolution over a plane with a border has nine, and its rows are the pixels of a row of the
+// plane. What a value of c is made of, and in which order, does not depend on m, n or its place.
+struct Product {
+  const float* a;
+  int64_t lda;
+  const int64_t* taps;
+  int64_t tap_count, width;
+  const float* weight;  // by pack()
+  const float* bias;    // [n], with room for whole panels
+  int64_t m, n;
+  bool add;
+  float* c;
+  int64_t ldc;
+};
+
+struct InferenceKernels {
+  const char* name;  // of the instruction set
+  int64_t panel;     // columns that are packed together
+
+  // W [n, k] into packed_size(*this, n, k) floats, at a cache line's border.
+  void (*pack)(const float* weight, int64_t n, int64_t k, float* packed);
+  void (*product)(const Product& product);
+
+  // As in TrainingKernels.
+  void (*layer_norm)(const float* x, int64_t rows, int64_t C, const float* gamma, const float* beta,
+                     float eps, float* y);
+  // x[r, c] = gelu(x[r, c]) in place, by its tanh form or exactly.
+  void (*gelu)(float* x, int64_t rows, int64_t C, bool tanh);
+  // Attention of some of a block's tokens: as TrainingKernels::attention, but of `queries` rows of
+  // q and of out, with the keys and values of all shape.tokens.
+  void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
+                 const float* v, float* out, float* scratch);
+  // y[x, c] for `count` neighbours of row oy of the 3 x 3 max-pool of stride 2, from column ox on;
+  // the window of (oy, ox) starts at (2 oy - pad, 2 ox - pad) of map [size, size, C], and what lies
+  // outside counts as -infinity.
+  void (*max_pool)(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
+                   int64_t count, float* y);
+};
+
+static inline int64_t packed_columns(const InferenceKernels& kernels, int64_t n) {
+  return (n + kernels.panel - 1) / kernels.panel * kernels.panel;
+}
+static inline int64_t packed_size(const InferenceKernels& kernels, int64_t n, int64_t k) {
+  return packed_columns(kernels, n) * k;
+}
+// Floats of attend()'s scratch.
+int64_t attend_scratch(const AttentionShape& shape);
+
+// Those that this process uses, best first; the last is plain C++.
+const std::vector<const InferenceKernels*>& inference_kernels();
+
+}  // namespace nestvit::kernels

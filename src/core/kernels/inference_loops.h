@@ -1,0 +1,142 @@
+// The bodies of InferenceKernels. Like training_loops.h, on which it builds, in an unnamed
+// namespace and free of the standard library.
+#pragma once
+
+#include "kernels/inference.h"
+#include "kernels/training_loops.h"
+
+namespace nestvit::kernels {
+namespace {
+
+// Panels of kPanel columns: [panels][k][kPanel], padded with zeros.
+void pack_weight(const float* weight, int64_t n, int64_t k, float* packed) {
+  for (int64_t j = 0; j < n; j += kPanel)
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t c = j; c < j + kPanel; ++c) *packed++ = c < n ? weight[c * k + p] : 0;
+}
+
+inline void add_tile(Vec* sum, int64_t columns, bool add, float* c) {
+  if (columns >= kPanel) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVecs; ++j) {
+      float* out = c + j * kLanes;
+      store(add ? load(out) + sum[j] : sum[j], out);
+    }
+    return;
+  }
+  float whole[kPanel];
+  for (int j = 0; j < kTileVecs; ++j) store(sum[j], whole + j * kLanes);
+  for (int64_t j = 0; j < columns; ++j) c[j] = add ? c[j] + whole[j] : whole[j];
+}
+
+// kRows rows of a panel.
+template <int kRows>
+inline void product_tile(const Product& p, const float* a, const float* weight, const float* bias,
+                         int64_t columns, float* c) {
+  Vec sum[kRows][kTileVecs];
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVecs; ++j) sum[i][j] = load(bias + j * kLanes);
+  for (int64_t t = 0; t < p.tap_count; ++t) {
+    const float* at = a + p.taps[t];
+    for (int64_t q = 0; q < p.width; ++q, weight += kPanel) {
+      Vec row[kTileVecs];
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVecs; ++j) row[j] = load(weight + j * kLanes);
+#pragma GCC unroll 8
+      for (int i = 0; i < kRows; ++i) {
+        const float factor = at[i * p.lda + q];
+#pragma GCC unroll 4
+        for (int j = 0; j < kTileVecs; ++j) sum[i][j] += factor * row[j];
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) add_tile(sum[i], columns, p.add, c + i * p.ldc);
+}
+
+void product(const Product& p) {
+  const int64_t k = p.tap_count * p.width;
+  for (int64_t j = 0; j < p.n; j += kPanel) {
+    const float *weight = p.weight + j * k, *bias = p.bias + j;
+    const auto rows = [&](auto tile, int64_t i) {
+      tile(p, p.a + i * p.lda, weight, bias, p.n - j, p.c + i * p.ldc + j);
+    };
+    int64_t i = 0;
+    for (; i + kTileRows <= p.m; i += kTileRows) rows(product_tile<kTileRows>, i);
+    for (; i + 4 <= p.m; i += 4) rows(product_tile<4>, i);
+    for (; i + 2 <= p.m; i += 2) rows(product_tile<2>, i);
+    for (; i < p.m; ++i) rows(product_tile<1>, i);
+  }
+}
+
+template <Gelu kGelu(float)>
+void gelu_values(float* x, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] = kGelu(x[i]).value;
+}
+
+void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
+  tanh ? gelu_values<gelu_by_tanh>(x, rows * C) : gelu_values<gelu_by_erf>(x, rows * C);
+}
+
+constexpr int64_t kQueryRows = 32;  // whose scores stay in the first-level cache
+
+// x [rows, np] <- e^(scale (x - largest)), and each row's 1 / sum. Columns from N on are padding.
+void exponentials(float* x, int64_t rows, int64_t N, int64_t np, float scale, float* inverse) {
+  for (int64_t r = 0; r < rows; ++r, x += np) {
+    for (int64_t c = N; c < np; ++c) x[c] = -1e30f;  // its power is next to 0
+    Vec tops = load(x), sums{};
+    for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
+    const float largest = largest_of(tops);
+#pragma omp simd
+    for (int64_t c = 0; c < np; ++c) x[c] = exp_poly(scale * (x[c] - largest));
+    for (int64_t c = 0; c < np; c += kLanes) sums += load(x + c);
+    inverse[r] = 1.0f / sum_of(sums);
+  }
+}
+
+void attend(const AttentionShape& s, const float* q, int64_t queries, const float* k,
+            const float* v, float* out, float* scratch) {
+  const int64_t N = s.tokens, D = s.head_dim, np = whole_registers(padded(N)), dp = padded(D);
+  float *scores = scratch, *turned = scores + kQueryRows * np, *copy = turned + D * np;
+  float inverse[kQueryRows];
+  const float scale = inverse_sqrt(static_cast<float>(D));
+  ConstMatrix values{};
+  for (int64_t h = 0; h < s.heads; ++h) {
+    if (h == 0 || s.kv_heads > 1) {
+      turn(k + h * D, s.ld, N, D, np, turned);
+      values = columns(v + h * D, s.ld, N, D, dp, copy);
+    }
+    for (int64_t r = 0; r < queries; r += kQueryRows) {
+      const int64_t rows = queries - r < kQueryRows ? queries - r : kQueryRows;
+      small_product({q + r * s.ld + h * D, s.ld, 1}, {turned, np}, rows, np, D, {scores, np});
+      exponentials(scores, rows, N, np, scale, inverse);
+      float* to = out + r * s.ld_out + h * D;
+      small_product({scores, np, 1}, values, rows, D, N, {to, s.ld_out});
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t d = 0; d < D; ++d) to[i * s.ld_out + d] *= inverse[i];
+    }
+  }
+}
+
+void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
+              int64_t count, float* y) {
+  for (int64_t x = ox; x < ox + count; ++x, y += C) {
+    for (int64_t c = 0; c < C; ++c) y[c] = -__builtin_inff();
+    for (int64_t row = 2 * oy - pad; row < 2 * oy - pad + 3; ++row)
+      for (int64_t column = 2 * x - pad; column < 2 * x - pad + 3; ++column) {
+        if (row < 0 || row >= size || column < 0 || column >= size) continue;
+        const float* from = map + (row * size + column) * C;
+        for (int64_t c = 0; c < C; ++c) y[c] = y[c] > from[c] ? y[c] : from[c];
+      }
+  }
+}
+
+constexpr InferenceKernels inference_table(const char* name) {
+  return {name, kPanel, pack_weight, product, layer_norm_rows, gelu, attend, max_pool};
+}
+
+}  // namespace
+}  // namespace nestvit::kernels

@@ -1,9 +1,0 @@
-// The training kernels, compiled for AVX-512 (flags in src/core/CMakeLists.txt).
-#include "kernels/training_loops.h"
-
-namespace nestvit::kernels {
-
-extern const TrainingKernels kTrainingAvx512;
-const TrainingKernels kTrainingAvx512 = table("avx512");
-
-}  // namespace nestvit::kernels

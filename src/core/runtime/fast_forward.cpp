@@ -1,0 +1,225 @@
+// The fast forward, in model order. Shapes as in forward.cpp: B images, T blocks, N tokens per
+// block, C channels, H heads, D = C/H; W is the width of queries, keys and values together, M the
+// MLP's.
+#include "runtime/fast_forward.h"
+
+#include <omp.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/kernels.h"
+
+namespace nestvit {
+namespace {
+
+constexpr float kNormEps = 1e-6f;  // reference.md A
+// Floats of a piece's hidden layer, its widest array: with a panel of weights beside it, it fits a
+// core's cache of 1 MB.
+constexpr int64_t kPieceFloats = 160 * 1024;
+constexpr int64_t kMostRows = 256;
+
+int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
+
+// Dynamic: a disturbed core takes fewer.
+template <class Body>
+void parallel_for(int64_t count, const Body& body) {
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+}  // namespace
+
+FastForward::FastForward(const Model& model, int threads)
+    : config_(model.config),
+      threads_(threads),
+      model_(fast_pack(model)),
+      kernels_(*kernels::inference_kernels().front()) {
+  NESTVIT_CHECK(fast_covers(config_));
+}
+
+void FastForward::operator()(const float* images, int64_t B, float* logits,
+                             const std::vector<float*>& features) {
+  B_ = B;
+  reserve();
+  patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
+  for (const FastLevel& level : model_.levels) {
+    const int i = level.shape.index;
+    if (i > 0) conv_pool(level, model_.levels[i - 1].shape);  // -> x [B, T/4, N, C']
+    encode(level);
+    if (!features.empty())
+      std::copy_n(x_, B * rows_of(level.shape) * level.shape.width, features[i]);
+  }
+  head(model_.levels.back().shape, logits);  // x [B, 1, N, C] -> logits [B, K]
+}
+
+void FastForward::patch_embedding(const float* images) {
+  const Level& level = model_.levels.front().shape;
+  const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
+  const int64_t channels = config_.in_channels, pixels = channels * e * e;
+  const int64_t T = level.blocks, N = level.tokens, C = level.width;
+  parallel_for(B_ * T, [&](int64_t i) {
+    float* patches = scratch_of_thread();  // [N, channels * e * e]
+    kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge, i % T,
+                      patches);
+    model_.patch_embedding(patches, pixels, N, x_ + i * N * C, C);
+  });
+}
+
+// The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
+// 3x3 max-pool of stride 2 into the next level's block order.
+void FastForward::conv_pool(const FastLevel& level, const Level& below) {
+  const int64_t T = below.blocks, N = below.tokens, C = below.width, size = below.map();
+  const int64_t side = size + 2, plane = side * side * C, C2 = level.shape.width;
+  float *bordered = w_, *map = w_ + B_ * plane;  // [B, side, side, C], [B, size, size, C']
+  parallel_for(B_ * side, [&](int64_t i) {       // x [B, T, N, C] -> bordered
+    const int64_t b = i / side, y = i % side - 1;
+    float* row = bordered + i * side * C;
+    if (y < 0 || y >= size) {
+      std::fill_n(row, side * C, 0.0f);
+      return;
+    }
+    std::fill_n(row, C, 0.0f);
+    std::fill_n(row + (side - 1) * C, C, 0.0f);
+    for (int64_t g = 0; g < below.grid; ++g) {  // the blocks beside each other
+      const int64_t t = y / below.edge * below.grid + g;
+      std::copy_n(x_ + ((b * T + t) * N + y % below.edge * below.edge) * C, below.edge * C,
+                  row + (1 + g * below.edge) * C);
+    }
+  });
+  const FastNorm& norm = *level.pool_norm;
+  parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
+    float* row = map + i * size * C2;
+    (*level.conv)(bordered + i / size * plane + i % size * side * C, C, size, row, C2);
+    kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
+  });
+  const Level& to = level.shape;
+  const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
+  parallel_for(B_ * to.blocks * to.edge, [&](int64_t i) {  // -> x [B, T/4, N, C'], a row of a block
+    const int64_t t = i / to.edge, b = t / to.blocks, block = t % to.blocks;
+    const int64_t oy = block / to.grid * to.edge + i % to.edge, ox = block % to.grid * to.edge;
+    kernels_.max_pool(map + b * size * size * C2, size, C2, pad, oy, ox, to.edge,
+                      x_ + i * to.edge * C2);
+  });
+}
+
+// Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))). Between two
+// barriers a piece reads the keys of its block, which others made, and writes its own of the next
+// layer to the other half of w.
+void FastForward::encode(const FastLevel& level) {
+  const int64_t T = level.shape.blocks, N = level.shape.tokens, C = level.shape.width;
+  const std::vector<Piece> all = pieces(level);
+  const auto each_piece = [&](const auto& body) {
+    parallel_for(static_cast<int64_t>(all.size()),
+                 [&](int64_t i) { body(all[static_cast<size_t>(i)], scratch_of_thread()); });
+  };
+  float* halves[2] = {w_, w_ + B_ * T * N * level.attention.ld};
+  each_piece([&](const Piece& piece, float* scratch) {
+    for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
+      kernels::add(level.position.data() + r % (T * N) * C, C, x_ + r * C);
+    queries(level, level.layers.front(), piece, halves[0], scratch);
+  });
+  for (size_t j = 0; j < level.layers.size(); ++j)
+    each_piece([&](const Piece& piece, float* scratch) {
+      attention(level, level.layers[j], piece, halves[j % 2], scratch);
+      mlp(level, level.layers[j], piece, scratch);
+      if (j + 1 < level.layers.size())
+        queries(level, level.layers[j + 1], piece, halves[(j + 1) % 2], scratch);
+    });
+}
+
+// qkv [B, T, N, W] of a piece <- norm1(x) Wqkv + b
+void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                          float* qkv, float* scratch) const {
+  const int64_t C = level.shape.width, W = level.attention.ld;
+  kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
+                      layer.norm1.shift.data(), kNormEps, scratch);
+  layer.qkv(scratch, C, piece.rows, qkv + piece.first * W, W);
+}
+
+void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                            const float* qkv, float* scratch) const {
+  const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
+  const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
+  float *mixed = scratch, *heads = mixed + piece.rows * C;
+  for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
+    const int64_t row = piece.first + at, block = row / N;
+    const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
+    const float* first = qkv + block * N * W;
+    kernels_.attend(level.attention, qkv + row * W, rows, first + keys, first + values,
+                    mixed + at * C, heads);
+    at += rows;
+  }
+  layer.proj(mixed, C, piece.rows, x_ + piece.first * C, C, /*add=*/true);
+}
+
+void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                      float* scratch) const {
+  const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
+  float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C;
+  kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
+                      normed);
+  layer.fc1(normed, C, rows, hidden, M);
+  kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh);
+  layer.fc2(hidden, M, rows, x, C, /*add=*/true);
+}
+
+void FastForward::head(const Level& level, float* logits) {
+  const int64_t rows = rows_of(level), C = level.width;
+  const FastNorm& norm = model_.norm;
+  parallel_for(B_, [&](int64_t b) {
+    float *normed = scratch_of_thread(), *mean = normed + rows * C;
+    kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kNormEps,
+                        normed);
+    kernels::mean_rows(normed, rows, C, mean);
+    model_.head(mean, C, 1, logits + b * config_.num_classes, config_.num_classes);
+  });
+}
+
+// About as many rows for each, a multiple of the threads, cut where a tile of rows ends.
+std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
+  constexpr int64_t kTile = 4;
+  const int64_t rows = B_ * rows_of(level.shape);
+  const int64_t most = std::clamp<int64_t>(kPieceFloats / level.mlp, kTile, kMostRows);
+  int64_t count = (rows + most - 1) / most;
+  count = (count + threads_ - 1) / threads_ * threads_;
+  std::vector<Piece> all;
+  for (int64_t i = 0, first = 0; i < count; ++i) {
+    const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / kTile * kTile;
+    if (end > first) all.push_back({first, end - first});
+    first = std::max(first, end);
+  }
+  return all;
+}
+
+float* FastForward::scratch_of_thread() const {
+  return s_ + omp_get_thread_num() * scratch_size_;
+}
+
+void FastForward::reserve() {
+  const int64_t e = config_.init_patch_embed_size;
+  int64_t stream = 0, wide = 0, scratch = 0, below = 0;
+  const Level* from = nullptr;
+  for (const FastLevel& level : model_.levels) {
+    const int64_t rows = rows_of(level.shape), C = level.shape.width;
+    stream = std::max(stream, rows * C);
+    wide = std::max(wide, 2 * rows * level.attention.ld);
+    if (from) {
+      const int64_t side = from->map() + 2;
+      wide = std::max(wide, side * side * from->width + below * C);
+    }
+    const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
+    scratch = std::max(scratch, piece * (C + level.mlp) + kernels::attend_scratch(level.attention));
+    below = rows;
+    from = &level.shape;
+  }
+  const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
+  scratch = std::max(
+      {scratch, first.tokens * config_.in_channels * e * e, (rows_of(last) + 1) * last.width});
+  scratch_size_ = (scratch + 15) / 16 * 16;
+  x_ = stream_.reserve(B_ * stream);
+  w_ = wide_.reserve(B_ * wide);
+  s_ = scratch_.reserve(threads_ * scratch_size_);
+}
+
+}  // namespace nestvit

@@ -1,0 +1,57 @@
+// The fast forward of a NesT on the CPU (fast_forward.cpp): what forward.cpp computes, in few
+// passes over memory. An encoder layer is one parallel loop over pieces of tokens; a piece goes
+// from attention to the next layer's queries in a core's own cache.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/fast_plan.h"
+
+namespace nestvit {
+
+class FastForward {
+ public:
+  // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`. Requires
+  // fast_covers(model.config).
+  FastForward(const Model& model, int threads);
+
+  // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
+  // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor
+  // do the other images of the batch.
+  void operator()(const float* images, int64_t B, float* logits,
+                  const std::vector<float*>& features);
+
+ private:
+  struct Piece {
+    int64_t first, rows;  // of the level's B * T * N
+  };
+
+  void patch_embedding(const float* images);
+  void conv_pool(const FastLevel& level, const Level& below);
+  void encode(const FastLevel& level);
+  void queries(const FastLevel& level, const FastLayer& layer, const Piece& piece, float* qkv,
+               float* scratch) const;
+  void attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                 const float* qkv, float* scratch) const;
+  void mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+           float* scratch) const;
+  void head(const Level& level, float* logits);
+
+  std::vector<Piece> pieces(const FastLevel& level) const;
+  float* scratch_of_thread() const;
+  void reserve();
+
+  const NestConfig config_;
+  const int threads_;
+  const FastModel model_;
+  const kernels::InferenceKernels& kernels_;
+  int64_t B_ = 0;  // images of this call
+  Buffer stream_, wide_, scratch_;
+  int64_t scratch_size_ = 0;  // of one thread
+  float* x_ = nullptr;  // the residual stream [B, T, N, C]; planes of ConvPool
+  float* w_ = nullptr;  // queries, keys and values, twice; planes of ConvPool
+  float* s_ = nullptr;  // scratch of each thread
+};
+
+}  // namespace nestvit

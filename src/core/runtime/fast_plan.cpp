@@ -1,0 +1,143 @@
+// Turns the tensors of a model into panels.
+#include "runtime/fast_plan.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace nestvit {
+namespace {
+
+const kernels::InferenceKernels& best() { return *kernels::inference_kernels().front(); }
+
+class FastPacker {
+ public:
+  explicit FastPacker(const Model& model)
+      : model_(model), config_(model.config), levels_(geometry(config_)) {
+    verify_tensors(model.tensors, config_, model.origin);
+  }
+
+  FastModel build() {
+    FastModel packed{linear("patch_embed.proj", levels_.front().width),
+                     {},
+                     norm("norm"),
+                     linear("head", config_.num_classes)};
+    for (const Level& shape : levels_) packed.levels.push_back(level(shape));
+    return packed;
+  }
+
+ private:
+  std::vector<float> values(const std::string& name) const {
+    return find_tensor(model_.tensors, name, model_.origin).to_f32();
+  }
+  bool multi_query() const { return config_.attn_type == Attention::kMultiQuery; }
+
+  PanelLinear linear(const std::string& name, int64_t n) const {
+    return {values(name + ".weight"), values(name + ".bias"), n};
+  }
+  FastNorm norm(const std::string& name) const {
+    return {values(name + ".weight"), values(name + ".bias")};
+  }
+
+  FastLevel level(const Level& shape) const {
+    const std::string prefix = fmt::format("levels.{}.", shape.index);
+    const int64_t C = shape.width, H = shape.heads, D = shape.head_dim;
+    const int64_t kv_heads = multi_query() ? 1 : H;
+    FastLevel level{shape,
+                    {shape.tokens, H, D, kv_heads, C + 2 * kv_heads * D, C},
+                    mlp_width(config_, shape.width),
+                    {},
+                    {},
+                    values(prefix + "pos_embed"),
+                    {}};
+    if (shape.index > 0) {
+      level.conv = convolution(prefix + "pool.conv", levels_[shape.index - 1], shape);
+      level.pool_norm = norm(prefix + "pool.norm");
+    }
+    for (int j = 0; j < shape.depth; ++j)
+      level.layers.push_back(layer(level, fmt::format("{}transformer_encoder.{}.", prefix, j)));
+    return level;
+  }
+
+  FastLayer layer(const FastLevel& level, const std::string& prefix) const {
+    const int64_t C = level.shape.width;
+    return {norm(prefix + "norm1"),
+            qkv(level, prefix + "attn."),
+            projection(prefix + "attn.proj", level.shape),
+            norm(prefix + "norm2"),
+            linear(prefix + "mlp.fc1", level.mlp),
+            linear(prefix + "mlp.fc2", C)};
+  }
+
+  PanelLinear qkv(const FastLevel& level, const std::string& prefix) const {
+    std::vector<float> weight, bias;
+    for (const char* part : multi_query() ? std::vector{"q", "kv"} : std::vector{"qkv"}) {
+      const auto more = values(prefix + part + ".weight");
+      weight.insert(weight.end(), more.begin(), more.end());
+      if (!config_.qkv_bias) continue;
+      const auto rest = values(prefix + part + ".bias");
+      bias.insert(bias.end(), rest.begin(), rest.end());
+    }
+    return {weight, bias, level.attention.ld};
+  }
+
+  // The file's columns are d*H+h (timm's order); attention leaves h*D+d.
+  PanelLinear projection(const std::string& name, const Level& level) const {
+    const int64_t C = level.width, H = level.heads, D = level.head_dim;
+    const auto weight = values(name + ".weight");
+    std::vector<float> ordered(weight.size());
+    for (int64_t row = 0; row < C; ++row)
+      for (int64_t h = 0; h < H; ++h)
+        for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
+    return {ordered, values(name + ".bias"), C};
+  }
+
+  // The file's weight is [C', C, 3, 3]; the plane's channels lie together.
+  PanelLinear convolution(const std::string& name, const Level& from, const Level& to) const {
+    const int64_t in = from.width, out = to.width, side = from.map() + 2;
+    const auto weight = values(name + ".weight");
+    std::vector<float> ordered(weight.size());
+    std::vector<int64_t> taps;
+    for (int64_t t = 0; t < 9; ++t) {
+      taps.push_back((t / 3 * side + t % 3) * in);
+      for (int64_t o = 0; o < out; ++o)
+        for (int64_t i = 0; i < in; ++i)
+          ordered[(o * 9 + t) * in + i] = weight[(o * in + i) * 9 + t];
+    }
+    return {ordered, values(name + ".bias"), out, taps};
+  }
+
+  const Model& model_;
+  const NestConfig& config_;
+  const std::vector<Level> levels_;
+};
+
+}  // namespace
+
+PanelLinear::PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias,
+                         int64_t n, std::vector<int64_t> taps)
+    : n_(n),
+      width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
+      taps_(std::move(taps)) {
+  const int64_t k = width_ * static_cast<int64_t>(taps_.size());
+  NESTVIT_CHECK(static_cast<int64_t>(weight.size()) == n * k);
+  const int64_t size = kernels::packed_size(best(), n, k);
+  float* memory = memory_.reserve(size + kernels::packed_columns(best(), n));
+  best().pack(weight.data(), n, k, memory);
+  std::fill_n(memory + size, kernels::packed_columns(best(), n), 0.0f);
+  std::copy(bias.begin(), bias.end(), memory + size);
+  weight_ = memory;
+  bias_ = memory + size;
+}
+
+void PanelLinear::operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
+                             bool add) const {
+  best().product({x, lda, taps_.data(), static_cast<int64_t>(taps_.size()), width_, weight_, bias_,
+                  m, n_, add, y, ldc});
+}
+
+bool fast_covers(const NestConfig& config) { return config.norm_type == Norm::kLayer; }
+
+FastModel fast_pack(const Model& model) { return FastPacker(model).build(); }
+
+}  // namespace nestvit

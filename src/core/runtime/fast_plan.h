@@ -1,0 +1,70 @@
+// The weights of the fast forward, packed once when a model is loaded.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/inference.h"
+#include "model/nest.h"
+#include "runtime/plan.h"
+#include "weights/model_dir.h"
+
+namespace nestvit {
+
+// y [m, n] = x [m, k] W^T + b, its weight in panels of InferenceKernels.
+class PanelLinear {
+ public:
+  // `taps`: where the parts of a row of x begin, all of the same width; {0} for a linear layer.
+  PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias, int64_t n,
+              std::vector<int64_t> taps = {0});
+
+  // On the calling thread: rows of x are `lda` apart, of y `ldc`. With `add`, y += x W^T + b.
+  void operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
+                  bool add = false) const;
+  int64_t n() const { return n_; }
+
+ private:
+  int64_t n_, width_;
+  std::vector<int64_t> taps_;
+  Buffer memory_;  // weight, then bias
+  const float *weight_, *bias_;
+};
+
+struct FastNorm {
+  std::vector<float> scale, shift;  // [C]
+};
+
+struct FastLayer {
+  FastNorm norm1;
+  PanelLinear qkv;   // q, k and v of all heads, or multi-query's q and its one k and v: [W, C]
+  PanelLinear proj;  // columns h*D+d, as attention leaves its output
+  FastNorm norm2;
+  PanelLinear fc1, fc2;
+};
+
+struct FastLevel {
+  Level shape;
+  kernels::AttentionShape attention;
+  int64_t mlp;                      // width of the hidden layer
+  std::optional<PanelLinear> conv;  // over a plane with a border of one; not at level 0
+  std::optional<FastNorm> pool_norm;
+  std::vector<float> position;  // [T, N, C]
+  std::vector<FastLayer> layers;
+};
+
+struct FastModel {
+  PanelLinear patch_embedding;  // [C0, channels * e * e]
+  std::vector<FastLevel> levels;
+  FastNorm norm;
+  PanelLinear head;  // [K, C]
+};
+
+// Whether the fast forward knows the model: one that norms every token by itself.
+bool fast_covers(const NestConfig& config);
+
+// Throws Error when `model.tensors` is not exactly what its configuration asks for.
+FastModel fast_pack(const Model& model);
+
+}  // namespace nestvit

@@ -1,0 +1,42 @@
+// The peak of the product kernel.
+#include "runtime/peak.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "runtime/fast_plan.h"
+#include "runtime/threads.h"
+
+namespace nestvit {
+namespace {
+
+constexpr int64_t kRows = 192, kWidth = 384, kColumns = 192;
+constexpr int kRepeats = 40, kTrials = 10;
+
+}  // namespace
+
+double product_peak(int threads) {
+  ComputeThread compute(threads);
+  double best = 0;
+  compute.run([&] {
+    const PanelLinear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns);
+    for (int trial = 0; trial < kTrials; ++trial) {
+      const auto start = std::chrono::steady_clock::now();
+#pragma omp parallel
+      {
+        const std::vector<float> x(kRows * kWidth, 0.25f);
+        std::vector<float> y(kRows * kColumns);
+        for (int i = 0; i < kRepeats; ++i) linear(x.data(), kWidth, kRows, y.data(), kColumns);
+      }
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      const double products = 2e-9 * kRows * kWidth * kColumns * kRepeats * compute.threads();
+      best = std::max(best, products / took.count());
+    }
+  });
+  return best;
+}
+
+}  // namespace nestvit

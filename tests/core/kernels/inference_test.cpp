@@ -1,0 +1,188 @@
+// Every set of inference kernels that this processor runs, against definitions in double precision,
+// over sizes that leave every remainder of a vector, a panel and a tile.
+#include "kernels/inference.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "base/random.h"
+#include "kernels/isa.h"
+
+namespace nestvit::kernels {
+namespace {
+
+constexpr double kEps = std::numeric_limits<float>::epsilon();
+using Floats = std::vector<float>;
+
+Floats random_floats(int64_t count, uint64_t seed, float spread = 1) {
+  Rng rng(seed, Purpose::kTest);
+  Floats values(static_cast<size_t>(count));
+  for (float& value : values) value = spread * rng.normal();
+  return values;
+}
+
+class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
+ protected:
+  const InferenceKernels& kernel = *GetParam();
+
+  Floats packed(const Floats& weight, int64_t n, int64_t k) {
+    Floats result(packed_size(kernel, n, k), NAN);
+    kernel.pack(weight.data(), n, k, result.data());
+    return result;
+  }
+};
+
+struct Size {
+  int64_t m, n, width;
+  std::vector<int64_t> taps;
+};
+
+std::vector<Size> sizes() {
+  std::vector<Size> all = {{49, 96, 33, {0}}, {7, 50, 5, {0, 5, 10, 35, 40, 45, 70, 75, 80}}};
+  for (const int64_t m : {1, 2, 3, 4, 7, 8, 9, 13})
+    for (const int64_t n : {1, 11, 12, 13, 24, 47, 48, 49}) all.push_back({m, n, 17, {0}});
+  return all;
+}
+
+TEST_P(Inference, ProductEqualsDoublePrecision) {
+  for (const Size& s : sizes())
+    for (const bool add : {false, true}) {
+      const int64_t k = s.width * static_cast<int64_t>(s.taps.size());
+      const int64_t lda = s.taps.size() == 1 ? s.width + 3 : s.width, ldc = s.n + 2;
+      const Floats a = random_floats((s.m - 1) * lda + s.taps.back() + s.width, 1),
+                   weight = random_floats(s.n * k, 2), before = random_floats(s.m * ldc, 3);
+      Floats bias = random_floats(s.n, 4), c = before;
+      bias.resize(packed_columns(kernel, s.n), NAN);
+      const Floats panels = packed(weight, s.n, k);
+      kernel.product({a.data(), lda, s.taps.data(), static_cast<int64_t>(s.taps.size()), s.width,
+                      panels.data(), bias.data(), s.m, s.n, add, c.data(), ldc});
+      for (int64_t i = 0; i < s.m; ++i)
+        for (int64_t j = 0; j < ldc; ++j) {
+          const float old = before[i * ldc + j], got = c[i * ldc + j];
+          if (j >= s.n) {
+            ASSERT_EQ(got, old) << "beside the result";
+            continue;
+          }
+          double want = bias[j] + (add ? old : 0.0), terms = std::fabs(want) + std::fabs(old);
+          for (size_t t = 0; t < s.taps.size(); ++t)
+            for (int64_t p = 0; p < s.width; ++p) {
+              const double term = double{a[i * lda + s.taps[t] + p]} *
+                                  weight[j * k + static_cast<int64_t>(t) * s.width + p];
+              want += term;
+              terms += std::fabs(term);
+            }
+          // Each of the sums rounds by at most 2^-24 of what is summed so far.
+          ASSERT_NEAR(got, want, kEps * static_cast<double>(k + 3) * terms)
+              << s.m << " x " << s.n << ", " << s.taps.size() << " taps, add " << add;
+        }
+    }
+}
+
+// A row's values do not depend on the rows beside it.
+TEST_P(Inference, ProductOfARowIsTheSameAnywhere) {
+  constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60, kTap = 0;
+  const Floats a = random_floats(kRows * kWidth, 1), weight = random_floats(kColumns * kWidth, 2);
+  const Floats bias(packed_columns(kernel, kColumns)), panels = packed(weight, kColumns, kWidth);
+  Floats all(kRows * kColumns), one(kColumns);
+  kernel.product({a.data(), kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), kRows, kColumns,
+                  false, all.data(), kColumns});
+  for (int64_t i = 0; i < kRows; ++i) {
+    kernel.product({a.data() + i * kWidth, kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), 1,
+                    kColumns, false, one.data(), kColumns});
+    EXPECT_THAT(one, ::testing::ElementsAreArray(&all[i * kColumns], kColumns)) << i;
+  }
+}
+
+TEST_P(Inference, Gelu) {
+  for (const bool tanh : {false, true})
+    for (const int64_t count : {1, 15, 16, 33}) {
+      const Floats x = random_floats(count, 5, 3);
+      Floats y = x;
+      kernel.gelu(y.data(), 1, count, tanh);
+      for (int64_t i = 0; i < count; ++i) {
+        const double v = x[i], cubic = std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v);
+        const double want =
+            0.5 * v * (1 + (tanh ? std::tanh(cubic) : std::erf(v / std::numbers::sqrt2)));
+        EXPECT_NEAR(y[i], want, 8 * kEps * std::max(1.0, std::fabs(v))) << v;
+      }
+    }
+}
+
+TEST_P(Inference, AttendEqualsDoublePrecision) {
+  for (const int64_t N : {1, 4, 9, 16, 50})
+    for (const int64_t D : {1, 5, 16, 32})
+      for (const int64_t kv_heads : {1, 2}) {
+        constexpr int64_t kHeads = 2;
+        const int64_t C = kHeads * D, ld = C + 2 * kv_heads * D + 3, ld_out = C + 1;
+        const int64_t first = N / 3, queries = N - first;
+        const AttentionShape shape{N, kHeads, D, kv_heads, ld, ld_out};
+        const Floats qkv = random_floats(N * ld, static_cast<uint64_t>(N * 100 + D));
+        Floats out(N * ld_out, 7.0f), scratch(attend_scratch(shape), NAN);
+        const float *k = qkv.data() + C, *v = k + kv_heads * D;
+        kernel.attend(shape, qkv.data() + first * ld, queries, k, v, out.data(), scratch.data());
+        for (int64_t h = 0; h < kHeads; ++h)
+          for (int64_t i = 0; i < queries; ++i) {
+            const int64_t at = kv_heads == 1 ? 0 : h * D;
+            std::vector<double> want(D);
+            double sum = 0;
+            for (int64_t j = 0; j < N; ++j) {
+              double dot = 0;
+              for (int64_t d = 0; d < D; ++d)
+                dot += double{qkv[(first + i) * ld + h * D + d]} * k[j * ld + at + d];
+              const double weight = std::exp(dot / std::sqrt(static_cast<double>(D)));
+              sum += weight;
+              for (int64_t d = 0; d < D; ++d) want[d] += weight * v[j * ld + at + d];
+            }
+            for (int64_t d = 0; d < D; ++d)
+              ASSERT_NEAR(out[i * ld_out + h * D + d], want[d] / sum,
+                          kEps * 4 * static_cast<double>(16 + N + D))
+                  << N << " tokens of " << D;
+          }
+        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(out[i * ld_out + C], 7.0f);  // untouched
+      }
+}
+
+TEST_P(Inference, MaxPool) {
+  constexpr int64_t kChannels = 19;
+  for (const int64_t size : {2, 6, 7})
+    for (const int64_t pad : {0, 1}) {
+      const Floats map = random_floats(size * size * kChannels, 6);
+      const int64_t across = (size + 1) / 2;
+      for (int64_t oy = 0; oy < across; ++oy) {
+        Floats row(across * kChannels);
+        kernel.max_pool(map.data(), size, kChannels, pad, oy, 0, 1, row.data());
+        kernel.max_pool(map.data(), size, kChannels, pad, oy, 1, across - 1,
+                        row.data() + kChannels);
+        for (int64_t ox = 0; ox < across; ++ox)
+          for (int64_t c = 0; c < kChannels; ++c) {
+            float want = -INFINITY;
+            for (int64_t y = 2 * oy - pad; y < 2 * oy - pad + 3; ++y)
+              for (int64_t x = 2 * ox - pad; x < 2 * ox - pad + 3; ++x)
+                if (y >= 0 && y < size && x >= 0 && x < size)
+                  want = std::max(want, map[(y * size + x) * kChannels + c]);
+            ASSERT_EQ(row[ox * kChannels + c], want) << size << " " << pad << " " << oy;
+          }
+      }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, Inference, ::testing::ValuesIn(inference_kernels()),
+                         [](const ::testing::TestParamInfo<const InferenceKernels*>& set) {
+                           return set.param->name;
+                         });
+
+TEST(Isa, EachContainsTheOnesBefore) {
+  EXPECT_TRUE(uses(Isa::kPlain));
+  for (const auto& [more, less] : {std::pair{Isa::kAvx2, Isa::kPlain},
+                                   {Isa::kAvx512, Isa::kAvx2},
+                                   {Isa::kAvx512Bf16, Isa::kAvx512}})
+    EXPECT_TRUE(!uses(more) || uses(less));
+  EXPECT_TRUE(isa_setting_known());
+}
+
+}  // namespace
+}  // namespace nestvit::kernels
