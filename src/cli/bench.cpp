@@ -23,14 +23,16 @@ namespace {
 
 struct BenchOptions {
   ModelSource model;
-  std::string batches = "1,8", threads, path = "fast";
+  std::string batches = "1,8", threads, path = "fast", dtypes = "f32";
   int rounds = 5;
   bool csv = false;
 };
 
 struct Case {
   int batch, threads;
+  std::string dtype;
   std::shared_ptr<Engine> engine;
+  double peak;                  // of the products on as many threads
   std::vector<double> seconds;  // of a run, by round
 
   double median() const {
@@ -99,35 +101,47 @@ void print(const std::vector<Case>& cases, const Model& model, const BenchOption
   if (options.csv)
     fmt::print(
         "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,"
-        "param_count,threads,gflops,peak_gflops\n");
+        "param_count,dtype,threads,gflops,peak_gflops\n");
   for (const Case& c : cases) {
     const double speed = c.batch / c.median(), gflops = 2e-9 * macs * speed;
-    const double peak = product_peak(c.threads);
     const auto [fastest, slowest] = std::minmax_element(c.seconds.begin(), c.seconds.end());
     if (options.csv)
-      fmt::print("{},{:.2f},{:.3f},{},{},{:.2f},{:.2f},{},{:.1f},{:.1f}\n", config.variant, speed,
-                 c.median() * 1e3, c.batch, config.image_size, macs * 1e-9,
-                 static_cast<double>(parameter_count(config)) * 1e-6, c.threads, gflops, peak);
+      fmt::print("{},{:.2f},{:.3f},{},{},{:.2f},{:.2f},{},{},{:.1f},{:.1f}\n", config.variant,
+                 speed, c.median() * 1e3, c.batch, config.image_size, macs * 1e-9,
+                 static_cast<double>(parameter_count(config)) * 1e-6, c.dtype, c.threads, gflops,
+                 c.peak);
     else
       fmt::print(
-          "{} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} GFLOP/s, "
-          "{:.0f} % of {:.1f}\n",
-          config.variant, c.threads, c.batch, speed, c.batch / *slowest, c.batch / *fastest, gflops,
-          100 * gflops / peak, peak);
+          "{} {:4} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} GFLOP/s, "
+          "{:.0f} % of the f32 peak of {:.1f}\n",
+          config.variant, c.dtype, c.threads, c.batch, speed, c.batch / *slowest,
+          c.batch / *fastest, gflops, 100 * gflops / c.peak, c.peak);
   }
+}
+
+std::vector<Precision> precisions(const std::string& text) {
+  if (text == "f32") return {Precision::kF32};
+  if (text == "bf16") return {Precision::kBf16};
+  if (text == "f32,bf16") return {Precision::kF32, Precision::kBf16};
+  throw UsageError(fmt::format("--dtype is \"{}\", expected f32, bf16 or f32,bf16", text));
 }
 
 int bench(const BenchOptions& options, const Invocation& invocation) {
   const Model model = model_of(options, invocation);
   const std::string available = fmt::format("{}", thread_count(0));
-  std::vector<Case> cases;
+  const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
+  std::vector<std::pair<int, double>> peaks;  // measured before any engine's threads exist
   for (const int threads :
-       numbers(options.threads.empty() ? available : options.threads, "--threads")) {
-    const auto engine = std::make_shared<Engine>(
-        model, EngineOptions{threads, options.path == "fast" ? Path::kFast : Path::kPlain});
-    for (const int batch : numbers(options.batches, "--batch"))
-      cases.push_back({batch, threads, engine, {}});
-  }
+       numbers(options.threads.empty() ? available : options.threads, "--threads"))
+    peaks.emplace_back(threads, product_peak(threads));
+  std::vector<Case> cases;
+  for (const Precision precision : precisions(options.dtypes))
+    for (const auto& [threads, peak] : peaks) {
+      const auto engine = std::make_shared<Engine>(model, EngineOptions{threads, path, precision});
+      for (const int batch : numbers(options.batches, "--batch"))
+        cases.push_back(
+            {batch, threads, precision == Precision::kBf16 ? "bf16" : "f32", engine, peak, {}});
+    }
   measure(cases, model.config, options.rounds);
   print(cases, model, options);
   return 0;
@@ -155,6 +169,7 @@ Verb bench_verb() {
     add_text(app, "--threads", &options->threads, "N,N",
              "Threads of the forward pass; left out: as many as this process may use.");
     add_number(app, "--rounds", &options->rounds, 1, "Timed runs of each setting.");
+    add_text(app, "--dtype", &options->dtypes, "TYPES", "f32, bf16 or f32,bf16: of the products.");
     add_choice(app, "--path", &options->path, {"fast", "plain"},
                "fast: as predict and eval run; plain: operation by operation, the reference.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");

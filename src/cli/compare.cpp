@@ -27,7 +27,7 @@ struct Trace {
 class Runner {
  public:
   Runner(const Side& side, const MakeForward& make_forward) : preprocessing_(side.preprocessing) {
-    if (side.model) forward_ = make_forward(*side.model, 0);
+    if (side.model) forward_ = make_forward(*side.model, {});
   }
   Trace run(const Sample& sample) const {
     Trace trace;

@@ -115,7 +115,7 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
   const Model model = options.model.load(invocation);
   const std::unique_ptr<Dataset> dataset = options.data.open();
   const std::vector<int> match = match_classes(*dataset, model);
-  const Forward forward = make_forward(model, options.run.threads);
+  const Forward forward = make_forward(model, options.run.forward());
 
   Metrics metrics(model.config.num_classes);
   const Pass pass{*dataset, options.data.order(*dataset), model,

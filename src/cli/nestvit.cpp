@@ -4,8 +4,10 @@
 
 namespace {
 
-nestvit::cli::Forward engine_forward(const nestvit::Model& model, int threads) {
-  auto engine = std::make_shared<nestvit::Engine>(model, nestvit::EngineOptions{threads});
+nestvit::cli::Forward engine_forward(const nestvit::Model& model,
+                                     const nestvit::cli::ForwardOptions& options) {
+  auto engine = std::make_shared<nestvit::Engine>(
+      model, nestvit::EngineOptions{options.threads, nestvit::Path::kFast, options.precision});
   return [engine](std::span<const float> input, int batch, bool features) {
     return engine->run(input, batch, features);
   };

@@ -146,10 +146,21 @@ LoaderOptions RunOptions::loader() const {
   return options;
 }
 
+void add_dtype_option(CLI::App& app, std::string* dtype) {
+  add_choice(app, "--dtype", dtype, {"f32", "bf16"},
+             "What products round their operands to. bf16 is faster where the processor has "
+             "AVX512_BF16, and answers a little differently.");
+}
+
+Precision precision_of(const std::string& dtype) {
+  return dtype == "bf16" ? Precision::kBf16 : Precision::kF32;
+}
+
 void add_run_options(CLI::App& app, RunOptions* options) {
   add_number(app, "-b,--batch-size", &options->batch_size, 1, "Images per forward pass.");
   add_number(app, "--threads", &options->threads, 0,
              "Threads of the forward pass; 0: as many as this process may use.");
+  add_dtype_option(app, &options->dtype);
   add_number(app, "-j,--workers", &options->workers, 0,
              "Threads that decode images; 0: as many as there are processors, at most 8.");
   add_choice(app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},

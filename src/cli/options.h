@@ -33,14 +33,20 @@ void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);
 
-// --threads, --workers, --batch-size, --on-bad-image: how images are decoded and run.
+// --dtype f32|bf16.
+void add_dtype_option(CLI::App& app, std::string* dtype);
+Precision precision_of(const std::string& dtype);
+
+// --threads, --dtype, --workers, --batch-size, --on-bad-image: how images are decoded and run.
 struct RunOptions {
   int batch_size = 32;
   int threads = 0;
+  std::string dtype = "f32";
   int workers = 0;
   std::string on_bad_image = "error";
 
   LoaderOptions loader() const;
+  ForwardOptions forward() const { return {threads, precision_of(dtype)}; }
 };
 void add_run_options(CLI::App& app, RunOptions* options);
 

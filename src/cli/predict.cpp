@@ -161,7 +161,7 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
   const std::unique_ptr<Dataset> dataset =
       from_dataset ? options.data.open() : open_inputs(options.inputs, model.labels);
   const std::vector<int64_t> order = options.data.order(*dataset);
-  const Forward forward = make_forward(model, options.run.threads);
+  const Forward forward = make_forward(model, options.run.forward());
 
   size_t name_width = 0;
   for (int64_t index : order) name_width = std::max(name_width, dataset->name(index).size());

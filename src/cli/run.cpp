@@ -14,7 +14,7 @@ namespace {
 
 struct TensorRunOptions {
   ModelSource model;
-  std::string input, output, engine;
+  std::string input, output, engine, dtype = "f32";
   bool features = false;
   int batch_size = 32;
   int threads = 0;
@@ -45,7 +45,7 @@ int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward
                 const Invocation& invocation) {
   const Model model = options.model.load(invocation);
   const Tensor input = read_input(options.input, model.config);
-  const Forward forward = make_forward(model, options.threads);
+  const Forward forward = make_forward(model, {options.threads, precision_of(options.dtype)});
 
   const auto values = input.as<float>();  // [B, C, S, S]
   const int64_t images = input.dim(0);
@@ -104,6 +104,7 @@ Verb run_verb(const Backend& backend) {
     add_number(app, "-b,--batch-size", &options->batch_size, 1, "Images per forward pass.");
     add_number(app, "--threads", &options->threads, 0,
                "Threads of the forward pass; 0: as many as this process may use.");
+    add_dtype_option(app, &options->dtype);
     add_engine_option(app, &options->engine, backend);
     return [options, backend, &invocation] {
       use_engine(options->engine, backend, invocation);

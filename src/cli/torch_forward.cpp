@@ -1,6 +1,8 @@
 // The libtorch twin of the torch-free engine's forward.
 #include "torch_forward.h"
 
+#include <nestvit/error.h>
+
 #include "train/bridge.h"
 #include "train/nest.h"
 #include "train/torch.h"
@@ -15,9 +17,11 @@ std::vector<float> values_of(const torch::Tensor& tensor) {
 
 }  // namespace
 
-Forward torch_forward(const Model& model, int threads) {
+Forward torch_forward(const Model& model, const ForwardOptions& options) {
   at::globalContext().setFlushDenormal(true);
-  if (threads > 0) at::set_num_threads(threads);
+  if (options.precision != Precision::kF32)
+    throw UsageError("--engine torch evaluates in f32", "leave --dtype or --engine out");
+  if (options.threads > 0) at::set_num_threads(options.threads);
   train::Nest net(model.config);
   train::load_tensors(*net, model.tensors);
   net->eval();

@@ -5,6 +5,6 @@
 
 namespace nestvit::cli {
 
-Forward torch_forward(const Model& model, int threads);
+Forward torch_forward(const Model& model, const ForwardOptions& options);
 
 }  // namespace nestvit::cli

@@ -17,7 +17,11 @@ namespace nestvit::cli {
 // A forward bound to a loaded model: input [batch, channels, S, S] -> logits, level outputs.
 // nestvit passes the torch-free engine, nestvit-train its libtorch twin.
 using Forward = std::function<Output(std::span<const float> input, int batch, bool features)>;
-using MakeForward = std::function<Forward(const Model& model, int threads)>;
+struct ForwardOptions {
+  int threads = 0;  // 0: as many as this process may use
+  Precision precision = Precision::kF32;
+};
+using MakeForward = std::function<Forward(const Model& model, const ForwardOptions& options)>;
 
 // The forward that a program carries, and its name for --engine.
 struct Backend {

@@ -32,28 +32,50 @@ void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
   pack(b.data, !b.turned, n, k, kRightPanel, packed);
 }
 
+float product_of(uint32_t x, uint32_t y) {
+  const auto low = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair)); };
+  const auto high = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair >> 16)); };
+  return low(x) * low(y) + high(x) * high(y);
+}
+
 void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
              float* c) {
   const int64_t pairs = (k + 1) / 2;
-  const auto low = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair)); };
-  const auto high = [](uint32_t pair) { return bf16_to_f32(static_cast<uint16_t>(pair >> 16)); };
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       const uint32_t* left = a + i / kLeftPanel * kLeftPanel * pairs + i % kLeftPanel;
       const uint32_t* right = b + j / kRightPanel * kRightPanel * pairs + j % kRightPanel;
       float sum = 0;
-      for (int64_t p = 0; p < pairs; ++p) {
-        const uint32_t x = left[p * kLeftPanel], y = right[p * kRightPanel];
-        sum += low(x) * low(y) + high(x) * high(y);
-      }
+      for (int64_t p = 0; p < pairs; ++p)
+        sum += product_of(left[p * kLeftPanel], right[p * kRightPanel]);
       c[i * n + j] = add ? c[i * n + j] + sum : sum;
+    }
+}
+
+void round(const float* x, int64_t pairs, uint32_t* packed) {
+  for (int64_t i = 0; i < pairs; ++i)
+    packed[i] = f32_to_bf16(x[2 * i]) | static_cast<uint32_t>(f32_to_bf16(x[2 * i + 1])) << 16;
+}
+
+void row_product(const Bf16RowProduct& p) {
+  for (int64_t i = 0; i < p.m; ++i)
+    for (int64_t j = 0; j < p.n; ++j) {
+      const uint32_t* right =
+          p.weight + j / kRightPanel * kRightPanel * p.tap_count * p.width + j % kRightPanel;
+      float sum = p.bias[j];
+      for (int64_t t = 0; t < p.tap_count; ++t)
+        for (int64_t q = 0; q < p.width; ++q, right += kRightPanel)
+          sum += product_of(p.a[i * p.lda + p.taps[t] + q], *right);
+      float& c = p.c[i * p.ldc + j];
+      c = p.add ? c + sum : sum;
     }
 }
 
 }  // namespace
 
 const std::vector<const Bf16Products*>& bf16_products() {
-  static constexpr Bf16Products kPlain = {"plain", pack_left, pack_right, product};
+  static constexpr Bf16Products kPlain = {"plain", pack_left,   pack_right,
+                                          round,   row_product, product};
   static const std::vector<const Bf16Products*> all = [] {
     std::vector<const Bf16Products*> list;
 #if defined(__x86_64__)

@@ -1,5 +1,5 @@
-// Matrix products of a training step in mixed precision: f32 operands are rounded to bf16 (nearest,
-// ties to even) while they are packed, sums are f32. Each call works on one thread.
+// Matrix products in mixed precision: f32 operands are rounded to bf16 (nearest, ties to even),
+// sums are f32. Each call works on one thread.
 //
 // Packed, an operand lies in panels of so many rows (left) or columns (right), padded with zeros:
 // [panels][(k + 1) / 2][panel] pairs of bf16, neighbours along k in one uint32_t, the first in its
@@ -19,12 +19,29 @@ struct Operand {
   bool turned = false;
 };
 
+// As Product of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
+struct Bf16RowProduct {
+  const uint32_t* a;
+  int64_t lda;
+  const int64_t* taps;
+  int64_t tap_count, width;
+  const uint32_t* weight;  // by pack_right(), turned
+  const float* bias;       // [n], with room for whole panels
+  int64_t m, n;
+  bool add;
+  float* c;
+  int64_t ldc;
+};
+
 struct Bf16Products {
   const char* name;  // of the instruction set
 
   // a [m, k] and b [k, n] into bf16_left_size(m, k) and bf16_right_size(k, n) values.
   void (*pack_left)(Operand a, int64_t m, int64_t k, uint32_t* packed);
   void (*pack_right)(Operand b, int64_t k, int64_t n, uint32_t* packed);
+  // x [2 * pairs] -> packed [pairs]
+  void (*round)(const float* x, int64_t pairs, uint32_t* packed);
+  void (*row_product)(const Bf16RowProduct& product);
   // c [m, n] = a b, row-major and dense; with `add`, c += a b.
   void (*product)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
                   float* c);

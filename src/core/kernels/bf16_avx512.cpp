@@ -75,41 +75,88 @@ void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
   pack(b.data, !b.turned, n, k, kRightPanel, packed);
 }
 
-struct Tile {
-  int64_t rows, columns;  // of it that are kept
-  int64_t ld;             // of c
+// Where a tile's sums go.
+struct Target {
+  float* c;
+  int64_t ld, columns;  // of it that are kept
+  bool add;
 };
 
+template <int kRows>
+inline void store_tile(const __m512 (&sum)[kRows][kTileVectors], int64_t rows, const Target& t) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    if (i >= rows) return;
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j) {
+      const __mmask16 kept = first(t.columns - j * kLanes);
+      float* out = t.c + i * t.ld + j * kLanes;
+      const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : 0, out);
+      _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
+    }
+  }
+}
+
+// sum += a pair of each row times the pairs of a panel.
+template <int kRows>
+inline void multiply(__m512 (&sum)[kRows][kTileVectors], const uint32_t* a, int64_t stride,
+                     const uint32_t* b) {
+  __m512i right[kTileVectors];
+#pragma GCC unroll 3
+  for (int j = 0; j < kTileVectors; ++j) right[j] = _mm512_loadu_si512(b + j * kLanes);
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    const auto left =
+        reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[i * stride])));
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j)
+      sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, reinterpret_cast<__m512bh>(right[j]));
+  }
+}
+
 // 8 rows of a panel times one panel.
-inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, bool add, const Tile& t,
-                 float* c) {
+inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t rows,
+                 const Target& target) {
   __m512 sum[kTileHeight][kTileVectors];
 #pragma GCC unroll 8
   for (int i = 0; i < kTileHeight; ++i)
 #pragma GCC unroll 3
     for (int j = 0; j < kTileVectors; ++j) sum[i][j] = _mm512_setzero_ps();
-  for (int64_t p = 0; p < pairs; ++p, a += kLeftPanel, b += kRightPanel) {
-    __m512i right[kTileVectors];
-#pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j) right[j] = _mm512_loadu_si512(b + j * kLanes);
+  for (int64_t p = 0; p < pairs; ++p, a += kLeftPanel, b += kRightPanel) multiply(sum, a, 1, b);
+  store_tile(sum, rows, target);
+}
+
+// kRows rows as round() leaves them.
+template <int kRows>
+inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
+  const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;
+  __m512 sum[kRows][kTileVectors];
 #pragma GCC unroll 8
-    for (int i = 0; i < kTileHeight; ++i) {
-      const auto left = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[i])));
+  for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 3
-      for (int j = 0; j < kTileVectors; ++j)
-        sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, reinterpret_cast<__m512bh>(right[j]));
-    }
+    for (int v = 0; v < kTileVectors; ++v) sum[r][v] = _mm512_loadu_ps(p.bias + j + v * kLanes);
+  for (int64_t t = 0; t < p.tap_count; ++t)
+    for (int64_t q = 0; q < p.width; ++q, b += kRightPanel)
+      multiply(sum, a + p.taps[t] + q, p.lda, b);
+  store_tile(sum, kRows, {p.c + i * p.ldc + j, p.ldc, p.n - j, p.add});
+}
+
+void row_product(const Bf16RowProduct& p) {
+  for (int64_t j = 0; j < p.n; j += kRightPanel) {
+    int64_t i = 0;
+    for (; i + kTileHeight <= p.m; i += kTileHeight) row_tile<kTileHeight>(p, i, j);
+    for (; i + 4 <= p.m; i += 4) row_tile<4>(p, i, j);
+    for (; i + 2 <= p.m; i += 2) row_tile<2>(p, i, j);
+    for (; i < p.m; ++i) row_tile<1>(p, i, j);
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < kTileHeight; ++i) {
-    if (i >= t.rows) return;
-#pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j) {
-      const __mmask16 kept = first(t.columns - j * kLanes);
-      float* out = c + i * t.ld + j * kLanes;
-      const __m512 old = _mm512_maskz_loadu_ps(add ? kept : 0, out);
-      _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
-    }
+}
+
+void round(const float* x, int64_t pairs, uint32_t* packed) {
+  for (int64_t i = 0; i < pairs; i += kLanes) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(2 * (pairs - i)), x + 2 * i);
+    const __m512 high = _mm512_maskz_loadu_ps(first(2 * (pairs - i) - kLanes), x + 2 * i + kLanes);
+    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+    _mm512_mask_storeu_epi32(packed + i, first(pairs - i), both);
   }
 }
 
@@ -118,13 +165,14 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
   const int64_t pairs = (k + 1) / 2;
   for (int64_t j = 0; j < n; j += kRightPanel)
     for (int64_t i = 0; i < m; i += kTileHeight)
-      tile(a + i / kLeftPanel * kLeftPanel * pairs + i % kLeftPanel, b + j * pairs, pairs, add,
-           {m - i, n - j, n}, c + i * n + j);
+      tile(a + i / kLeftPanel * kLeftPanel * pairs + i % kLeftPanel, b + j * pairs, pairs, m - i,
+           {c + i * n + j, n, n - j, add});
 }
 
 }  // namespace
 
 extern const Bf16Products kBf16Avx512;
-const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left, pack_right, product};
+const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,   pack_right,
+                                  round,         row_product, product};
 
 }  // namespace nestvit::kernels

@@ -5,10 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <new>
 #include <optional>
 
 #include "base/check.h"
+#include "kernels/isa.h"
 #include "runtime/fast_forward.h"
 #include "runtime/forward.h"
 #include "runtime/threads.h"
@@ -23,6 +25,19 @@ constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
 
 int64_t images_at_a_time(const NestConfig& config) {
   return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
+}
+
+void check_precision(Precision precision, bool is_fast) {
+  if (!kernels::isa_setting_known())
+    throw UsageError(
+        fmt::format("NESTVIT_ISA is \"{}\", expected plain, avx2, avx512 or avx512_bf16",
+                    std::getenv("NESTVIT_ISA")));
+  if (precision == Precision::kF32) return;
+  if (!kernels::uses(kernels::Isa::kAvx512Bf16))
+    throw UsageError("this processor has no bf16 products (AVX512_BF16)", "run the model in f32");
+  if (!is_fast)
+    throw UsageError("bf16 is for models with layer norms, on the fast path",
+                     "run the model in f32");
 }
 
 template <class Body>
@@ -52,9 +67,10 @@ struct Engine::Impl {
         piece(images_at_a_time(config)),
         compute(thread_count(options.threads)) {
     const bool is_fast = options.path == Path::kFast && fast_covers(config);
+    check_precision(options.precision, is_fast);
     with_memory(config, [&] {
       compute.run([&] {
-        is_fast ? static_cast<void>(fast.emplace(model, compute.threads()))
+        is_fast ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
                 : static_cast<void>(plain.emplace(model, compute.threads()));
       });
     });

@@ -30,10 +30,10 @@ void parallel_for(int64_t count, const Body& body) {
 
 }  // namespace
 
-FastForward::FastForward(const Model& model, int threads)
+FastForward::FastForward(const Model& model, int threads, Precision precision)
     : config_(model.config),
       threads_(threads),
-      model_(fast_pack(model)),
+      model_(fast_pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()) {
   NESTVIT_CHECK(fast_covers(config_));
 }
@@ -70,27 +70,27 @@ void FastForward::patch_embedding(const float* images) {
 // 3x3 max-pool of stride 2 into the next level's block order.
 void FastForward::conv_pool(const FastLevel& level, const Level& below) {
   const int64_t T = below.blocks, N = below.tokens, C = below.width, size = below.map();
-  const int64_t side = size + 2, plane = side * side * C, C2 = level.shape.width;
-  float *bordered = w_, *map = w_ + B_ * plane;  // [B, side, side, C], [B, size, size, C']
-  parallel_for(B_ * side, [&](int64_t i) {       // x [B, T, N, C] -> bordered
+  const int64_t side = size + 2, C2 = level.shape.width;
+  const PanelLinear& conv = *level.conv;
+  const int64_t in_row = side * C / (conv.bf16() ? 2 : 1);
+  float *bordered = w_, *map = w_ + B_ * side * in_row;  // [B, side, side, C], [B, size, size, C']
+  parallel_for(B_ * side, [&](int64_t i) {               // x [B, T, N, C] -> bordered
     const int64_t b = i / side, y = i % side - 1;
-    float* row = bordered + i * side * C;
-    if (y < 0 || y >= size) {
-      std::fill_n(row, side * C, 0.0f);
-      return;
-    }
-    std::fill_n(row, C, 0.0f);
-    std::fill_n(row + (side - 1) * C, C, 0.0f);
-    for (int64_t g = 0; g < below.grid; ++g) {  // the blocks beside each other
-      const int64_t t = y / below.edge * below.grid + g;
-      std::copy_n(x_ + ((b * T + t) * N + y % below.edge * below.edge) * C, below.edge * C,
-                  row + (1 + g * below.edge) * C);
-    }
+    float* place = bordered + i * in_row;
+    float* row = conv.bf16() ? scratch_of_thread() : place;
+    std::fill_n(row, side * C, 0.0f);
+    if (y >= 0 && y < size)
+      for (int64_t g = 0; g < below.grid; ++g) {  // the blocks beside each other
+        const int64_t t = y / below.edge * below.grid + g;
+        std::copy_n(x_ + ((b * T + t) * N + y % below.edge * below.edge) * C, below.edge * C,
+                    row + (1 + g * below.edge) * C);
+      }
+    conv.rounded(row, side * C, place);
   });
   const FastNorm& norm = *level.pool_norm;
   parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
     float* row = map + i * size * C2;
-    (*level.conv)(bordered + i / size * plane + i % size * side * C, C, size, row, C2);
+    conv(bordered + (i / size * side + i % size) * in_row, C, size, row, C2);
     kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
   });
   const Level& to = level.shape;
@@ -132,9 +132,11 @@ void FastForward::encode(const FastLevel& level) {
 void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                           float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
+  float *normed = scratch, *pairs = normed + piece.rows * C;
   kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
-                      layer.norm1.shift.data(), kNormEps, scratch);
-  layer.qkv(scratch, C, piece.rows, qkv + piece.first * W, W);
+                      layer.norm1.shift.data(), kNormEps, normed);
+  layer.qkv(layer.qkv.rounded(normed, piece.rows * C, pairs), C, piece.rows, qkv + piece.first * W,
+            W);
 }
 
 void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -150,18 +152,20 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
                     mixed + at * C, heads);
     at += rows;
   }
-  layer.proj(mixed, C, piece.rows, x_ + piece.first * C, C, /*add=*/true);
+  layer.proj(layer.proj.rounded(mixed, piece.rows * C, heads), C, piece.rows, x_ + piece.first * C,
+             C, /*add=*/true);
 }
 
 void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                       float* scratch) const {
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
-  float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C;
+  float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
+        *pairs = hidden + rows * M;
   kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
                       normed);
-  layer.fc1(normed, C, rows, hidden, M);
+  layer.fc1(layer.fc1.rounded(normed, rows * C, pairs), C, rows, hidden, M);
   kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh);
-  layer.fc2(hidden, M, rows, x, C, /*add=*/true);
+  layer.fc2(layer.fc2.rounded(hidden, rows * M, pairs), M, rows, x, C, /*add=*/true);
 }
 
 void FastForward::head(const Level& level, float* logits) {
@@ -192,9 +196,7 @@ std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) cons
   return all;
 }
 
-float* FastForward::scratch_of_thread() const {
-  return s_ + omp_get_thread_num() * scratch_size_;
-}
+float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * scratch_size_; }
 
 void FastForward::reserve() {
   const int64_t e = config_.init_patch_embed_size;
@@ -207,9 +209,12 @@ void FastForward::reserve() {
     if (from) {
       const int64_t side = from->map() + 2;
       wide = std::max(wide, side * side * from->width + below * C);
+      scratch = std::max(scratch, side * from->width);
     }
     const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
-    scratch = std::max(scratch, piece * (C + level.mlp) + kernels::attend_scratch(level.attention));
+    const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row
+    scratch = std::max({scratch, piece * (C + level.mlp + half),
+                        piece * (C + half) + kernels::attend_scratch(level.attention)});
     below = rows;
     from = &level.shape;
   }

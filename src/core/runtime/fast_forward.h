@@ -14,7 +14,7 @@ class FastForward {
  public:
   // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`. Requires
   // fast_covers(model.config).
-  FastForward(const Model& model, int threads);
+  FastForward(const Model& model, int threads, Precision precision = Precision::kF32);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor
@@ -49,9 +49,9 @@ class FastForward {
   int64_t B_ = 0;  // images of this call
   Buffer stream_, wide_, scratch_;
   int64_t scratch_size_ = 0;  // of one thread
-  float* x_ = nullptr;  // the residual stream [B, T, N, C]; planes of ConvPool
-  float* w_ = nullptr;  // queries, keys and values, twice; planes of ConvPool
-  float* s_ = nullptr;  // scratch of each thread
+  float* x_ = nullptr;        // the residual stream [B, T, N, C]; planes of ConvPool
+  float* w_ = nullptr;        // queries, keys and values, twice; planes of ConvPool
+  float* s_ = nullptr;        // scratch of each thread
 };
 
 }  // namespace nestvit

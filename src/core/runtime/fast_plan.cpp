@@ -4,24 +4,26 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
+#include "kernels/bf16.h"
 
 namespace nestvit {
 namespace {
 
 const kernels::InferenceKernels& best() { return *kernels::inference_kernels().front(); }
+const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
 
 class FastPacker {
  public:
-  explicit FastPacker(const Model& model)
-      : model_(model), config_(model.config), levels_(geometry(config_)) {
+  FastPacker(const Model& model, Precision precision)
+      : model_(model), config_(model.config), levels_(geometry(config_)), precision_(precision) {
     verify_tensors(model.tensors, config_, model.origin);
   }
 
   FastModel build() {
-    FastModel packed{linear("patch_embed.proj", levels_.front().width),
+    FastModel packed{linear("patch_embed.proj", levels_.front().width, Precision::kF32),
                      {},
                      norm("norm"),
-                     linear("head", config_.num_classes)};
+                     linear("head", config_.num_classes, Precision::kF32)};
     for (const Level& shape : levels_) packed.levels.push_back(level(shape));
     return packed;
   }
@@ -32,8 +34,8 @@ class FastPacker {
   }
   bool multi_query() const { return config_.attn_type == Attention::kMultiQuery; }
 
-  PanelLinear linear(const std::string& name, int64_t n) const {
-    return {values(name + ".weight"), values(name + ".bias"), n};
+  PanelLinear linear(const std::string& name, int64_t n, Precision precision) const {
+    return {values(name + ".weight"), values(name + ".bias"), n, precision};
   }
   FastNorm norm(const std::string& name) const {
     return {values(name + ".weight"), values(name + ".bias")};
@@ -65,8 +67,8 @@ class FastPacker {
             qkv(level, prefix + "attn."),
             projection(prefix + "attn.proj", level.shape),
             norm(prefix + "norm2"),
-            linear(prefix + "mlp.fc1", level.mlp),
-            linear(prefix + "mlp.fc2", C)};
+            linear(prefix + "mlp.fc1", level.mlp, precision_),
+            linear(prefix + "mlp.fc2", C, precision_)};
   }
 
   PanelLinear qkv(const FastLevel& level, const std::string& prefix) const {
@@ -78,7 +80,7 @@ class FastPacker {
       const auto rest = values(prefix + part + ".bias");
       bias.insert(bias.end(), rest.begin(), rest.end());
     }
-    return {weight, bias, level.attention.ld};
+    return {weight, bias, level.attention.ld, precision_};
   }
 
   // The file's columns are d*H+h (timm's order); attention leaves h*D+d.
@@ -89,7 +91,7 @@ class FastPacker {
     for (int64_t row = 0; row < C; ++row)
       for (int64_t h = 0; h < H; ++h)
         for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
-    return {ordered, values(name + ".bias"), C};
+    return {ordered, values(name + ".bias"), C, precision_};
   }
 
   // The file's weight is [C', C, 3, 3]; the plane's channels lie together.
@@ -104,27 +106,38 @@ class FastPacker {
         for (int64_t i = 0; i < in; ++i)
           ordered[(o * 9 + t) * in + i] = weight[(o * in + i) * 9 + t];
     }
-    return {ordered, values(name + ".bias"), out, taps};
+    return {ordered, values(name + ".bias"), out, precision_, taps};
   }
 
   const Model& model_;
   const NestConfig& config_;
   const std::vector<Level> levels_;
+  const Precision precision_;
 };
 
 }  // namespace
 
 PanelLinear::PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias,
-                         int64_t n, std::vector<int64_t> taps)
+                         int64_t n, Precision precision, std::vector<int64_t> taps)
     : n_(n),
       width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
+      precision_(width_ % 2 == 0 ? precision : Precision::kF32),
       taps_(std::move(taps)) {
   const int64_t k = width_ * static_cast<int64_t>(taps_.size());
   NESTVIT_CHECK(static_cast<int64_t>(weight.size()) == n * k);
-  const int64_t size = kernels::packed_size(best(), n, k);
-  float* memory = memory_.reserve(size + kernels::packed_columns(best(), n));
-  best().pack(weight.data(), n, k, memory);
-  std::fill_n(memory + size, kernels::packed_columns(best(), n), 0.0f);
+  const int64_t columns =
+      bf16() ? (n + kernels::kRightPanel - 1) / kernels::kRightPanel * kernels::kRightPanel
+             : kernels::packed_columns(best(), n);
+  const int64_t size = columns * (bf16() ? k / 2 : k);
+  float* memory = memory_.reserve(size + columns);
+  if (bf16()) {
+    best_bf16().pack_right({weight.data(), true}, k, n, reinterpret_cast<uint32_t*>(memory));
+    for (int64_t& tap : taps_) tap /= 2;
+    width_ /= 2;
+  } else {
+    best().pack(weight.data(), n, k, memory);
+  }
+  std::fill_n(memory + size, columns, 0.0f);
   std::copy(bias.begin(), bias.end(), memory + size);
   weight_ = memory;
   bias_ = memory + size;
@@ -132,12 +145,25 @@ PanelLinear::PanelLinear(const std::vector<float>& weight, const std::vector<flo
 
 void PanelLinear::operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
                              bool add) const {
-  best().product({x, lda, taps_.data(), static_cast<int64_t>(taps_.size()), width_, weight_, bias_,
-                  m, n_, add, y, ldc});
+  const auto taps = static_cast<int64_t>(taps_.size());
+  if (bf16())
+    best_bf16().row_product({reinterpret_cast<const uint32_t*>(x), lda / 2, taps_.data(), taps,
+                             width_, reinterpret_cast<const uint32_t*>(weight_), bias_, m, n_, add,
+                             y, ldc});
+  else
+    best().product({x, lda, taps_.data(), taps, width_, weight_, bias_, m, n_, add, y, ldc});
+}
+
+const float* PanelLinear::rounded(const float* x, int64_t count, float* pairs) const {
+  if (!bf16()) return x;
+  best_bf16().round(x, count / 2, reinterpret_cast<uint32_t*>(pairs));
+  return pairs;
 }
 
 bool fast_covers(const NestConfig& config) { return config.norm_type == Norm::kLayer; }
 
-FastModel fast_pack(const Model& model) { return FastPacker(model).build(); }
+FastModel fast_pack(const Model& model, Precision precision) {
+  return FastPacker(model, precision).build();
+}
 
 }  // namespace nestvit

@@ -13,20 +13,28 @@
 
 namespace nestvit {
 
-// y [m, n] = x [m, k] W^T + b, its weight in panels of InferenceKernels.
+// What the products of a forward round their operands to; their sums, and all else, are f32.
+enum class Precision { kF32, kBf16 };
+
+// y [m, n] = x [m, k] W^T + b, on the calling thread; its weight in panels of the kernels'.
 class PanelLinear {
  public:
   // `taps`: where the parts of a row of x begin, all of the same width; {0} for a linear layer.
+  // Stays f32 where the width of a part is odd.
   PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias, int64_t n,
-              std::vector<int64_t> taps = {0});
+              Precision precision = Precision::kF32, std::vector<int64_t> taps = {0});
 
-  // On the calling thread: rows of x are `lda` apart, of y `ldc`. With `add`, y += x W^T + b.
+  // Rows of x are `lda` apart and of y `ldc`. With `add`, y += x W^T + b. In bf16, x is of pairs
+  // that rounded() made.
   void operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
                   bool add = false) const;
-  int64_t n() const { return n_; }
+  // x [count], whole rows, as operator() wants it: itself, or rounded into `pairs` of half as many.
+  const float* rounded(const float* x, int64_t count, float* pairs) const;
+  bool bf16() const { return precision_ == Precision::kBf16; }
 
  private:
   int64_t n_, width_;
+  Precision precision_;
   std::vector<int64_t> taps_;
   Buffer memory_;  // weight, then bias
   const float *weight_, *bias_;
@@ -64,7 +72,8 @@ struct FastModel {
 // Whether the fast forward knows the model: one that norms every token by itself.
 bool fast_covers(const NestConfig& config);
 
-// Throws Error when `model.tensors` is not exactly what its configuration asks for.
-FastModel fast_pack(const Model& model);
+// Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
+// exactly what its configuration asks for.
+FastModel fast_pack(const Model& model, Precision precision);
 
 }  // namespace nestvit

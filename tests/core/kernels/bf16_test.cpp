@@ -80,6 +80,44 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
         }
 }
 
+// What the rows' products say of a padded plane is what product() says of the same pairs in order.
+TEST_P(Bf16, RowProductEqualsDoublePrecision) {
+  const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
+  const std::vector<int64_t> one = {0}, nine = {0, 3, 6, 30, 33, 36, 60, 63, 66};  // in pairs
+  for (const auto& [taps, width] : {std::pair{one, int64_t{20}}, {nine, int64_t{3}}})
+    for (const int64_t m : {1, 3, 7, 8, 13})
+      for (const int64_t n : {1, 47, 48, 50})
+        for (const bool add : {false, true}) {
+          const int64_t lda = width, pairs = (m - 1) * lda + taps.back() + width, ldc = n + 1;
+          const int64_t k = 2 * width * static_cast<int64_t>(taps.size());
+          const Floats a = random_floats(2 * pairs, 1), weight = random_floats(n * k, 2);
+          Floats bias = random_floats(n, 3), before = random_floats(m * ldc, 4), c = before;
+          bias.resize((n + kRightPanel - 1) / kRightPanel * kRightPanel);
+          std::vector<uint32_t> rows(pairs), panels(bf16_right_size(k, n));
+          kernel.round(a.data(), pairs, rows.data());
+          kernel.pack_right({weight.data(), true}, k, n, panels.data());
+          kernel.row_product({rows.data(), lda, taps.data(), static_cast<int64_t>(taps.size()),
+                              width, panels.data(), bias.data(), m, n, add, c.data(), ldc});
+          for (int64_t i = 0; i < m; ++i) {
+            EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
+            for (int64_t j = 0; j < n; ++j) {
+              double want = bias[j] + (add ? before[i * ldc + j] : 0.0), terms = 4;
+              for (size_t t = 0; t < taps.size(); ++t)
+                for (int64_t p = 0; p < 2 * width; ++p) {
+                  const double term =
+                      rounded(a[2 * (i * lda + taps[t]) + p]) *
+                      rounded(weight[j * k + static_cast<int64_t>(t) * 2 * width + p]);
+                  want += term;
+                  terms += std::fabs(term);
+                }
+              ASSERT_NEAR(c[i * ldc + j], want,
+                          std::numeric_limits<float>::epsilon() * static_cast<double>(k) * terms)
+                  << m << " x " << n << " taps " << taps.size();
+            }
+          }
+        }
+}
+
 // Ties go to even, and what overflows or is no number stays so.
 TEST_P(Bf16, RoundsAsHalfDoes) {
   const float tie_down = f32_from_bits(0x3f808000), tie_up = f32_from_bits(0x3f818000);

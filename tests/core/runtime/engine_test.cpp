@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "golden_model.h"
+#include "kernels/isa.h"
 #include "reference_forward.h"
 
 namespace nestvit {
@@ -211,6 +212,33 @@ TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
     const auto last = engine.run(std::span(images).subspan(2 * image), 1).logits;
     EXPECT_THAT(last, ::testing::ElementsAreArray(&one.logits[2 * classes], classes)) << threads;
   }
+}
+
+// Operands are rounded by 2^-9 at most in every product; errors of either sign add up over five
+// layers with two branches each. Convolution, attention's width and MLP are all even here.
+TEST(Engine, Bf16IsCloseToF32) {
+  if (!kernels::uses(kernels::Isa::kAvx512Bf16)) GTEST_SKIP() << "needs AVX512_BF16";
+  for (const Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
+    NestConfig config = small_config();
+    config.attn_type = attention;
+    const Model model = random_model(config, 3);
+    const auto images = random_images(config, 3, 4);
+    const auto f32 = Engine(model, {2}).run(images, 3).logits;
+    const auto bf16 = Engine(model, {2, Path::kFast, Precision::kBf16}).run(images, 3).logits;
+    EXPECT_NE(bf16, f32);
+    double largest = 0, worst = 0;
+    for (size_t i = 0; i < f32.size(); ++i) {
+      largest = std::max(largest, std::fabs(double{f32[i]}));
+      worst = std::max(worst, std::fabs(double{bf16[i]} - f32[i]));
+    }
+    EXPECT_LE(worst, 10.0 / 512 * largest);
+  }
+}
+
+TEST(Engine, Bf16WhereItCannotBeIsAnError) {
+  NestConfig config = small_config();
+  config.norm_type = Norm::kGroup;
+  EXPECT_THROW(Engine(random_model(config, 3), {1, Path::kFast, Precision::kBf16}), UsageError);
 }
 
 TEST(Engine, FeaturesOnlyWhenAskedFor) {

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Images per second without gradients by nestvit and by its peers on timm's model, in turns: every turn a fresh process, f32, the
+same threads on the same cores. Prints the medians and the ratios to nestvit of the same round. Run it with the Python of
+bench/requirements.txt, after building with the preset release."""
+import argparse
+import csv
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PEERS = ["openvino", "onnxruntime", "eager", "compile"]
+
+
+def run(threads, *command):
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    cores = ",".join(map(str, range(threads)))
+    result = subprocess.run(["taskset", "-c", cores, *map(str, command)], capture_output=True, text=True, env=environment)
+    if result.returncode:
+        sys.exit(result.stderr)
+    return result.stdout
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--models", nargs="+", default=["nest_tiny"])
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
+    parser.add_argument("--threads", nargs="+", type=int, default=[os.cpu_count()])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5, help="timed runs of a turn; their median counts")
+    args = parser.parse_args()
+
+    def ours(model, batch, threads):
+        text = run(threads, args.build / "bin/nestvit", "bench", "--model", model, "--batch", batch, "--threads", threads, "--rounds",
+                   args.runs, "--csv")
+        return float(next(csv.DictReader(io.StringIO(text)))["infer_samples_per_sec"])
+
+    with tempfile.TemporaryDirectory() as folder:
+        for model, batch, threads in [(m, b, t) for m in args.models for b in args.batches for t in args.threads]:
+            onnx_file = Path(folder) / f"{model}-{batch}.onnx"
+
+            def peer(engine):
+                return json.loads(run(threads, sys.executable, HERE / "infer_peer.py", engine, model, onnx_file, batch, threads,
+                                      args.runs).strip().splitlines()[-1])
+
+            if not onnx_file.exists():
+                peer("export")
+            speeds = {}
+            for _ in range(args.rounds):
+                speeds.setdefault("nestvit", []).append(ours(model, batch, threads))
+                for engine in args.peers:
+                    speeds.setdefault(engine, []).append(peer(engine)["images_per_s"])
+            for label, values in speeds.items():
+                line = f"{model} batch {batch}, {threads} threads  {label:12} {statistics.median(values):7.2f} images/s ({min(values):.2f} to {max(values):.2f})"
+                if label != "nestvit":
+                    ratios = sorted(o / v for o, v in zip(speeds["nestvit"], values))
+                    line += f"  nestvit is {statistics.median(ratios):.2f} x as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+                print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
