@@ -1,0 +1,58 @@
+// nestvit bench, and --dtype of the verbs that run a model.
+#include <sstream>
+
+#include "kernels/isa.h"
+#include "workshop.h"
+
+namespace nestvit::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class BenchCli : public Workshop {};
+
+TEST_F(BenchCli, OneRowPerSetting) {
+  save("model", tiny_model());
+  const Outcome outcome = nestvit("bench --model model --batch 1,3 --threads 1,2 --rounds 1 --csv");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  std::istringstream lines(outcome.out);
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_THAT(line, HasSubstr("infer_samples_per_sec,infer_step_time,infer_batch_size"));
+  int rows = 0;
+  for (; std::getline(lines, line); ++rows) EXPECT_THAT(line, HasSubstr("nest_tiny_s16_32,"));
+  EXPECT_EQ(rows, 4);
+}
+
+TEST_F(BenchCli, NamesAndPathsAndTheFieldsOfANesT) {
+  const Outcome outcome = nestvit(
+      "bench --model nest_tiny_s16_32 --config.nest.embedding_dim=6 --batch 1 --threads 1 --rounds "
+      "1 --path plain");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("f32  threads 1 batch  1:"));
+}
+
+TEST_F(BenchCli, WrongSettingsAreErrors) {
+  save("model", tiny_model());
+  for (const char* wrong : {"--batch 0", "--batch 1,,2", "--batch 1,", "--threads two"})
+    expect_failure(nestvit(fmt::format("bench --model model {}", wrong)), 2,
+                   {"expected whole numbers from 1"});
+  expect_failure(nestvit("bench --model model --dtype int4"), 2, {"int4", "f32"});
+  expect_failure(nestvit("bench --model resnet18"), 1, {"resnet18", "baseline"});
+  expect_failure(shell("NESTVIT_ISA=mmx nestvit bench --model model"), 2, {"mmx", "avx2"});
+}
+
+TEST_F(BenchCli, Bf16AnswersOrSaysThatItCannot) {
+  save("model", tiny_model());
+  write_image("red.png", {250, 10, 10});
+  const Outcome outcome = nestvit("predict --model model --dtype bf16 red.png");
+  if (kernels::uses(kernels::Isa::kAvx512Bf16)) {
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("red.png"));
+  }
+  expect_failure(shell("NESTVIT_ISA=avx2 nestvit predict --model model --dtype bf16 red.png"), 2,
+                 {"AVX512_BF16", "f32"});
+}
+
+}  // namespace
+}  // namespace nestvit::testing
