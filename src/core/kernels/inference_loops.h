@@ -83,20 +83,6 @@ void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
 
 constexpr int64_t kQueryRows = 32;  // whose scores stay in the first-level cache
 
-// x [rows, np] <- e^(scale (x - largest)), and each row's 1 / sum. Columns from N on are padding.
-void exponentials(float* x, int64_t rows, int64_t N, int64_t np, float scale, float* inverse) {
-  for (int64_t r = 0; r < rows; ++r, x += np) {
-    for (int64_t c = N; c < np; ++c) x[c] = -1e30f;  // its power is next to 0
-    Vec tops = load(x), sums{};
-    for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
-    const float largest = largest_of(tops);
-#pragma omp simd
-    for (int64_t c = 0; c < np; ++c) x[c] = exp_poly(scale * (x[c] - largest));
-    for (int64_t c = 0; c < np; c += kLanes) sums += load(x + c);
-    inverse[r] = 1.0f / sum_of(sums);
-  }
-}
-
 void attend(const AttentionShape& s, const float* q, int64_t queries, const float* k,
             const float* v, float* out, float* scratch) {
   const int64_t N = s.tokens, D = s.head_dim, np = whole_registers(padded(N)), dp = padded(D);
@@ -112,7 +98,7 @@ void attend(const AttentionShape& s, const float* q, int64_t queries, const floa
     for (int64_t r = 0; r < queries; r += kQueryRows) {
       const int64_t rows = queries - r < kQueryRows ? queries - r : kQueryRows;
       small_product({q + r * s.ld + h * D, s.ld, 1}, {turned, np}, rows, np, D, {scores, np});
-      exponentials(scores, rows, N, np, scale, inverse);
+      for (int64_t i = 0; i < rows; ++i) inverse[i] = exponentials(scores + i * np, N, np, scale);
       float* to = out + r * s.ld_out + h * D;
       small_product({scores, np, 1}, values, rows, D, N, {to, s.ld_out});
       for (int64_t i = 0; i < rows; ++i)

@@ -38,6 +38,19 @@ ConstMatrix columns(const float* x, int64_t ld, int64_t N, int64_t D, int64_t dp
 // A row's length in whole registers, which the compiler sees to be just that: no remainder loops.
 inline int64_t whole_registers(int64_t np) { return np / kLanes * kLanes; }
 
+// x [np] <- e^(scale (x - largest)), of which columns from N on are padding and end next to 0.
+// Returns 1 / sum. `np` is whole_registers().
+inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
+  for (int64_t c = N; c < np; ++c) x[c] = -1e30f;
+  Vec tops = load(x), sums{};
+  for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
+  const float largest = largest_of(tops);
+#pragma omp simd
+  for (int64_t c = 0; c < np; ++c) x[c] = exp_poly(scale * (x[c] - largest));
+  for (int64_t c = 0; c < np; c += kLanes) sums += load(x + c);
+  return 1.0f / sum_of(sums);
+}
+
 // s.p = softmax(scale * q k^T); its padding columns hold nothing of use.
 void weights(const AttentionShape& shape, const float* q, const float* k, float scale,
              const Scratch& s) {
@@ -46,14 +59,7 @@ void weights(const AttentionShape& shape, const float* q, const float* k, float 
   small_product({q, shape.ld, 1}, {s.turned, s.np}, N, s.np, D, {s.p, s.np});
   for (int64_t r = 0; r < N; ++r) {
     float* x = s.p + r * s.np;
-    for (int64_t c = N; c < np; ++c) x[c] = -1e30f;  // its power is next to 0
-    Vec tops = load(x), sums{};
-    for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
-    const float largest = largest_of(tops);
-#pragma omp simd
-    for (int64_t c = 0; c < np; ++c) x[c] = exp_poly(scale * (x[c] - largest));
-    for (int64_t c = 0; c < np; c += kLanes) sums += load(x + c);
-    const float inverse = 1.0f / sum_of(sums);
+    const float inverse = exponentials(x, N, np, scale);
 #pragma omp simd
     for (int64_t c = 0; c < np; ++c) x[c] *= inverse;
   }

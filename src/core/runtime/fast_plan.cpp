@@ -65,7 +65,8 @@ class FastPacker {
     const int64_t C = level.shape.width;
     return {norm(prefix + "norm1"),
             qkv(level, prefix + "attn."),
-            projection(prefix + "attn.proj", level.shape),
+            PanelLinear(by_heads(values(prefix + "attn.proj.weight"), level.shape),
+                        values(prefix + "attn.proj.bias"), C, precision_),
             norm(prefix + "norm2"),
             linear(prefix + "mlp.fc1", level.mlp, precision_),
             linear(prefix + "mlp.fc2", C, precision_)};
@@ -81,17 +82,6 @@ class FastPacker {
       bias.insert(bias.end(), rest.begin(), rest.end());
     }
     return {weight, bias, level.attention.ld, precision_};
-  }
-
-  // The file's columns are d*H+h (timm's order); attention leaves h*D+d.
-  PanelLinear projection(const std::string& name, const Level& level) const {
-    const int64_t C = level.width, H = level.heads, D = level.head_dim;
-    const auto weight = values(name + ".weight");
-    std::vector<float> ordered(weight.size());
-    for (int64_t row = 0; row < C; ++row)
-      for (int64_t h = 0; h < H; ++h)
-        for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
-    return {ordered, values(name + ".bias"), C, precision_};
   }
 
   // The file's weight is [C', C, 3, 3]; the plane's channels lie together.

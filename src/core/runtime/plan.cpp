@@ -90,15 +90,10 @@ class Packer {
     return layer;
   }
 
-  // The file's columns are d*H+h (timm's order); attention leaves h*D+d.
   Linear projection(const std::string& name, const Level& level) const {
-    const int64_t C = level.width, H = level.heads, D = level.head_dim;
-    const auto weight = values(name + ".weight");
-    std::vector<float> ordered(weight.size());
-    for (int64_t row = 0; row < C; ++row)
-      for (int64_t h = 0; h < H; ++h)
-        for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
-    return Linear(ordered, values(name + ".bias"), C, C, rows(level));
+    const int64_t C = level.width;
+    return Linear(by_heads(values(name + ".weight"), level), values(name + ".bias"), C, C,
+                  rows(level));
   }
 
   const Model& model_;
@@ -107,6 +102,15 @@ class Packer {
 };
 
 }  // namespace
+
+std::vector<float> by_heads(const std::vector<float>& weight, const Level& level) {
+  const int64_t C = level.width, H = level.heads, D = level.head_dim;
+  std::vector<float> ordered(weight.size());
+  for (int64_t row = 0; row < C; ++row)
+    for (int64_t h = 0; h < H; ++h)
+      for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
+  return ordered;
+}
 
 PackedModel pack(const Model& model) { return Packer(model).build(); }
 

@@ -48,6 +48,10 @@ struct PackedModel {
 // Throws Error when `model.tensors` is not exactly what its configuration asks for.
 PackedModel pack(const Model& model);
 
+// attn.proj's weight [C, C] with the columns as attention leaves its output, h*D+d; the file's,
+// timm's, are d*H+h.
+std::vector<float> by_heads(const std::vector<float>& weight, const Level& level);
+
 // Floats that one image takes in each of a forward's buffers.
 struct BufferSizes {
   int64_t stream = 0;  // x: the residual stream, and the planes of ConvPool
