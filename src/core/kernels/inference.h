@@ -32,7 +32,8 @@ struct InferenceKernels {
   const char* name;  // of the instruction set
   int64_t panel;     // columns that are packed together
 
-  // W [n, k] into packed_size(*this, n, k) floats, at a cache line's border.
+  // One panel: W [n, k] of at most `panel` rows into k * panel floats, at a cache line's border.
+  // The panels of a weight lie one after the other.
   void (*pack)(const float* weight, int64_t n, int64_t k, float* packed);
   void (*product)(const Product& product);
 

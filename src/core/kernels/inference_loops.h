@@ -8,11 +8,14 @@
 namespace nestvit::kernels {
 namespace {
 
-// Panels of kPanel columns: [panels][k][kPanel], padded with zeros.
-void pack_weight(const float* weight, int64_t n, int64_t k, float* packed) {
-  for (int64_t j = 0; j < n; j += kPanel)
-    for (int64_t p = 0; p < k; ++p)
-      for (int64_t c = j; c < j + kPanel; ++c) *packed++ = c < n ? weight[c * k + p] : 0;
+// [k][kPanel], padded with zeros.
+void pack_panel(const float* weight, int64_t n, int64_t k, float* packed) {
+  const int64_t whole = k / kLanes * kLanes;
+  for (int64_t j = 0; j < kPanel; j += kLanes)
+    for (int64_t p = 0; p < whole; p += kLanes)
+      turn_tile(weight + j * k + p, k, n - j, packed + p * kPanel + j, kPanel);
+  for (int64_t p = whole; p < k; ++p)
+    for (int64_t c = 0; c < kPanel; ++c) packed[p * kPanel + c] = c < n ? weight[c * k + p] : 0;
 }
 
 inline void add_tile(Vec* sum, int64_t columns, bool add, float* c) {
@@ -121,7 +124,7 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name, kPanel, pack_weight, product, layer_norm_rows, gelu, attend, max_pool};
+  return {name, kPanel, pack_panel, product, layer_norm_rows, gelu, attend, max_pool};
 }
 
 }  // namespace

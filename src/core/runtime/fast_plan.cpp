@@ -34,8 +34,12 @@ class FastPacker {
   }
   bool multi_query() const { return config_.attn_type == Attention::kMultiQuery; }
 
+  // verify_tensors() has seen that all are f32.
+  std::span<const float> view(const std::string& name) const {
+    return find_tensor(model_.tensors, name, model_.origin).as<float>();
+  }
   PanelLinear linear(const std::string& name, int64_t n, Precision precision) const {
-    return {values(name + ".weight"), values(name + ".bias"), n, precision};
+    return {view(name + ".weight"), view(name + ".bias"), n, precision};
   }
   FastNorm norm(const std::string& name) const {
     return {values(name + ".weight"), values(name + ".bias")};
@@ -107,8 +111,8 @@ class FastPacker {
 
 }  // namespace
 
-PanelLinear::PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias,
-                         int64_t n, Precision precision, std::vector<int64_t> taps)
+PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
+                         Precision precision, std::vector<int64_t> taps)
     : n_(n),
       width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
       precision_(width_ % 2 == 0 ? precision : Precision::kF32),
@@ -120,12 +124,20 @@ PanelLinear::PanelLinear(const std::vector<float>& weight, const std::vector<flo
              : kernels::packed_columns(best(), n);
   const int64_t size = columns * (bf16() ? k / 2 : k);
   float* memory = memory_.reserve(size + columns);
+  const int64_t panel = bf16() ? kernels::kRightPanel : best().panel;
+#pragma omp parallel for
+  for (int64_t j = 0; j < n; j += panel) {
+    const int64_t rows = std::min(panel, n - j);
+    const float* from = weight.data() + j * k;
+    if (bf16())
+      best_bf16().pack_right({from, true}, k, rows,
+                             reinterpret_cast<uint32_t*>(memory + j * k / 2));
+    else
+      best().pack(from, rows, k, memory + j * k);
+  }
   if (bf16()) {
-    best_bf16().pack_right({weight.data(), true}, k, n, reinterpret_cast<uint32_t*>(memory));
     for (int64_t& tap : taps_) tap /= 2;
     width_ /= 2;
-  } else {
-    best().pack(weight.data(), n, k, memory);
   }
   std::fill_n(memory + size, columns, 0.0f);
   std::copy(bias.begin(), bias.end(), memory + size);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ class PanelLinear {
  public:
   // `taps`: where the parts of a row of x begin, all of the same width; {0} for a linear layer.
   // Stays f32 where the width of a part is odd.
-  PanelLinear(const std::vector<float>& weight, const std::vector<float>& bias, int64_t n,
+  // Packs with the calling thread's OpenMP team.
+  PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
               Precision precision = Precision::kF32, std::vector<int64_t> taps = {0});
 
   // Rows of x are `lda` apart and of y `ldc`. With `add`, y += x W^T + b. In bf16, x is of pairs

@@ -31,7 +31,8 @@ class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
 
   Floats packed(const Floats& weight, int64_t n, int64_t k) {
     Floats result(packed_size(kernel, n, k), NAN);
-    kernel.pack(weight.data(), n, k, result.data());
+    for (int64_t j = 0; j < n; j += kernel.panel)
+      kernel.pack(weight.data() + j * k, std::min(kernel.panel, n - j), k, result.data() + j * k);
     return result;
   }
 };
