@@ -39,7 +39,13 @@ class FastPacker {
     return find_tensor(model_.tensors, name, model_.origin).as<float>();
   }
   PanelLinear linear(const std::string& name, int64_t n, Precision precision) const {
-    return {view(name + ".weight"), view(name + ".bias"), n, precision};
+    PanelLinear packed(view(name + ".weight"), view(name + ".bias"), n, precision);
+    forget(name);
+    return packed;
+  }
+  // Of a weight that is packed the file's copy is needed no more.
+  void forget(const std::string& name) const {
+    find_tensor(model_.tensors, name + ".weight", model_.origin).forget();
   }
   FastNorm norm(const std::string& name) const {
     return {values(name + ".weight"), values(name + ".bias")};
@@ -80,6 +86,7 @@ class FastPacker {
     std::vector<float> weight, bias;
     for (const char* part : multi_query() ? std::vector{"q", "kv"} : std::vector{"qkv"}) {
       const auto more = values(prefix + part + ".weight");
+      forget(prefix + part);
       weight.insert(weight.end(), more.begin(), more.end());
       if (!config_.qkv_bias) continue;
       const auto rest = values(prefix + part + ".bias");
@@ -92,6 +99,7 @@ class FastPacker {
   PanelLinear convolution(const std::string& name, const Level& from, const Level& to) const {
     const int64_t in = from.width, out = to.width, side = from.map() + 2;
     const auto weight = values(name + ".weight");
+    forget(name);
     std::vector<float> ordered(weight.size());
     std::vector<int64_t> taps;
     for (int64_t t = 0; t < 9; ++t) {

@@ -253,7 +253,9 @@ TensorMap parse_safetensors(std::span<const std::byte> bytes, std::shared_ptr<co
 
 TensorMap read_safetensors(const std::filesystem::path& path, Metadata* metadata) {
   const auto file = MappedFile::open(path);
-  return parse_safetensors(file->bytes(), file, path.string(), metadata);
+  TensorMap tensors = parse_safetensors(file->bytes(), file, path.string(), metadata);
+  for (auto& [name, tensor] : tensors) tensor.lies_in(file);
+  return tensors;
 }
 
 void write_safetensors(const std::filesystem::path& path, const TensorMap& tensors,

@@ -5,10 +5,12 @@
 #include <fmt/ranges.h>
 
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/file.h"
 #include "base/half.h"
 
 namespace nestvit {
@@ -153,6 +155,18 @@ Tensor::Tensor(DType dtype, std::vector<int64_t> shape, std::span<const std::byt
     bytes_ = *copy;
     owner_ = std::move(copy);
   }
+}
+
+void Tensor::lies_in(std::shared_ptr<const MappedFile> file) {
+  const std::span<const std::byte> all = file->bytes();
+  const std::less_equal<const std::byte*> before;
+  if (before(all.data(), bytes_.data()) &&
+      before(bytes_.data() + bytes_.size(), all.data() + all.size()))
+    file_ = std::move(file);
+}
+
+void Tensor::forget() const {
+  if (file_) file_->forget(bytes_);
 }
 
 Tensor Tensor::f32(std::vector<int64_t> shape, std::vector<float> values) {

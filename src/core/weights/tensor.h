@@ -12,6 +12,8 @@
 
 namespace nestvit {
 
+class MappedFile;
+
 enum class DType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
 size_t dtype_size(DType dtype);
 const char* dtype_name(DType dtype);  // safetensors' spelling: "F32"
@@ -45,11 +47,17 @@ class Tensor {
   std::vector<float> to_f32() const;
   Tensor reshaped(std::vector<int64_t> shape) const;
 
+  // Says that the bytes lie in a mapped file (if they do), so that forget() can give their memory
+  // back to the system: they are read from the file again when somebody looks at them again.
+  void lies_in(std::shared_ptr<const MappedFile> file);
+  void forget() const;
+
  private:
   DType dtype_ = DType::kF32;
   std::vector<int64_t> shape_;
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
+  std::shared_ptr<const MappedFile> file_;
 };
 
 using TensorMap = std::map<std::string, Tensor>;

@@ -238,5 +238,23 @@ TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
   EXPECT_GT(seen, 0u);
 }
 
+// What was given back is read from the file again, also once the name is gone; tensors in memory do
+// not care.
+TEST(Safetensors, ForgottenValuesComeBack) {
+  const TemporaryDirectory directory;
+  const auto path = directory.path() / "a.safetensors";
+  std::vector<float> values(10000);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  const Tensor in_memory = Tensor::f32({10000}, values);
+  write_safetensors(path, {{"a", in_memory}});
+  const TensorMap read = read_safetensors(path);
+  std::filesystem::remove(path);
+  for (const Tensor& tensor : {read.at("a"), in_memory}) {
+    EXPECT_EQ(tensor.to_f32(), values);
+    tensor.forget();
+    EXPECT_EQ(tensor.to_f32(), values);
+  }
+}
+
 }  // namespace
 }  // namespace nestvit
