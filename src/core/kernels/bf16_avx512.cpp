@@ -13,7 +13,7 @@ constexpr int64_t kTileHeight = 8, kTileVectors = kRightPanel / kLanes;
 static_assert(kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
 
 inline __mmask16 first(int64_t count) {
-  return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
 
 inline __m512i pairs_of(__m512 low, __m512 high) {
@@ -30,7 +30,7 @@ void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32
         const float* row = x + p * count + start + i;
         const __mmask16 there = first(count - start - i);
         const __m512 low = _mm512_maskz_loadu_ps(there, row);
-        const __m512 high = _mm512_maskz_loadu_ps(p + 1 < k ? there : 0, row + count);
+        const __m512 high = _mm512_maskz_loadu_ps(p + 1 < k ? there : __mmask16{0}, row + count);
         _mm512_storeu_si512(packed + i, pairs_of(low, high));
       }
 }
@@ -91,7 +91,7 @@ inline void store_tile(const __m512 (&sum)[kRows][kTileVectors], int64_t rows, c
     for (int j = 0; j < kTileVectors; ++j) {
       const __mmask16 kept = first(t.columns - j * kLanes);
       float* out = t.c + i * t.ld + j * kLanes;
-      const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : 0, out);
+      const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : __mmask16{0}, out);
       _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
     }
   }
