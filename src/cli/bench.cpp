@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <filesystem>
 #include <memory>
 
 #include "base/log.h"
@@ -33,6 +32,7 @@ struct Case {
   std::string dtype;
   std::shared_ptr<Engine> engine;
   double peak;                  // of the products on as many threads
+  std::vector<float> images;    // [batch, channels, S, S]
   std::vector<double> seconds;  // of a run, by round
 
   double median() const {
@@ -59,9 +59,7 @@ std::vector<int> numbers(const std::string& text, const std::string& flag) {
 // A path or remote model; or a variant's name, with random weights: they take as long.
 Model model_of(const BenchOptions& options, const Invocation& invocation) {
   const std::string& name = options.model.name;
-  std::error_code error;
-  if (std::filesystem::exists(name, error) || name.find('/') != std::string::npos)
-    return options.model.load(invocation);
+  if (options.model.is_place()) return options.model.load(invocation);
   Model model;
   const Architecture known = architecture(name);
   if (!known.nest())
@@ -80,15 +78,17 @@ Model model_of(const BenchOptions& options, const Invocation& invocation) {
 void measure(std::vector<Case>& cases, const NestConfig& config, int rounds) {
   Progress progress("bench", static_cast<int64_t>(cases.size()) * rounds);
   int64_t done = 0;
+  for (Case& c : cases) {
+    c.images.resize(static_cast<size_t>(c.batch) * config.in_channels * config.image_size *
+                    config.image_size);
+    Rng rng(1, Purpose::kTest);
+    for (float& value : c.images) value = rng.normal();
+  }
   for (int round = 0; round < rounds; ++round)
     for (Case& c : cases) {
-      std::vector<float> images(static_cast<size_t>(c.batch) * config.in_channels *
-                                config.image_size * config.image_size);
-      Rng rng(1, Purpose::kTest);
-      for (float& value : images) value = rng.normal();
-      c.engine->run(images, c.batch);
+      c.engine->run(c.images, c.batch);
       const auto start = std::chrono::steady_clock::now();
-      c.engine->run(images, c.batch);
+      c.engine->run(c.images, c.batch);
       c.seconds.push_back(
           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
       if (++done; progress.due()) progress.update(done, "");
@@ -140,7 +140,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
       const auto engine = std::make_shared<Engine>(model, EngineOptions{threads, path, precision});
       for (const int batch : numbers(options.batches, "--batch"))
         cases.push_back(
-            {batch, threads, precision == Precision::kBf16 ? "bf16" : "f32", engine, peak, {}});
+            {batch, threads, precision == Precision::kBf16 ? "bf16" : "f32", engine, peak, {}, {}});
     }
   measure(cases, model.config, options.rounds);
   print(cases, model, options);

@@ -3,7 +3,6 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -36,11 +35,9 @@ Config resized(Config config, const InspectOptions& options) {
 }
 
 Description describe_model(const InspectOptions& options, const Invocation& invocation) {
-  namespace fs = std::filesystem;
   Description description;
-  std::error_code error;
   const std::string& name = options.model.name;
-  if (fs::exists(name, error) || name.find('/') != std::string::npos) {
+  if (options.model.is_place()) {
     description.stored = options.model.describe(invocation);
     description.config = description.stored->config;
   } else {

@@ -30,6 +30,11 @@ std::filesystem::path local_model(const std::string& name) {
   return is_remote(name) ? pull_model(name) : std::filesystem::path(name);
 }
 
+bool ModelSource::is_place() const {
+  std::error_code ignored;
+  return std::filesystem::exists(name, ignored) || name.find('/') != std::string::npos;
+}
+
 Model ModelSource::load(const Invocation& invocation) const {
   return import_model(local_model(name), import_options(*this, invocation));
 }

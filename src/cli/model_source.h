@@ -14,6 +14,8 @@ struct ModelSource {
   std::string variant;  // what weights without a description are
   bool use_ema = false;
 
+  // Whether `name` says where a model is, not what one is called (nest_tiny).
+  bool is_place() const;
   // With --config.nest.KEY=VALUE of the invocation over what was found.
   Model load(const Invocation& invocation) const;
   // Its description; tensors are read only where nothing else describes it.

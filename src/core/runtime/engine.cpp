@@ -27,7 +27,7 @@ int64_t images_at_a_time(const NestConfig& config) {
   return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
 }
 
-void check_precision(Precision precision, bool is_fast) {
+void check_options(Precision precision, bool is_fast) {
   if (!kernels::isa_setting_known())
     throw UsageError(
         fmt::format("NESTVIT_ISA is \"{}\", expected plain, avx2, avx512 or avx512_bf16",
@@ -67,7 +67,7 @@ struct Engine::Impl {
         piece(images_at_a_time(config)),
         compute(thread_count(options.threads)) {
     const bool is_fast = options.path == Path::kFast && fast_covers(config);
-    check_precision(options.precision, is_fast);
+    check_options(options.precision, is_fast);
     with_memory(config, [&] {
       compute.run([&] {
         is_fast ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
