@@ -87,7 +87,7 @@ void FastForward::conv_pool(const FastLevel& level, const Level& below) {
       }
     conv.rounded(row, side * C, place);
   });
-  const FastNorm& norm = *level.pool_norm;
+  const PackedNorm& norm = *level.pool_norm;
   parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
     float* row = map + i * size * C2;
     conv(bordered + (i / size * side + i % size) * in_row, C, size, row, C2);
@@ -170,7 +170,7 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
 
 void FastForward::head(const Level& level, float* logits) {
   const int64_t rows = rows_of(level), C = level.width;
-  const FastNorm& norm = model_.norm;
+  const PackedNorm& norm = model_.norm;
   parallel_for(B_, [&](int64_t b) {
     float *normed = scratch_of_thread(), *mean = normed + rows * C;
     kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kNormEps,

@@ -47,8 +47,8 @@ class FastPacker {
   void forget(const std::string& name) const {
     find_tensor(model_.tensors, name + ".weight", model_.origin).forget();
   }
-  FastNorm norm(const std::string& name) const {
-    return {values(name + ".weight"), values(name + ".bias")};
+  PackedNorm norm(const std::string& name) const {
+    return {Norm::kLayer, values(name + ".weight"), values(name + ".bias")};
   }
 
   FastLevel level(const Level& shape) const {

@@ -42,15 +42,11 @@ class PanelLinear {
   const float *weight_, *bias_;
 };
 
-struct FastNorm {
-  std::vector<float> scale, shift;  // [C]
-};
-
 struct FastLayer {
-  FastNorm norm1;
+  PackedNorm norm1;
   PanelLinear qkv;   // q, k and v of all heads, or multi-query's q and its one k and v: [W, C]
   PanelLinear proj;  // columns h*D+d, as attention leaves its output
-  FastNorm norm2;
+  PackedNorm norm2;
   PanelLinear fc1, fc2;
 };
 
@@ -59,7 +55,7 @@ struct FastLevel {
   kernels::AttentionShape attention;
   int64_t mlp;                      // width of the hidden layer
   std::optional<PanelLinear> conv;  // over a plane with a border of one; not at level 0
-  std::optional<FastNorm> pool_norm;
+  std::optional<PackedNorm> pool_norm;
   std::vector<float> position;  // [T, N, C]
   std::vector<FastLayer> layers;
 };
@@ -67,7 +63,7 @@ struct FastLevel {
 struct FastModel {
   PanelLinear patch_embedding;  // [C0, channels * e * e]
   std::vector<FastLevel> levels;
-  FastNorm norm;
+  PackedNorm norm;
   PanelLinear head;  // [K, C]
 };
 
