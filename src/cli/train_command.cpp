@@ -60,9 +60,9 @@ constexpr KeyFlag kKeyFlags[] = {
     {"-b,--batch-size", "per_device_batch_size", "N", "Images per step."},
     {"--grad-accum-steps", "grad_accum_steps", "N",
      "Batches whose gradients make one step; the learning rate is scaled by all their images."},
-    {"--amp-dtype", "amp", "bf16|fp16",
-     "Products and convolutions in 16 bits; weights and optimiser stay f32. Also bfloat16 and "
-     "float16, as in timm."},
+    {"--amp-dtype", "amp", "bf16|fp16|tf32",
+     "Products and convolutions in 16 bits, on a GPU also tf32; weights and optimiser stay f32. "
+     "Also bfloat16 and float16, as in timm."},
     {"--opt", "optim", "adamw|adam|sgd", "The optimiser."},
     {"--opt-eps", "opt_eps", "X", "Epsilon of adamw and adam (1e-8)."},
     {"--opt-betas", "opt_betas", "X,Y", "Betas of adamw and adam (0.9,0.999)."},
@@ -137,6 +137,12 @@ int stopped_by(int signal, const std::string& what) {
   return 128 + signal;
 }
 
+// On the CPU two keep small images coming, and more would take cores from the training itself.
+int default_workers(const std::string& device) {
+  const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  return device == "cpu" ? std::min(processors, 2) : processors;
+}
+
 int run_training(const TrainArguments& arguments, const Invocation& invocation) {
   const Prepared prepared = prepare(arguments, invocation);
   announce(prepared);
@@ -144,11 +150,9 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
   options.workdir = prepared.workdir;
   options.resume = arguments.resume;
   options.weights = prepared.weights ? &*prepared.weights : nullptr;
-  // Two keep small images coming; more would take cores from the training itself.
-  options.workers = arguments.workers > 0
-                        ? arguments.workers
-                        : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 2);
+  options.workers = arguments.workers > 0 ? arguments.workers : default_workers(arguments.device);
   options.threads = arguments.threads;
+  options.device = arguments.device;
   options.stop = [] { return static_cast<int>(stop_signal); };
   catch_signals();
   if (prepared.recipe.eval_only) {
@@ -210,10 +214,14 @@ void declare_options(CLI::App& app, TrainArguments& a) {
   app.add_option("--min-lr", a.min_lr, "Floor of the learning rate after warm-up, not scaled.")
       ->type_name("X");
   app.add_option("--warmup-lr", a.warmup_lr, "Where warm-up begins, not scaled.")->type_name("X");
-  add_number(app, "-j,--workers", &a.workers, 0,
-             "Threads that read and transform images; 0: one or two.");
+  add_number(
+      app, "-j,--workers", &a.workers, 0,
+      "Threads that read and transform images; 0: one or two, beside a GPU one per processor.");
   add_number(app, "--threads", &a.threads, 0,
              "Threads that compute; 0: as many as there are processors.");
+  add_text(app, "--device", &a.device, "cpu|cuda|cuda:I",
+           "Where the network computes. A GPU needs libtorch's CUDA library: see NESTVIT_TORCH_LIB "
+           "in docs/training.md.");
 }
 
 constexpr const char* kDetails =

@@ -44,6 +44,7 @@ struct TrainArguments {
   std::optional<double> lr, min_lr, warmup_lr;  // for the batch itself, not for 256
   int workers = 0;
   int threads = 0;
+  std::string device = "cpu";
   std::deque<std::string> texts;  // what CLI11 writes into; a deque keeps addresses
   std::vector<std::pair<CLI::Option*, const KeyFlag*>> keys;
   std::vector<std::pair<CLI::Option*, const Switch*>> switches;

@@ -5,27 +5,28 @@
 
 namespace nestvit::train {
 
-Autocast::Autocast(Amp amp)
-    : enabled_(at::autocast::is_autocast_enabled(at::kCPU)),
+Autocast::Autocast(Amp amp, at::DeviceType device)
+    : device_(device),
+      enabled_(at::autocast::is_autocast_enabled(device)),
       cached_(at::autocast::is_autocast_cache_enabled()),
-      dtype_(at::autocast::get_autocast_dtype(at::kCPU)) {
-  at::autocast::set_autocast_enabled(at::kCPU, amp != Amp::kNone);
-  if (amp != Amp::kNone)
-    at::autocast::set_autocast_dtype(at::kCPU, amp == Amp::kBf16 ? at::kBFloat16 : at::kHalf);
+      dtype_(at::autocast::get_autocast_dtype(device)) {
+  const bool on = amp == Amp::kBf16 || amp == Amp::kFp16;
+  at::autocast::set_autocast_enabled(device, on);
+  if (on) at::autocast::set_autocast_dtype(device, amp == Amp::kBf16 ? at::kBFloat16 : at::kHalf);
   // Every weight is cast once per forward. Kept casts would outlive the graph they were made in
   // when layers are computed again in the backward.
   at::autocast::set_autocast_cache_enabled(false);
 }
 
 Autocast::~Autocast() {
-  at::autocast::set_autocast_enabled(at::kCPU, enabled_);
-  at::autocast::set_autocast_dtype(at::kCPU, dtype_);
+  at::autocast::set_autocast_enabled(device_, enabled_);
+  at::autocast::set_autocast_dtype(device_, dtype_);
   at::autocast::set_autocast_cache_enabled(cached_);
 }
 
-Amp Autocast::current() {
-  if (!at::autocast::is_autocast_enabled(at::kCPU)) return Amp::kNone;
-  return at::autocast::get_autocast_dtype(at::kCPU) == at::kHalf ? Amp::kFp16 : Amp::kBf16;
+Amp Autocast::current(at::DeviceType device) {
+  if (!at::autocast::is_autocast_enabled(device)) return Amp::kNone;
+  return at::autocast::get_autocast_dtype(device) == at::kHalf ? Amp::kFp16 : Amp::kBf16;
 }
 
 void LossScale::restore(double scale, int64_t good_steps) {

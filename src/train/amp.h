@@ -9,18 +9,19 @@
 
 namespace nestvit::train {
 
-// While it lives, matrix products and convolutions of this thread compute in `amp`'s type; kNone
-// switches autocast off.
+// While it lives, matrix products and convolutions of this thread on devices of `device`'s kind
+// compute in `amp`'s type; kNone and kTf32 (device.h) switch autocast off.
 class Autocast {
  public:
-  explicit Autocast(Amp amp);
+  explicit Autocast(Amp amp, at::DeviceType device = at::kCPU);
   ~Autocast();
   Autocast(const Autocast&) = delete;
   Autocast& operator=(const Autocast&) = delete;
 
-  static Amp current();  // of this thread
+  static Amp current(at::DeviceType device);  // of this thread
 
  private:
+  at::DeviceType device_;
   bool enabled_, cached_;  // what was in force before
   at::ScalarType dtype_;
 };

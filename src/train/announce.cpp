@@ -79,7 +79,9 @@ void announce_optimiser(const Recipe& r) {
 void announce_precision(const Recipe& r) {
   if (r.amp != Amp::kNone)
     log_info(fmt::format("precision      {} products, weights and optimiser f32{}",
-                         r.amp == Amp::kBf16 ? "bf16" : "fp16",
+                         r.amp == Amp::kBf16   ? "bf16"
+                         : r.amp == Amp::kFp16 ? "fp16"
+                                               : "tf32",
                          r.amp == Amp::kFp16 ? ", the loss is scaled" : ""));
   if (r.grad_checkpointing)
     log_info("memory         encoder layers are computed again in the backward");

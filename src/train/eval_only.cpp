@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "train/bridge.h"
+#include "train/device.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
 #include "train/process.h"
@@ -16,7 +17,9 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const TensorMap tensors = starting_tensors(recipe, options.weights);
   refuse_used(options.workdir);
   prepare_process(options.threads);
+  const torch::Device device = open_device(options.device, recipe.amp);
   const std::shared_ptr<Network> net = make_network(network(recipe));
+  net->to(device);
   load_tensors(*net, tensors);
   const auto evaluation = evaluate(*net, val_set, recipe, options.workers, options.stop,
                                    match_classes(val_set.classes(), *options.weights));

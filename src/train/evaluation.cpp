@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "data/loader.h"
 #include "train/bridge.h"
+#include "train/device.h"
 #include "train/input.h"
 
 namespace nestvit::train {
@@ -39,10 +40,12 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
   Showcase showcase(total);
   const torch::NoGradGuard no_grad;
   net.eval();
+  const torch::Device device = device_of(net);
   Progress progress("evaluation", total);
   while (std::optional<Batch> batch = loader.next()) {
     if (stop() != 0) return std::nullopt;
-    const torch::Tensor logits = net.forward(images_tensor(*batch)).contiguous();  // [B, K]
+    const torch::Tensor logits =
+        net.forward(moved(images_tensor(*batch), device)).to(torch::kCPU).contiguous();  // [B, K]
     if (!match.empty())
       for (int& label : batch->labels) label = match.at(label);
     const std::span<const float> rows(logits.data_ptr<float>(), logits.numel());

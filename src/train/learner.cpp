@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "train/bridge.h"
+#include "train/device.h"
 #include "train/ema.h"
 #include "train/loss.h"
 #include "train/param_groups.h"
@@ -42,6 +43,12 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
   return modules;
 }
 
+std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe) {
+  std::shared_ptr<Network> net = make_network(network(recipe));
+  net->to(device);
+  return net;
+}
+
 constexpr const char* kRaw = "raw.";
 constexpr const char* kLossScale = "loss_scale";
 
@@ -56,15 +63,16 @@ TensorMap take(TensorMap& state, const std::string& prefix) {
 
 }  // namespace
 
-Learner::Learner(const Recipe& recipe)
+Learner::Learner(const Recipe& recipe, const torch::Device& device)
     : recipe_(recipe),
-      net_(make_network(network(recipe))),
+      device_(device),
+      net_(network_on(device, recipe)),
       optimizer_(*net_, network(recipe), optim_config(recipe)),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
   if (!recipe.model_ema) return;
-  averaged_ = make_network(network(recipe));
+  averaged_ = network_on(device, recipe);
   for (torch::Tensor& p : averaged_->parameters()) p.set_requires_grad(false);
 }
 
@@ -105,28 +113,32 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
   torch::manual_seed(rng.next_u32());
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
-  const torch::Tensor targets = torch::tensor(soft).view({batch.size, -1});  // [B, K]
-  torch::Tensor logits;                                                      // [B, K]
+  const torch::Tensor targets =
+      moved(torch::tensor(soft).view({batch.size, -1}), device_);  // [B, K]
+  torch::Tensor logits;                                            // [B, K]
   {
-    const Autocast autocast(recipe_.amp);
-    logits = net_->forward(images_tensor(batch)).to(torch::kFloat32);
+    const Autocast autocast(recipe_.amp, device_.type());
+    logits = net_->forward(moved(images_tensor(batch), device_)).to(torch::kFloat32);
   }
   const torch::Tensor loss = soft_cross_entropy(logits, targets) + optimizer_.l2_term();
   // Its share of a step without gaps; update() corrects for images that were left out.
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
   (loss * (share * loss_scale())).backward();
+  const auto add_to = [&](torch::Tensor& sum, const torch::Tensor& value) {
+    sum = sums_.images > 0 ? sum + value : value;
+  };
+  add_to(sums_.correct, (logits.detach().argmax(1) == targets.argmax(1)).sum());
+  add_to(sums_.loss, loss.detach().to(torch::kFloat64) * static_cast<double>(batch.size));
   sums_.images += batch.size;
-  sums_.correct += (logits.detach().argmax(1) == targets.argmax(1)).sum().item<int64_t>();
-  sums_.loss += loss.item<double>() * static_cast<double>(batch.size);
 }
 
 std::optional<Learner::Update> Learner::update(int64_t step, double learning_rate) {
   const Sums sums = std::exchange(sums_, {});
   if (sums.images == 0) return std::nullopt;
   const auto images = static_cast<double>(sums.images);
-  const double loss = sums.loss / images;
   const double norm = optimizer_.step(
       learning_rate, static_cast<double>(step_images(recipe_)) / images / loss_scale());
+  const double loss = sums.loss.item<double>() / images;
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   if (scale_ && finite) scale_->good();
   const bool skipped = !finite && scale_ && scale_->overflow();
@@ -139,7 +151,7 @@ std::optional<Learner::Update> Learner::update(int64_t step, double learning_rat
   if (averaged_ && !skipped)
     ema_update(*averaged_, *net_,
                ema_decay({recipe_.model_ema_decay, recipe_.model_ema_warmup}, step));
-  return Update{loss, norm, sums.images, sums.correct, skipped};
+  return Update{loss, norm, sums.images, sums.correct.item<int64_t>(), skipped};
 }
 
 }  // namespace nestvit::train

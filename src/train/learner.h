@@ -15,8 +15,9 @@ namespace nestvit::train {
 
 class Learner {
  public:
-  // Of a resolved recipe. Parameters are uninitialised until start() or resume().
-  explicit Learner(const Recipe& recipe);
+  // Of a resolved recipe; its tensors lie on `device` (device.h). Parameters are uninitialised
+  // until start() or resume().
+  explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU);
 
   void start(const TensorMap& weights);
   // From what model_tensors() and state() gave. Throws Error when they do not fit.
@@ -48,13 +49,15 @@ class Learner {
   double loss_scale() const { return scale_ ? scale_->scale() : 1; }
 
  private:
-  // Sums over the images since the last update.
+  // Sums over the images since the last update. The tensors stay on the device until the step's
+  // end: reading one waits for all that the device has still to do.
   struct Sums {
-    int64_t images = 0, correct = 0;
-    double loss = 0;
+    int64_t images = 0;
+    torch::Tensor loss, correct;  // f64 [], i64 []
   };
 
   const Recipe& recipe_;
+  torch::Device device_;
   std::shared_ptr<Network> net_;
   std::shared_ptr<Network> averaged_;  // null without EMA
   Optimizer optimizer_;

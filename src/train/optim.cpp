@@ -131,8 +131,13 @@ void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double 
   const auto update = at::_foreach_div(first, correction(config_.beta1));
   at::_foreach_mul_(update, learning_rate);
   at::_foreach_div_(update, root);
+  std::vector<torch::Tensor> decayed, decays;
   for (size_t i = 0; i < entries_.size(); ++i)
-    if (entries_[i].decayed) update[i].add_(values[i], learning_rate * config_.weight_decay);
+    if (entries_[i].decayed) {
+      decayed.push_back(update[i]);
+      decays.push_back(values[i]);
+    }
+  if (!decayed.empty()) at::_foreach_add_(decayed, decays, learning_rate * config_.weight_decay);
   scale(update);
   at::_foreach_sub_(values, update);
 }

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "model/params.h"
+#include "train/device.h"
 
 namespace nestvit::train {
 namespace {
@@ -19,11 +20,13 @@ double throughput(Network& net, const Recipe& r) {
   const torch::NoGradGuard no_grad;
   net.eval();
   const torch::Tensor images =
-      torch::ones({r.per_device_batch_size, r.in_channels, r.input_size, r.input_size});
-  for (int i = 0; i < kWarmUp; ++i) net.forward(images);
+      moved(torch::ones({r.per_device_batch_size, r.in_channels, r.input_size, r.input_size}),
+            device_of(net));
+  const auto forward = [&] { net.forward(images).to(torch::kCPU); };  // waits for a GPU
+  for (int i = 0; i < kWarmUp; ++i) forward();
   const Clock::time_point start = Clock::now();
   for (int runs = 1;; ++runs) {
-    net.forward(images);
+    forward();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     if (runs == kMost || seconds > kSeconds) return runs * r.per_device_batch_size / seconds;
   }

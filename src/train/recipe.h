@@ -32,7 +32,7 @@ enum class Optim;  // optim.h, which needs libtorch
 enum class TransformChoice { kAuto, kCrop, kRrc, kPad, kFlip, kNone };
 
 // The type that autocast computes in (amp.h).
-enum class Amp { kNone, kBf16, kFp16 };
+enum class Amp { kNone, kBf16, kFp16, kTf32 };
 
 // How the images of an epoch are drawn (epoch_stream.h).
 enum class Sampler { kShuffle, kBalanced };

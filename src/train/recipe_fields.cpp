@@ -115,8 +115,9 @@ void add_optimisation(Fields& f, Recipe& r) {
   f.add("grad_clip_max_norm", &r.grad_clip_max_norm,
         "clip the global gradient norm to this; 0: off");
   f.add("grad_accum_steps", &r.grad_accum_steps, "batches whose gradients make one step");
-  f.choice("amp", &r.amp, {{Amp::kNone, "none"}, {Amp::kBf16, "bf16"}, {Amp::kFp16, "fp16"}},
-           "type that products and convolutions compute in; fp16 scales the loss");
+  f.choice("amp", &r.amp,
+           {{Amp::kNone, "none"}, {Amp::kBf16, "bf16"}, {Amp::kFp16, "fp16"}, {Amp::kTf32, "tf32"}},
+           "type that products and convolutions compute in; fp16 scales the loss; tf32 is a GPU's");
   f.add("grad_checkpointing", &r.grad_checkpointing,
         "encoder layers keep only their input and are computed again in the backward");
   f.add("model_ema", &r.model_ema,

@@ -11,37 +11,44 @@ namespace {
 
 thread_local bool second_run = false;
 
-// What the first run found: needed to make the second its copy.
-struct Layer : torch::CustomClassHolder {
-  Layer(LayerFunction f, torch::Tensor random, Amp precision)
-      : run(std::move(f)), generator(std::move(random)), amp(precision) {}
-  LayerFunction run;
-  torch::Tensor generator;  // torch's CPU generator before the run
-  Amp amp;
-};
-
-torch::Tensor generator_state() {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
+torch::Tensor generator_state(const torch::Device& device) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
   return generator.get_state();
 }
 
-void set_generator_state(const torch::Tensor& state) {
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
+void set_generator_state(const torch::Device& device, const torch::Tensor& state) {
+  at::Generator generator = at::globalContext().defaultGenerator(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
   generator.set_state(state);
 }
+
+// What the first run found: needed to make the second its copy.
+struct Layer : torch::CustomClassHolder {
+  Layer(LayerFunction f, const torch::Device& where)
+      : run(std::move(f)),
+        device(where),
+        generator(generator_state(where)),
+        amp(Autocast::current(where.type())) {}
+  LayerFunction run;
+  torch::Device device;
+  torch::Tensor generator;  // state of the device's generator before the run
+  Amp amp;
+};
 
 // While it lives, the world is as it was at the first run.
 class Replay {
  public:
   explicit Replay(const Layer& layer)
-      : autocast_(layer.amp), generator_(generator_state()), outer_(second_run) {
-    set_generator_state(layer.generator);
+      : device_(layer.device),
+        autocast_(layer.amp, device_.type()),
+        generator_(generator_state(device_)),
+        outer_(second_run) {
+    set_generator_state(device_, layer.generator);
     second_run = true;
   }
   ~Replay() {
-    set_generator_state(generator_);
+    set_generator_state(device_, generator_);
     second_run = outer_;
   }
   Replay(const Replay&) = delete;
@@ -49,6 +56,7 @@ class Replay {
 
  private:
   torch::AutoGradMode graph_{true};  // the engine runs backwards without
+  torch::Device device_;
   Autocast autocast_;
   torch::Tensor generator_;
   bool outer_;
@@ -82,8 +90,7 @@ class Recomputed : public torch::autograd::Function<Recomputed> {
 
 torch::Tensor recomputed(const LayerFunction& layer, const torch::Tensor& x) {
   if (!torch::GradMode::is_enabled() || !x.requires_grad()) return layer(x);
-  return Recomputed::apply(
-      x, c10::make_intrusive<Layer>(layer, generator_state(), Autocast::current()));
+  return Recomputed::apply(x, c10::make_intrusive<Layer>(layer, x.device()));
 }
 
 bool recomputing() { return second_run; }

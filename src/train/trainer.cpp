@@ -12,6 +12,7 @@
 #include "train/announce.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/device.h"
 #include "train/early_stop.h"
 #include "train/evaluation.h"
 #include "train/finetune.h"
@@ -31,7 +32,7 @@ constexpr size_t kListedImages = 5;  // skipped images named on the terminal; lo
 class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
-          const TrainOptions& options);
+          const TrainOptions& options, const torch::Device& device);
   // `fresh`: the tensors to start from; null: go on from the last checkpoint.
   TrainResult run(const TensorMap* fresh);
 
@@ -70,14 +71,14 @@ class Trainer {
 };
 
 Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
-                 const TrainOptions& options)
+                 const TrainOptions& options, const torch::Device& device)
     : recipe_(recipe),
       val_set_(val_set),
       options_(options),
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * recipe.grad_accum_steps, options.workers),
-      learner_(recipe),
+      learner_(recipe, device),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
@@ -328,9 +329,10 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   std::optional<TensorMap> fresh;
   if (!goes_on(recipe, options)) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
+  const torch::Device device = open_device(options.device, recipe.amp);
   make_workdir(options.workdir);
   const FolderLock lock(options.workdir);
-  return Trainer(recipe, train_set, val_set, options).run(fresh ? &*fresh : nullptr);
+  return Trainer(recipe, train_set, val_set, options, device).run(fresh ? &*fresh : nullptr);
 }
 
 }  // namespace nestvit::train

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "data/dataset.h"
 #include "train/recipe.h"
@@ -16,8 +17,9 @@ namespace nestvit::train {
 struct TrainOptions {
   std::filesystem::path workdir;
   bool resume = false;
-  int workers = 2;  // threads that read and transform images
-  int threads = 0;  // compute threads; 0: one per core that the process may use
+  int workers = 2;             // threads that read and transform images
+  int threads = 0;             // compute threads; 0: one per core that the process may use
+  std::string device = "cpu";  // where the network computes: cpu, cuda, cuda:I (device.h)
   // The signal that asks the run to save and stop, or 0; read between steps.
   std::function<int()> stop = [] { return 0; };
   // What init_checkpoint names; a resumed run does not look at it.

@@ -127,6 +127,9 @@ TEST_F(TrainCommandTest, MistakesOfTheCommandLineExitWith2) {
   expect({"--opt", "lion"}, "adamw");
   expect({"--config.mix.smoothing=1.5"}, "mix.smoothing");
   expect({"--num-classes", "1"}, "2 classes");
+  for (const char* device : {"tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:100", ""})
+    expect({"--device", device}, "no such device");
+  expect({"--amp", "--amp-dtype", "tf32"}, "tf32 is a GPU's");
   expect({"--data-dir", "elsewhere"}, "two data folders");
   EXPECT_EQ(run({"train"}).code, 2);
   EXPECT_EQ(run({"train", "--resume"}).code, 2);
@@ -143,6 +146,17 @@ TEST_F(TrainCommandTest, TroubleWithFilesExitsWith1) {
   done = run(small());
   EXPECT_EQ(done.code, 1) << done.text;
   EXPECT_THAT(done.text, HasSubstr("class"));
+}
+
+// Never the CPU instead.
+TEST_F(TrainCommandTest, MissingCudaLibraryIsAnError) {
+  ASSERT_EQ(setenv("NESTVIT_TORCH_LIB", root_.c_str(), 1), 0);
+  const Finished done = run(small({"--device", "cuda"}));
+  unsetenv("NESTVIT_TORCH_LIB");
+  EXPECT_EQ(done.code, 1) << done.text;
+  EXPECT_THAT(done.text, HasSubstr((root_ / "libtorch_cuda.so").string()));
+  EXPECT_THAT(done.text, HasSubstr("pip install torch=="));
+  EXPECT_FALSE(fs::exists(workdir())) << "nothing written";
 }
 
 TEST_F(TrainCommandTest, BrokenImageIsNamedOrSkipped) {

@@ -1,0 +1,25 @@
+// Where a network computes: the CPU, or a GPU through libtorch's CUDA library, which is loaded when
+// one is asked for and not before.
+#pragma once
+
+#include <string>
+
+#include "train/recipe.h"
+#include "train/torch.h"
+
+namespace nestvit::train {
+
+// `name`: cpu, cuda (the first GPU) or cuda:I. Once, before the first tensor. For a GPU it loads
+// libtorch_cuda.so, from the folder NESTVIT_TORCH_LIB or from where the dynamic linker looks, and
+// sets what `amp` means there: f32 products are IEEE f32 unless it is tf32. Throws UsageError for
+// another name and for tf32 on the CPU; Error when the library or the GPU is missing.
+torch::Device open_device(const std::string& name, Amp amp);
+
+// Where the parameters are.
+torch::Device device_of(const torch::nn::Module& module);
+
+// x on `device`; itself when it is there. From the CPU to a GPU by way of pinned memory, without
+// waiting: x may change once this has returned.
+torch::Tensor moved(const torch::Tensor& x, const torch::Device& device);
+
+}  // namespace nestvit::train
