@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Images per second without gradients by nestvit and by its peers on timm's model, in turns: every turn a fresh process, f32, the
-same threads on the same cores. Prints the medians and the ratios to nestvit of the same round. Run it with the Python of
+"""Images per second without gradients by nestvit and by its peers on timm's model, in turns: every turn a fresh process, the same type and
+threads on the same cores. Prints the medians and the ratios to nestvit of the same round. Run it with the Python of
 bench/requirements.txt, after building with the preset release."""
 import argparse
 import csv
 import io
+import itertools
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = ["openvino", "onnxruntime", "eager", "compile"]
+F32_ONLY = ["onnxruntime"]
 
 
 def run(threads, *command):
@@ -33,32 +35,34 @@ def main():
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", nargs="+", type=int, default=[os.cpu_count()])
+    parser.add_argument("--dtypes", nargs="+", choices=["f32", "bf16"], default=["f32"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=5, help="timed runs of a turn; their median counts")
     args = parser.parse_args()
 
-    def ours(model, batch, threads):
+    def ours(model, batch, threads, dtype):
         text = run(threads, args.build / "bin/nestvit", "bench", "--model", model, "--batch", batch, "--threads", threads, "--rounds",
-                   args.runs, "--csv")
+                   args.runs, "--dtype", dtype, "--csv")
         return float(next(csv.DictReader(io.StringIO(text)))["infer_samples_per_sec"])
 
     with tempfile.TemporaryDirectory() as folder:
-        for model, batch, threads in [(m, b, t) for m in args.models for b in args.batches for t in args.threads]:
+        for model, batch, threads, dtype in itertools.product(args.models, args.batches, args.threads, args.dtypes):
             onnx_file = Path(folder) / f"{model}-{batch}.onnx"
 
             def peer(engine):
                 return json.loads(run(threads, sys.executable, HERE / "infer_peer.py", engine, model, onnx_file, batch, threads,
-                                      args.runs).strip().splitlines()[-1])
+                                      args.runs, dtype).strip().splitlines()[-1])
 
             if not onnx_file.exists():
                 peer("export")
             speeds = {}
             for _ in range(args.rounds):
-                speeds.setdefault("nestvit", []).append(ours(model, batch, threads))
-                for engine in args.peers:
+                speeds.setdefault("nestvit", []).append(ours(model, batch, threads, dtype))
+                for engine in [e for e in args.peers if dtype == "f32" or e not in F32_ONLY]:
                     speeds.setdefault(engine, []).append(peer(engine)["images_per_s"])
             for label, values in speeds.items():
-                line = f"{model} batch {batch}, {threads} threads  {label:12} {statistics.median(values):7.2f} images/s ({min(values):.2f} to {max(values):.2f})"
+                line = f"{model} {dtype} batch {batch}, {threads} threads  {label:12} "
+                line += f"{statistics.median(values):7.2f} images/s ({min(values):.2f} to {max(values):.2f})"
                 if label != "nestvit":
                     ratios = sorted(o / v for o, v in zip(speeds["nestvit"], values))
                     line += f"  nestvit is {statistics.median(ratios):.2f} x as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"

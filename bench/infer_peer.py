@@ -6,7 +6,7 @@ import time
 
 import numpy
 
-engine, name, onnx_file, batch, threads, runs = sys.argv[1:]
+engine, name, onnx_file, batch, threads, runs, dtype = sys.argv[1:]
 batch, threads, runs = int(batch), int(threads), int(runs)
 
 
@@ -33,7 +33,7 @@ if engine == "openvino":
     import openvino
 
     compiled = openvino.Core().compile_model(onnx_file, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32"})
+        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": dtype})
     request = compiled.create_infer_request()
 
     def run():
@@ -57,7 +57,8 @@ else:
         model = torch.compile(model)
 
     def run():
-        with torch.inference_mode() if engine == "eager" else torch.no_grad():
+        grads_off = torch.inference_mode() if engine == "eager" else torch.no_grad()
+        with grads_off, torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16"):
             return model(tensor)
 
 run()
