@@ -24,7 +24,7 @@ struct BenchOptions {
   ModelSource model;
   std::string batches = "1,8", threads, path = "fast", dtypes = "f32";
   int rounds = 5;
-  bool csv = false;
+  bool csv = false, profile = false;
 };
 
 struct Case {
@@ -119,6 +119,37 @@ void print(const std::vector<Case>& cases, const Model& model, const BenchOption
   }
 }
 
+// Milliseconds of one part: the threads' sum, shared among them, since they work side by side.
+void print_part(const Case& c, const std::string& level, const std::string& name, double seconds,
+                double whole, double macs) {
+  fmt::print("  {:8} {:16} {:8.2f} ms {:3.0f} %", level, name, seconds * 1e3,
+             100 * seconds / whole);
+  const double gflops = 2e-9 * macs * c.batch / seconds;
+  if (macs > 0)
+    fmt::print(" {:8.1f} GFLOP/s, {:3.0f} % of the f32 peak", gflops, 100 * gflops / c.peak);
+  fmt::print("\n");
+}
+
+void print_profile(const Case& c, const NestConfig& config, int rounds) {
+  const auto start = std::chrono::steady_clock::now();
+  const Profile profile = c.engine->profile(c.images, c.batch, rounds);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const double whole = took.count() / rounds;
+  fmt::print("\n{} {} threads {} batch {}: {:.2f} ms\n", config.variant, c.dtype, c.threads,
+             c.batch, whole * 1e3);
+  double rest = whole;
+  for (const Level& level : geometry(config))
+    for (int i = 0; i < kParts; ++i) {
+      const Part part = static_cast<Part>(i);
+      const double seconds = profile.seconds(level.index, part) / c.threads / rounds;
+      if (seconds == 0) continue;
+      rest -= seconds;
+      print_part(c, fmt::format("level {}", level.index), part_name(part), seconds, whole,
+                 static_cast<double>(multiply_accumulates(config, level, part)));
+    }
+  print_part(c, "", "waiting, rest", rest, whole, 0);
+}
+
 std::vector<Precision> precisions(const std::string& text) {
   if (text == "f32") return {Precision::kF32};
   if (text == "bf16") return {Precision::kBf16};
@@ -144,6 +175,8 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
     }
   measure(cases, model.config, options.rounds);
   print(cases, model, options);
+  if (options.profile)
+    for (const Case& c : cases) print_profile(c, model.config, options.rounds);
   return 0;
 }
 
@@ -159,7 +192,7 @@ Verb bench_verb() {
       "matrix products that stay in their caches. A variant's name is measured with random "
       "weights.";
   verb.examples =
-      "nestvit bench --model nest_tiny\n"
+      "nestvit bench --model nest_tiny --profile\n"
       "nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
@@ -172,6 +205,9 @@ Verb bench_verb() {
     add_text(app, "--dtype", &options->dtypes, "TYPES", "f32, bf16 or f32,bf16: of the products.");
     add_choice(app, "--path", &options->path, {"fast", "plain"},
                "fast: as predict and eval run; plain: operation by operation, the reference.");
+    add_flag(
+        app, "--profile", &options->profile,
+        "Also where the time goes: each kind of work of each level, all layers of it together.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

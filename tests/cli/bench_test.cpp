@@ -32,6 +32,17 @@ TEST_F(BenchCli, NamesAndPathsAndTheFieldsOfANesT) {
   EXPECT_THAT(outcome.out, HasSubstr("f32  threads 1 batch  1:"));
 }
 
+TEST_F(BenchCli, ProfileNamesThePartsOfEachLevel) {
+  save("model", tiny_model());
+  const Outcome outcome = nestvit("bench --model model --batch 2 --threads 2 --rounds 1 --profile");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* part : {"level 0  patch embedding", "level 1  convolution", "level 1  gelu",
+                           "head", "waiting, rest"})
+    EXPECT_THAT(outcome.out, HasSubstr(part));
+  expect_failure(nestvit("bench --model model --rounds 1 --path plain --profile"), 2,
+                 {"fast path"});
+}
+
 TEST_F(BenchCli, WrongSettingsAreErrors) {
   save("model", tiny_model());
   for (const char* wrong : {"--batch 0", "--batch 1,,2", "--batch 1,", "--threads two"})

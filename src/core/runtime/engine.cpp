@@ -83,8 +83,9 @@ struct Engine::Impl {
   }
 
   void forward(const float* images, int64_t batch, float* logits,
-               const std::vector<float*>& features) {
-    fast ? (*fast)(images, batch, logits, features) : (*plain)(images, batch, logits, features);
+               const std::vector<float*>& features, Profile* profile) {
+    fast ? (*fast)(images, batch, logits, features, profile)
+         : (*plain)(images, batch, logits, features);
   }
 
   int64_t image_size() const {
@@ -105,7 +106,8 @@ struct Engine::Impl {
           "resize the images to the model's input size");
   }
 
-  Output run(std::span<const float> input, int64_t batch, bool features) {
+  Output run(std::span<const float> input, int64_t batch, bool features,
+             Profile* profile = nullptr) {
     Output output;
     output.logits.resize(batch * config.num_classes);
     if (features)
@@ -119,7 +121,7 @@ struct Engine::Impl {
       for (LevelOutput& level : output.levels)
         destinations.push_back(level.values.data() + first * (level.values.size() / batch));
       forward(input.data() + first * image_size(), std::min(piece, batch - first),
-              output.logits.data() + first * config.num_classes, destinations);
+              output.logits.data() + first * config.num_classes, destinations, profile);
     }
     return output;
   }
@@ -135,6 +137,20 @@ Output Engine::run(std::span<const float> input, int batch, bool features) const
   with_memory(impl_->config,
               [&] { impl_->compute.run([&] { output = impl_->run(input, batch, features); }); });
   return output;
+}
+
+Profile Engine::profile(std::span<const float> input, int batch, int runs) const {
+  impl_->check(input, batch);
+  if (!impl_->fast)
+    throw UsageError("only the fast path measures its parts",
+                     "leave out --path plain, or --profile");
+  Profile profile(static_cast<int>(impl_->levels.size()), impl_->compute.threads());
+  with_memory(impl_->config, [&] {
+    impl_->compute.run([&] {
+      for (int i = 0; i < runs; ++i) impl_->run(input, batch, /*features=*/false, &profile);
+    });
+  });
+  return profile;
 }
 
 const NestConfig& Engine::config() const { return impl_->config; }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtime/fast_plan.h"
+#include "runtime/profile.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {
@@ -42,6 +43,9 @@ class Engine {
   // `input` is [batch, channels, S, S], normalised. Thread-safe: calls queue up. Throws Error for a
   // wrong size.
   Output run(std::span<const float> input, int batch, bool features = false) const;
+  // Runs it `runs` times and says where the time goes, summed over runs and threads. Throws as
+  // run(), and UsageError on the plain path.
+  Profile profile(std::span<const float> input, int batch, int runs) const;
   const NestConfig& config() const;
 
  private:

@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/check.h"
 #include "kernels/kernels.h"
@@ -39,8 +40,9 @@ FastForward::FastForward(const Model& model, int threads, Precision precision)
 }
 
 void FastForward::operator()(const float* images, int64_t B, float* logits,
-                             const std::vector<float*>& features) {
+                             const std::vector<float*>& features, Profile* profile) {
   B_ = B;
+  profile_ = profile;
   reserve();
   patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
   for (const FastLevel& level : model_.levels) {
@@ -53,6 +55,15 @@ void FastForward::operator()(const float* images, int64_t B, float* logits,
   head(model_.levels.back().shape, logits);  // x [B, 1, N, C] -> logits [B, K]
 }
 
+template <class Body>
+void FastForward::timed(const Level& level, Part part, const Body& body) const {
+  if (!profile_) return body();
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  profile_->add(omp_get_thread_num(), level.index, part, took.count());
+}
+
 void FastForward::patch_embedding(const float* images) {
   const Level& level = model_.levels.front().shape;
   const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
@@ -60,46 +71,59 @@ void FastForward::patch_embedding(const float* images) {
   const int64_t T = level.blocks, N = level.tokens, C = level.width;
   parallel_for(B_ * T, [&](int64_t i) {
     float* patches = scratch_of_thread();  // [N, channels * e * e]
-    kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge, i % T,
-                      patches);
-    model_.patch_embedding(patches, pixels, N, x_ + i * N * C, C);
+    timed(level, Part::kEmbed, [&] {
+      kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge,
+                        i % T, patches);
+      model_.patch_embedding(patches, pixels, N, x_ + i * N * C, C);
+    });
   });
+}
+
+// x [b, T, N, C] -> row y of the plane with its border: the blocks beside each other.
+void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
+  const int64_t T = level.blocks, N = level.tokens, C = level.width, size = level.map();
+  std::fill_n(row, (size + 2) * C, 0.0f);
+  if (y < 0 || y >= size) return;
+  for (int64_t g = 0; g < level.grid; ++g) {
+    const int64_t t = y / level.edge * level.grid + g;
+    std::copy_n(x_ + ((b * T + t) * N + y % level.edge * level.edge) * C, level.edge * C,
+                row + (1 + g * level.edge) * C);
+  }
 }
 
 // The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
 // 3x3 max-pool of stride 2 into the next level's block order.
 void FastForward::conv_pool(const FastLevel& level, const Level& below) {
-  const int64_t T = below.blocks, N = below.tokens, C = below.width, size = below.map();
-  const int64_t side = size + 2, C2 = level.shape.width;
+  const int64_t C = below.width, size = below.map(), side = size + 2, C2 = level.shape.width;
   const PanelLinear& conv = *level.conv;
+  const Level& to = level.shape;
   const int64_t in_row = side * C / (conv.bf16() ? 2 : 1);
   float *bordered = w_, *map = w_ + B_ * side * in_row;  // [B, side, side, C], [B, size, size, C']
   parallel_for(B_ * side, [&](int64_t i) {               // x [B, T, N, C] -> bordered
-    const int64_t b = i / side, y = i % side - 1;
-    float* place = bordered + i * in_row;
-    float* row = conv.bf16() ? scratch_of_thread() : place;
-    std::fill_n(row, side * C, 0.0f);
-    if (y >= 0 && y < size)
-      for (int64_t g = 0; g < below.grid; ++g) {  // the blocks beside each other
-        const int64_t t = y / below.edge * below.grid + g;
-        std::copy_n(x_ + ((b * T + t) * N + y % below.edge * below.edge) * C, below.edge * C,
-                    row + (1 + g * below.edge) * C);
-      }
-    conv.rounded(row, side * C, place);
+    timed(to, Part::kPlanes, [&] {
+      float* place = bordered + i * in_row;
+      float* row = conv.bf16() ? scratch_of_thread() : place;
+      plane_row(below, i / side, i % side - 1, row);
+      conv.rounded(row, side * C, place);
+    });
   });
   const PackedNorm& norm = *level.pool_norm;
   parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
     float* row = map + i * size * C2;
-    conv(bordered + (i / size * side + i % size) * in_row, C, size, row, C2);
-    kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
+    timed(to, Part::kConv,
+          [&] { conv(bordered + (i / size * side + i % size) * in_row, C, size, row, C2); });
+    timed(to, Part::kNorm, [&] {
+      kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
+    });
   });
-  const Level& to = level.shape;
   const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
   parallel_for(B_ * to.blocks * to.edge, [&](int64_t i) {  // -> x [B, T/4, N, C'], a row of a block
     const int64_t t = i / to.edge, b = t / to.blocks, block = t % to.blocks;
     const int64_t oy = block / to.grid * to.edge + i % to.edge, ox = block % to.grid * to.edge;
-    kernels_.max_pool(map + b * size * size * C2, size, C2, pad, oy, ox, to.edge,
-                      x_ + i * to.edge * C2);
+    timed(to, Part::kPool, [&] {
+      kernels_.max_pool(map + b * size * size * C2, size, C2, pad, oy, ox, to.edge,
+                        x_ + i * to.edge * C2);
+    });
   });
 }
 
@@ -133,10 +157,14 @@ void FastForward::queries(const FastLevel& level, const FastLayer& layer, const 
                           float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
   float *normed = scratch, *pairs = normed + piece.rows * C;
-  kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
-                      layer.norm1.shift.data(), kNormEps, normed);
-  layer.qkv(layer.qkv.rounded(normed, piece.rows * C, pairs), C, piece.rows, qkv + piece.first * W,
-            W);
+  timed(level.shape, Part::kNorm, [&] {
+    kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
+                        layer.norm1.shift.data(), kNormEps, normed);
+  });
+  timed(level.shape, Part::kQkv, [&] {
+    layer.qkv(layer.qkv.rounded(normed, piece.rows * C, pairs), C, piece.rows,
+              qkv + piece.first * W, W);
+  });
 }
 
 void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -144,16 +172,20 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
   const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
   const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
   float *mixed = scratch, *heads = mixed + piece.rows * C;
-  for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
-    const int64_t row = piece.first + at, block = row / N;
-    const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
-    const float* first = qkv + block * N * W;
-    kernels_.attend(level.attention, qkv + row * W, rows, first + keys, first + values,
-                    mixed + at * C, heads);
-    at += rows;
-  }
-  layer.proj(layer.proj.rounded(mixed, piece.rows * C, heads), C, piece.rows, x_ + piece.first * C,
-             C, /*add=*/true);
+  timed(level.shape, Part::kAttention, [&] {
+    for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
+      const int64_t row = piece.first + at, block = row / N;
+      const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
+      const float* first = qkv + block * N * W;
+      kernels_.attend(level.attention, qkv + row * W, rows, first + keys, first + values,
+                      mixed + at * C, heads);
+      at += rows;
+    }
+  });
+  timed(level.shape, Part::kProj, [&] {
+    layer.proj(layer.proj.rounded(mixed, piece.rows * C, heads), C, piece.rows,
+               x_ + piece.first * C, C, /*add=*/true);
+  });
 }
 
 void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -161,11 +193,17 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
         *pairs = hidden + rows * M;
-  kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
-                      normed);
-  layer.fc1(layer.fc1.rounded(normed, rows * C, pairs), C, rows, hidden, M);
-  kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh);
-  layer.fc2(layer.fc2.rounded(hidden, rows * M, pairs), M, rows, x, C, /*add=*/true);
+  timed(level.shape, Part::kNorm, [&] {
+    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
+                        normed);
+  });
+  timed(level.shape, Part::kFc1,
+        [&] { layer.fc1(layer.fc1.rounded(normed, rows * C, pairs), C, rows, hidden, M); });
+  timed(level.shape, Part::kGelu,
+        [&] { kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
+  timed(level.shape, Part::kFc2, [&] {
+    layer.fc2(layer.fc2.rounded(hidden, rows * M, pairs), M, rows, x, C, /*add=*/true);
+  });
 }
 
 void FastForward::head(const Level& level, float* logits) {
@@ -173,10 +211,14 @@ void FastForward::head(const Level& level, float* logits) {
   const PackedNorm& norm = model_.norm;
   parallel_for(B_, [&](int64_t b) {
     float *normed = scratch_of_thread(), *mean = normed + rows * C;
-    kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kNormEps,
-                        normed);
-    kernels::mean_rows(normed, rows, C, mean);
-    model_.head(mean, C, 1, logits + b * config_.num_classes, config_.num_classes);
+    timed(level, Part::kNorm, [&] {
+      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(),
+                          kNormEps, normed);
+    });
+    timed(level, Part::kHead, [&] {
+      kernels::mean_rows(normed, rows, C, mean);
+      model_.head(mean, C, 1, logits + b * config_.num_classes, config_.num_classes);
+    });
   });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/fast_plan.h"
+#include "runtime/profile.h"
 
 namespace nestvit {
 
@@ -18,9 +19,10 @@ class FastForward {
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor
-  // do the other images of the batch.
+  // do the other images of the batch. What it takes is added to `profile`, of as many levels and
+  // threads.
   void operator()(const float* images, int64_t B, float* logits,
-                  const std::vector<float*>& features);
+                  const std::vector<float*>& features, Profile* profile = nullptr);
 
  private:
   struct Piece {
@@ -28,6 +30,7 @@ class FastForward {
   };
 
   void patch_embedding(const float* images);
+  void plane_row(const Level& level, int64_t b, int64_t y, float* row) const;
   void conv_pool(const FastLevel& level, const Level& below);
   void encode(const FastLevel& level);
   void queries(const FastLevel& level, const FastLayer& layer, const Piece& piece, float* qkv,
@@ -38,6 +41,8 @@ class FastForward {
            float* scratch) const;
   void head(const Level& level, float* logits);
 
+  template <class Body>
+  void timed(const Level& level, Part part, const Body& body) const;
   std::vector<Piece> pieces(const FastLevel& level) const;
   float* scratch_of_thread() const;
   void reserve();
@@ -46,7 +51,8 @@ class FastForward {
   const int threads_;
   const FastModel model_;
   const kernels::InferenceKernels& kernels_;
-  int64_t B_ = 0;  // images of this call
+  int64_t B_ = 0;               // images of this call
+  Profile* profile_ = nullptr;  // of this call
   Buffer stream_, wide_, scratch_;
   int64_t scratch_size_ = 0;  // of one thread
   float* x_ = nullptr;        // the residual stream [B, T, N, C]; planes of ConvPool

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <thread>
@@ -233,6 +234,33 @@ TEST(Engine, Bf16IsCloseToF32) {
     }
     EXPECT_LE(worst, 10.0 / 512 * largest);
   }
+}
+
+TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
+  for (const std::string& name : variant_names()) {
+    const NestConfig config = variant(name);
+    int64_t sum = 0;
+    for (const Level& level : geometry(config))
+      for (int i = 0; i < kParts; ++i)
+        sum += multiply_accumulates(config, level, static_cast<Part>(i));
+    EXPECT_EQ(sum, multiply_accumulates(config)) << name;
+  }
+  const Model model = random_model(variant("nest_tiny_s16_32"), 3);
+  const Engine engine(model, {.threads = 2});
+  const auto images = random_images(model.config, 3, 9);
+  const auto start = std::chrono::steady_clock::now();
+  const Profile profile = engine.profile(images, 3, 2);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  double measured = 0;
+  for (const Level& level : geometry(model.config))
+    for (int i = 0; i < kParts; ++i) {
+      const Part part = static_cast<Part>(i);
+      if (multiply_accumulates(model.config, level, part) > 0) {
+        EXPECT_GT(profile.seconds(level.index, part), 0) << part_name(part);
+      }
+      measured += profile.seconds(level.index, part);
+    }
+  EXPECT_LE(measured, 2 * took.count());
 }
 
 TEST(Engine, Bf16WhereItCannotBeIsAnError) {
