@@ -130,18 +130,27 @@ void print_part(const Case& c, const std::string& level, const std::string& name
   fmt::print("\n");
 }
 
-void print_profile(const Case& c, const NestConfig& config, int rounds) {
+struct Profiled {
+  Profile profile;
+  double seconds;  // of all runs
+};
+
+Profiled profiled(const Case& c, int rounds) {
   const auto start = std::chrono::steady_clock::now();
-  const Profile profile = c.engine->profile(c.images, c.batch, rounds);
+  Profile profile = c.engine->profile(c.images, c.batch, rounds);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  const double whole = took.count() / rounds;
+  return {std::move(profile), took.count()};
+}
+
+void print_profile(const Case& c, const Profiled& p, const NestConfig& config, int rounds) {
+  const double whole = p.seconds / rounds;
   fmt::print("\n{} {} threads {} batch {}: {:.2f} ms\n", config.variant, c.dtype, c.threads,
              c.batch, whole * 1e3);
   double rest = whole;
   for (const Level& level : geometry(config))
     for (int i = 0; i < kParts; ++i) {
       const Part part = static_cast<Part>(i);
-      const double seconds = profile.seconds(level.index, part) / c.threads / rounds;
+      const double seconds = p.profile.seconds(level.index, part) / c.threads / rounds;
       if (seconds == 0) continue;
       rest -= seconds;
       print_part(c, fmt::format("level {}", level.index), part_name(part), seconds, whole,
@@ -174,9 +183,12 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
             {batch, threads, precision == Precision::kBf16 ? "bf16" : "f32", engine, peak, {}, {}});
     }
   measure(cases, model.config, options.rounds);
-  print(cases, model, options);
+  std::vector<Profiled> profiles;
   if (options.profile)
-    for (const Case& c : cases) print_profile(c, model.config, options.rounds);
+    for (const Case& c : cases) profiles.push_back(profiled(c, options.rounds));
+  print(cases, model, options);
+  for (size_t i = 0; i < profiles.size(); ++i)
+    print_profile(cases[i], profiles[i], model.config, options.rounds);
   return 0;
 }
 
