@@ -29,13 +29,16 @@ inline namespace v0 {
 // "0.1.0"
 NESTVIT_API std::string version();
 
+// What products round their operands to; all else is f32. bf16 is for processors with AVX512_BF16,
+// int8 for those with AVX512_VNNI, and an error on others. Both are faster than f32 and answer a
+// little differently.
+enum class Dtype { f32, bf16, int8 };
+
 struct Options {
   // Threads that one forward pass uses. 0: as many as this process may use, by affinity, cgroup
   // quota and OMP_NUM_THREADS.
   int threads = 0;
-  // Products round their operands to bf16: about 1.6 times as fast on processors with AVX512_BF16,
-  // an error on others. Answers differ a little from f32.
-  bool bf16 = false;
+  Dtype dtype = Dtype::f32;
   // Of a checkpoint that holds averaged weights, too: take those.
   bool use_ema = false;
 };

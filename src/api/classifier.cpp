@@ -37,7 +37,7 @@ Classifier::Classifier(const std::filesystem::path& path, const ClassifierOption
   import.prefer_ema = options.use_ema;
   EngineOptions engine;
   engine.threads = options.threads;
-  if (options.bf16) engine.precision = Precision::kBf16;
+  engine.precision = options.precision;
   state_ = std::make_unique<State>(import_model(path, import), engine);
 }
 Classifier::~Classifier() = default;

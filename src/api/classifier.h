@@ -1,4 +1,4 @@
-// What stands behind nestvit.h, in types of the standard library alone: the public Model and the
+// What stands behind nestvit.h, in types that name no Model: the public Model and the
 // internal one share a name, so no file may see both.
 #pragma once
 
@@ -9,11 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "runtime/precision.h"
+
 namespace nestvit {
 
 struct ClassifierOptions {
   int threads = 0;
-  bool bf16 = false, use_ema = false;
+  Precision precision = Precision::kF32;
+  bool use_ema = false;
 };
 
 struct RawPixels {

@@ -25,8 +25,11 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 Model Model::load(const std::filesystem::path& path, const Options& options) {
+  const Precision precision = options.dtype == Dtype::int8   ? Precision::kInt8
+                              : options.dtype == Dtype::bf16 ? Precision::kBf16
+                                                             : Precision::kF32;
   return Model(std::unique_ptr<Impl>(
-      new Impl{Classifier(path, {options.threads, options.bf16, options.use_ema})}));
+      new Impl{Classifier(path, {options.threads, precision, options.use_ema})}));
 }
 
 std::vector<Prediction> Model::classify(const std::filesystem::path& image, int topk) const {

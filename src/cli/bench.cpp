@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -29,9 +30,9 @@ struct BenchOptions {
 
 struct Case {
   int batch, threads;
-  std::string dtype;
+  Precision precision;
   std::shared_ptr<Engine> engine;
-  double peak;                  // of the products on as many threads
+  double peak;                  // of such products on as many threads
   std::vector<float> images;    // [batch, channels, S, S]
   std::vector<double> seconds;  // of a run, by round
 
@@ -101,21 +102,22 @@ void print(const std::vector<Case>& cases, const Model& model, const BenchOption
   if (options.csv)
     fmt::print(
         "model,infer_samples_per_sec,infer_step_time,infer_batch_size,infer_img_size,infer_gmacs,"
-        "param_count,dtype,threads,gflops,peak_gflops\n");
+        "param_count,dtype,threads,gops,peak_gops\n");
   for (const Case& c : cases) {
     const double speed = c.batch / c.median(), gflops = 2e-9 * macs * speed;
     const auto [fastest, slowest] = std::minmax_element(c.seconds.begin(), c.seconds.end());
     if (options.csv)
       fmt::print("{},{:.2f},{:.3f},{},{},{:.2f},{:.2f},{},{},{:.1f},{:.1f}\n", config.variant,
                  speed, c.median() * 1e3, c.batch, config.image_size, macs * 1e-9,
-                 static_cast<double>(parameter_count(config)) * 1e-6, c.dtype, c.threads, gflops,
-                 c.peak);
+                 static_cast<double>(parameter_count(config)) * 1e-6, precision_name(c.precision),
+                 c.threads, gflops, c.peak);
     else
       fmt::print(
-          "{} {:4} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} GFLOP/s, "
-          "{:.0f} % of the f32 peak of {:.1f}\n",
-          config.variant, c.dtype, c.threads, c.batch, speed, c.batch / *slowest,
-          c.batch / *fastest, gflops, 100 * gflops / c.peak, c.peak);
+          "{} {:4} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} Gop/s, "
+          "{:.0f} % of the {} peak of {:.1f}\n",
+          config.variant, precision_name(c.precision), c.threads, c.batch, speed,
+          c.batch / *slowest, c.batch / *fastest, gflops, 100 * gflops / c.peak,
+          precision_name(c.precision), c.peak);
   }
 }
 
@@ -126,7 +128,8 @@ void print_part(const Case& c, const std::string& level, const std::string& name
              100 * seconds / whole);
   const double gflops = 2e-9 * macs * c.batch / seconds;
   if (macs > 0)
-    fmt::print(" {:8.1f} GFLOP/s, {:3.0f} % of the f32 peak", gflops, 100 * gflops / c.peak);
+    fmt::print(" {:8.1f} Gop/s, {:3.0f} % of the {} peak", gflops, 100 * gflops / c.peak,
+               precision_name(c.precision));
   fmt::print("\n");
 }
 
@@ -144,8 +147,8 @@ Profiled profiled(const Case& c, int rounds) {
 
 void print_profile(const Case& c, const Profiled& p, const NestConfig& config, int rounds) {
   const double whole = p.seconds / rounds;
-  fmt::print("\n{} {} threads {} batch {}: {:.2f} ms\n", config.variant, c.dtype, c.threads,
-             c.batch, whole * 1e3);
+  fmt::print("\n{} {} threads {} batch {}: {:.2f} ms\n", config.variant,
+             precision_name(c.precision), c.threads, c.batch, whole * 1e3);
   double rest = whole;
   for (const Level& level : geometry(config))
     for (int i = 0; i < kParts; ++i) {
@@ -160,28 +163,35 @@ void print_profile(const Case& c, const Profiled& p, const NestConfig& config, i
 }
 
 std::vector<Precision> precisions(const std::string& text) {
-  if (text == "f32") return {Precision::kF32};
-  if (text == "bf16") return {Precision::kBf16};
-  if (text == "f32,bf16") return {Precision::kF32, Precision::kBf16};
-  throw UsageError(fmt::format("--dtype is \"{}\", expected f32, bf16 or f32,bf16", text));
+  std::vector<Precision> all;
+  for (const std::string_view name : CLI::detail::split(text, ',')) {
+    const auto precision = precision_named(name);
+    if (!precision)
+      throw UsageError(fmt::format(
+          "--dtype has \"{}\", expected f32, bf16, int8 or several, as f32,int8", name));
+    all.push_back(*precision);
+  }
+  return all;
 }
 
 int bench(const BenchOptions& options, const Invocation& invocation) {
   const Model model = model_of(options, invocation);
   const std::string available = fmt::format("{}", thread_count(0));
   const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
-  std::vector<std::pair<int, double>> peaks;  // measured before any engine's threads exist
-  for (const int threads :
-       numbers(options.threads.empty() ? available : options.threads, "--threads"))
-    peaks.emplace_back(threads, product_peak(threads));
-  std::vector<Case> cases;
+  std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const Precision precision : precisions(options.dtypes))
-    for (const auto& [threads, peak] : peaks) {
-      const auto engine = std::make_shared<Engine>(model, EngineOptions{threads, path, precision});
-      for (const int batch : numbers(options.batches, "--batch"))
-        cases.push_back(
-            {batch, threads, precision == Precision::kBf16 ? "bf16" : "f32", engine, peak, {}, {}});
+    for (const int threads :
+         numbers(options.threads.empty() ? available : options.threads, "--threads"))
+      settings.push_back({1, threads, precision, {}, product_peak(threads, precision), {}, {}});
+  std::vector<Case> cases;
+  for (Case& setting : settings) {
+    setting.engine =
+        std::make_shared<Engine>(model, EngineOptions{setting.threads, path, setting.precision});
+    for (const int batch : numbers(options.batches, "--batch")) {
+      cases.push_back(setting);
+      cases.back().batch = batch;
     }
+  }
   measure(cases, model.config, options.rounds);
   std::vector<Profiled> profiles;
   if (options.profile)
@@ -214,7 +224,8 @@ Verb bench_verb() {
     add_text(app, "--threads", &options->threads, "N,N",
              "Threads of the forward pass; left out: as many as this process may use.");
     add_number(app, "--rounds", &options->rounds, 1, "Timed runs of each setting.");
-    add_text(app, "--dtype", &options->dtypes, "TYPES", "f32, bf16 or f32,bf16: of the products.");
+    add_text(app, "--dtype", &options->dtypes, "TYPE,TYPE",
+             "f32, bf16, int8: what products round their operands to.");
     add_choice(app, "--path", &options->path, {"fast", "plain"},
                "fast: as predict and eval run; plain: operation by operation, the reference.");
     add_flag(

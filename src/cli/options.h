@@ -33,7 +33,7 @@ void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);
 
-// --dtype f32|bf16.
+// --dtype f32|bf16|int8.
 void add_dtype_option(CLI::App& app, std::string* dtype);
 Precision precision_of(const std::string& dtype);
 

@@ -53,16 +53,26 @@ TEST_F(BenchCli, WrongSettingsAreErrors) {
   expect_failure(shell("NESTVIT_ISA=mmx nestvit bench --model model"), 2, {"mmx", "avx2"});
 }
 
-TEST_F(BenchCli, Bf16AnswersOrSaysThatItCannot) {
+TEST_F(BenchCli, ShortTypesAnswerOrSayThatTheyCannot) {
   save("model", tiny_model());
   write_image("red.png", {250, 10, 10});
-  const Outcome outcome = nestvit("predict --model model --dtype bf16 red.png");
-  if (kernels::uses(kernels::Isa::kAvx512Bf16)) {
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_THAT(outcome.out, HasSubstr("red.png"));
+  const std::tuple<const char*, const char*, kernels::Isa> types[] = {
+      {"bf16", "AVX512_BF16", kernels::Isa::kAvx512Bf16},
+      {"int8", "AVX512_VNNI", kernels::Isa::kAvx512Vnni}};
+  for (const auto& [type, need, isa] : types) {
+    const std::string rest = fmt::format("--model model --dtype {}", type);
+    if (kernels::uses(isa)) {
+      const Outcome outcome = nestvit(fmt::format("predict {} red.png", rest));
+      EXPECT_EQ(outcome.code, 0) << outcome.err;
+      EXPECT_THAT(outcome.out, HasSubstr("red.png"));
+      EXPECT_THAT(nestvit(fmt::format("bench {} --rounds 1", rest)).out,
+                  HasSubstr(fmt::format("of the {} peak", type)));
+    }
+    expect_failure(shell(fmt::format("NESTVIT_ISA=avx2 nestvit predict {} red.png", rest)), 2,
+                   {need, "f32"});
+    expect_failure(shell(fmt::format("NESTVIT_ISA=avx2 nestvit bench {} --rounds 1", rest)), 2,
+                   {need, "f32"});
   }
-  expect_failure(shell("NESTVIT_ISA=avx2 nestvit predict --model model --dtype bf16 red.png"), 2,
-                 {"AVX512_BF16", "f32"});
 }
 
 }  // namespace

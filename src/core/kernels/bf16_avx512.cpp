@@ -3,18 +3,13 @@
 // the standard library.
 #include <immintrin.h>
 
+#include "kernels/avx512_tile.h"
 #include "kernels/bf16.h"
-#include "kernels/training_lanes.h"
 
 namespace nestvit::kernels {
 namespace {
 
-constexpr int64_t kTileHeight = 8, kTileVectors = kRightPanel / kLanes;
-static_assert(kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
-
-inline __mmask16 first(int64_t count) {
-  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
-}
+static_assert(kRightPanel == kTileColumns && kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
 
 inline __m512i pairs_of(__m512 low, __m512 high) {
   const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(low)));
@@ -73,28 +68,6 @@ void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
   pack(b.data, !b.turned, n, k, kRightPanel, packed);
-}
-
-// Where a tile's sums go.
-struct Target {
-  float* c;
-  int64_t ld, columns;  // of it that are kept
-  bool add;
-};
-
-template <int kRows>
-inline void store_tile(const __m512 (&sum)[kRows][kTileVectors], int64_t rows, const Target& t) {
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-    if (i >= rows) return;
-#pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j) {
-      const __mmask16 kept = first(t.columns - j * kLanes);
-      float* out = t.c + i * t.ld + j * kLanes;
-      const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : __mmask16{0}, out);
-      _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
-    }
-  }
 }
 
 // sum += a pair of each row times the pairs of a panel.

@@ -11,13 +11,13 @@
 namespace nestvit::kernels {
 namespace {
 
-constexpr const char* kWords[] = {"plain", "avx2", "avx512", "avx512_bf16"};
+constexpr const char* kWords[] = {"plain", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
 
 // The index of NESTVIT_ISA's word, -1 when it is absent, -2 when it is none of them.
 int setting() {
   const char* word = std::getenv("NESTVIT_ISA");
   if (!word || !*word) return -1;
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < 5; ++i)
     if (std::strcmp(word, kWords[i]) == 0) return i;
   return -2;
 }
@@ -28,7 +28,8 @@ Isa best_of_processor() {
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
       !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
     return Isa::kAvx2;
-  return __builtin_cpu_supports("avx512bf16") ? Isa::kAvx512Bf16 : Isa::kAvx512;
+  if (!__builtin_cpu_supports("avx512vnni")) return Isa::kAvx512;
+  return __builtin_cpu_supports("avx512bf16") ? Isa::kAvx512Bf16 : Isa::kAvx512Vnni;
 #else
   return Isa::kPlain;
 #endif

@@ -5,12 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 #include <optional>
 
 #include "base/check.h"
-#include "kernels/isa.h"
 #include "runtime/fast_forward.h"
 #include "runtime/forward.h"
 #include "runtime/threads.h"
@@ -28,15 +26,10 @@ int64_t images_at_a_time(const NestConfig& config) {
 }
 
 void check_options(Precision precision, bool is_fast) {
-  if (!kernels::isa_setting_known())
-    throw UsageError(
-        fmt::format("NESTVIT_ISA is \"{}\", expected plain, avx2, avx512 or avx512_bf16",
-                    std::getenv("NESTVIT_ISA")));
-  if (precision == Precision::kF32) return;
-  if (!kernels::uses(kernels::Isa::kAvx512Bf16))
-    throw UsageError("this processor has no bf16 products (AVX512_BF16)", "run the model in f32");
-  if (!is_fast)
-    throw UsageError("bf16 is for models with layer norms, on the fast path",
+  check_processor(precision);
+  if (precision != Precision::kF32 && !is_fast)
+    throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
+                                 precision_name(precision)),
                      "run the model in f32");
 }
 

@@ -67,14 +67,14 @@ void FastForward::timed(const Level& level, Part part, const Body& body) const {
 void FastForward::patch_embedding(const float* images) {
   const Level& level = model_.levels.front().shape;
   const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
-  const int64_t channels = config_.in_channels, pixels = channels * e * e;
+  const int64_t channels = config_.in_channels;
   const int64_t T = level.blocks, N = level.tokens, C = level.width;
   parallel_for(B_ * T, [&](int64_t i) {
     float* patches = scratch_of_thread();  // [N, channels * e * e]
     timed(level, Part::kEmbed, [&] {
       kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge,
                         i % T, patches);
-      model_.patch_embedding(patches, pixels, N, x_ + i * N * C, C);
+      model_.patch_embedding(patches, N, x_ + i * N * C, C);
     });
   });
 }
@@ -94,24 +94,25 @@ void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row
 // The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
 // 3x3 max-pool of stride 2 into the next level's block order.
 void FastForward::conv_pool(const FastLevel& level, const Level& below) {
-  const int64_t C = below.width, size = below.map(), side = size + 2, C2 = level.shape.width;
+  const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
   const PanelLinear& conv = *level.conv;
   const Level& to = level.shape;
-  const int64_t in_row = side * C / (conv.bf16() ? 2 : 1);
-  float *bordered = w_, *map = w_ + B_ * side * in_row;  // [B, side, side, C], [B, size, size, C']
-  parallel_for(B_ * side, [&](int64_t i) {               // x [B, T, N, C] -> bordered
+  const int64_t in_row = side * conv.row_size();
+  // [B, side, side, C] as the convolution reads it, and [B, size, size, C']
+  float *bordered = w_, *map = w_ + B_ * side * in_row;
+  parallel_for(B_ * side, [&](int64_t i) {  // x [B, T, N, C] -> bordered
     timed(to, Part::kPlanes, [&] {
       float* place = bordered + i * in_row;
-      float* row = conv.bf16() ? scratch_of_thread() : place;
+      float* row = conv.precision() == Precision::kF32 ? place : scratch_of_thread();
       plane_row(below, i / side, i % side - 1, row);
-      conv.rounded(row, side * C, place);
+      conv.rows(row, side, place);
     });
   });
   const PackedNorm& norm = *level.pool_norm;
   parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
     float* row = map + i * size * C2;
     timed(to, Part::kConv,
-          [&] { conv(bordered + (i / size * side + i % size) * in_row, C, size, row, C2); });
+          [&] { conv(bordered + (i / size * side + i % size) * in_row, size, row, C2); });
     timed(to, Part::kNorm, [&] {
       kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
     });
@@ -156,14 +157,13 @@ void FastForward::encode(const FastLevel& level) {
 void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                           float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
-  float *normed = scratch, *pairs = normed + piece.rows * C;
+  float *normed = scratch, *rounded = normed + piece.rows * C;
   timed(level.shape, Part::kNorm, [&] {
     kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
                         layer.norm1.shift.data(), kNormEps, normed);
   });
   timed(level.shape, Part::kQkv, [&] {
-    layer.qkv(layer.qkv.rounded(normed, piece.rows * C, pairs), C, piece.rows,
-              qkv + piece.first * W, W);
+    layer.qkv(layer.qkv.rows(normed, piece.rows, rounded), piece.rows, qkv + piece.first * W, W);
   });
 }
 
@@ -183,8 +183,8 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
     }
   });
   timed(level.shape, Part::kProj, [&] {
-    layer.proj(layer.proj.rounded(mixed, piece.rows * C, heads), C, piece.rows,
-               x_ + piece.first * C, C, /*add=*/true);
+    layer.proj(layer.proj.rows(mixed, piece.rows, heads), piece.rows, x_ + piece.first * C, C,
+               /*add=*/true);
   });
 }
 
@@ -192,18 +192,17 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
                       float* scratch) const {
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
-        *pairs = hidden + rows * M;
+        *rounded = hidden + rows * M;
   timed(level.shape, Part::kNorm, [&] {
     kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
                         normed);
   });
   timed(level.shape, Part::kFc1,
-        [&] { layer.fc1(layer.fc1.rounded(normed, rows * C, pairs), C, rows, hidden, M); });
+        [&] { layer.fc1(layer.fc1.rows(normed, rows, rounded), rows, hidden, M); });
   timed(level.shape, Part::kGelu,
         [&] { kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
-  timed(level.shape, Part::kFc2, [&] {
-    layer.fc2(layer.fc2.rounded(hidden, rows * M, pairs), M, rows, x, C, /*add=*/true);
-  });
+  timed(level.shape, Part::kFc2,
+        [&] { layer.fc2(layer.fc2.rows(hidden, rows, rounded), rows, x, C, /*add=*/true); });
 }
 
 void FastForward::head(const Level& level, float* logits) {
@@ -217,7 +216,7 @@ void FastForward::head(const Level& level, float* logits) {
     });
     timed(level, Part::kHead, [&] {
       kernels::mean_rows(normed, rows, C, mean);
-      model_.head(mean, C, 1, logits + b * config_.num_classes, config_.num_classes);
+      model_.head(mean, 1, logits + b * config_.num_classes, config_.num_classes);
     });
   });
 }

@@ -4,13 +4,9 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "kernels/bf16.h"
 
 namespace nestvit {
 namespace {
-
-const kernels::InferenceKernels& best() { return *kernels::inference_kernels().front(); }
-const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
 
 class FastPacker {
  public:
@@ -97,13 +93,13 @@ class FastPacker {
 
   // The file's weight is [C', C, 3, 3]; the plane's channels lie together.
   PanelLinear convolution(const std::string& name, const Level& from, const Level& to) const {
-    const int64_t in = from.width, out = to.width, side = from.map() + 2;
+    const int64_t in = from.width, out = to.width, side = from.map() + 2;  // of the plane
     const auto weight = values(name + ".weight");
     forget(name);
     std::vector<float> ordered(weight.size());
     std::vector<int64_t> taps;
     for (int64_t t = 0; t < 9; ++t) {
-      taps.push_back((t / 3 * side + t % 3) * in);
+      taps.push_back(t / 3 * side + t % 3);
       for (int64_t o = 0; o < out; ++o)
         for (int64_t i = 0; i < in; ++i)
           ordered[(o * 9 + t) * in + i] = weight[(o * in + i) * 9 + t];
@@ -118,57 +114,6 @@ class FastPacker {
 };
 
 }  // namespace
-
-PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-                         Precision precision, std::vector<int64_t> taps)
-    : n_(n),
-      width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
-      precision_(width_ % 2 == 0 ? precision : Precision::kF32),
-      taps_(std::move(taps)) {
-  const int64_t k = width_ * static_cast<int64_t>(taps_.size());
-  NESTVIT_CHECK(static_cast<int64_t>(weight.size()) == n * k);
-  const int64_t columns =
-      bf16() ? (n + kernels::kRightPanel - 1) / kernels::kRightPanel * kernels::kRightPanel
-             : kernels::packed_columns(best(), n);
-  const int64_t size = columns * (bf16() ? k / 2 : k);
-  float* memory = memory_.reserve(size + columns);
-  const int64_t panel = bf16() ? kernels::kRightPanel : best().panel;
-#pragma omp parallel for
-  for (int64_t j = 0; j < n; j += panel) {
-    const int64_t rows = std::min(panel, n - j);
-    const float* from = weight.data() + j * k;
-    if (bf16())
-      best_bf16().pack_right({from, true}, k, rows,
-                             reinterpret_cast<uint32_t*>(memory + j * k / 2));
-    else
-      best().pack(from, rows, k, memory + j * k);
-  }
-  if (bf16()) {
-    for (int64_t& tap : taps_) tap /= 2;
-    width_ /= 2;
-  }
-  std::fill_n(memory + size, columns, 0.0f);
-  std::copy(bias.begin(), bias.end(), memory + size);
-  weight_ = memory;
-  bias_ = memory + size;
-}
-
-void PanelLinear::operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
-                             bool add) const {
-  const auto taps = static_cast<int64_t>(taps_.size());
-  if (bf16())
-    best_bf16().row_product({reinterpret_cast<const uint32_t*>(x), lda / 2, taps_.data(), taps,
-                             width_, reinterpret_cast<const uint32_t*>(weight_), bias_, m, n_, add,
-                             y, ldc});
-  else
-    best().product({x, lda, taps_.data(), taps, width_, weight_, bias_, m, n_, add, y, ldc});
-}
-
-const float* PanelLinear::rounded(const float* x, int64_t count, float* pairs) const {
-  if (!bf16()) return x;
-  best_bf16().round(x, count / 2, reinterpret_cast<uint32_t*>(pairs));
-  return pairs;
-}
 
 bool fast_covers(const NestConfig& config) { return config.norm_type == Norm::kLayer; }
 

@@ -9,38 +9,11 @@
 
 #include "kernels/inference.h"
 #include "model/nest.h"
+#include "runtime/panel_linear.h"
 #include "runtime/plan.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {
-
-// What the products of a forward round their operands to; their sums, and all else, are f32.
-enum class Precision { kF32, kBf16 };
-
-// y [m, n] = x [m, k] W^T + b, on the calling thread; its weight in panels of the kernels'.
-class PanelLinear {
- public:
-  // `taps`: where the parts of a row of x begin, all of the same width; {0} for a linear layer.
-  // Stays f32 where the width of a part is odd.
-  // Packs with the calling thread's OpenMP team.
-  PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-              Precision precision = Precision::kF32, std::vector<int64_t> taps = {0});
-
-  // Rows of x are `lda` apart and of y `ldc`. With `add`, y += x W^T + b. In bf16, x is of pairs
-  // that rounded() made.
-  void operator()(const float* x, int64_t lda, int64_t m, float* y, int64_t ldc,
-                  bool add = false) const;
-  // x [count], whole rows, as operator() wants it: itself, or rounded into `pairs` of half as many.
-  const float* rounded(const float* x, int64_t count, float* pairs) const;
-  bool bf16() const { return precision_ == Precision::kBf16; }
-
- private:
-  int64_t n_, width_;
-  Precision precision_;
-  std::vector<int64_t> taps_;
-  Buffer memory_;  // weight, then bias
-  const float *weight_, *bias_;
-};
 
 struct FastLayer {
   PackedNorm norm1;

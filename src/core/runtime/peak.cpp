@@ -7,7 +7,7 @@
 #include <chrono>
 #include <vector>
 
-#include "runtime/fast_plan.h"
+#include "runtime/panel_linear.h"
 #include "runtime/threads.h"
 
 namespace nestvit {
@@ -18,18 +18,20 @@ constexpr int kRepeats = 40, kTrials = 10;
 
 }  // namespace
 
-double product_peak(int threads) {
+double product_peak(int threads, Precision precision) {
+  check_processor(precision);
   ComputeThread compute(threads);
   double best = 0;
   compute.run([&] {
-    const PanelLinear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns);
+    const PanelLinear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns, precision);
     for (int trial = 0; trial < kTrials; ++trial) {
       const auto start = std::chrono::steady_clock::now();
 #pragma omp parallel
       {
         const std::vector<float> x(kRows * kWidth, 0.25f);
-        std::vector<float> y(kRows * kColumns);
-        for (int i = 0; i < kRepeats; ++i) linear(x.data(), kWidth, kRows, y.data(), kColumns);
+        std::vector<float> rounded(kRows * kWidth), y(kRows * kColumns);
+        const float* rows = linear.rows(x.data(), kRows, rounded.data());
+        for (int i = 0; i < kRepeats; ++i) linear(rows, kRows, y.data(), kColumns);
       }
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       const double products = 2e-9 * kRows * kWidth * kColumns * kRepeats * compute.threads();

@@ -180,7 +180,8 @@ TEST(Isa, EachContainsTheOnesBefore) {
   EXPECT_TRUE(uses(Isa::kPlain));
   for (const auto& [more, less] : {std::pair{Isa::kAvx2, Isa::kPlain},
                                    {Isa::kAvx512, Isa::kAvx2},
-                                   {Isa::kAvx512Bf16, Isa::kAvx512}})
+                                   {Isa::kAvx512Vnni, Isa::kAvx512},
+                                   {Isa::kAvx512Bf16, Isa::kAvx512Vnni}})
     EXPECT_TRUE(!uses(more) || uses(less));
   EXPECT_TRUE(isa_setting_known());
 }

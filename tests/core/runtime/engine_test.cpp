@@ -215,25 +215,38 @@ TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
   }
 }
 
-// Operands are rounded by 2^-9 at most in every product; errors of either sign add up over five
-// layers with two branches each. Convolution, attention's width and MLP are all even here.
-TEST(Engine, Bf16IsCloseToF32) {
-  if (!kernels::uses(kernels::Isa::kAvx512Bf16)) GTEST_SKIP() << "needs AVX512_BF16";
+// The answers of `precision` differ from f32's, but by no more than `share` of the largest.
+void expect_close_to_f32(Precision precision, double share) {
   for (const Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
     NestConfig config = small_config();
     config.attn_type = attention;
     const Model model = random_model(config, 3);
     const auto images = random_images(config, 3, 4);
     const auto f32 = Engine(model, {2}).run(images, 3).logits;
-    const auto bf16 = Engine(model, {2, Path::kFast, Precision::kBf16}).run(images, 3).logits;
-    EXPECT_NE(bf16, f32);
+    const Engine engine(model, {2, Path::kFast, precision});
+    const auto logits = engine.run(images, 3).logits;
+    EXPECT_NE(logits, f32);
+    EXPECT_EQ(Engine(model, {1, Path::kFast, precision}).run(images, 3).logits, logits);
     double largest = 0, worst = 0;
     for (size_t i = 0; i < f32.size(); ++i) {
       largest = std::max(largest, std::fabs(double{f32[i]}));
-      worst = std::max(worst, std::fabs(double{bf16[i]} - f32[i]));
+      worst = std::max(worst, std::fabs(double{logits[i]} - f32[i]));
     }
-    EXPECT_LE(worst, 10.0 / 512 * largest);
+    EXPECT_LE(worst, share * largest);
   }
+}
+
+// Operands are rounded by 2^-9 at most in every product; errors of either sign add up over five
+// layers with two branches each. Convolution, attention's width and MLP are all even here.
+TEST(Engine, Bf16IsCloseToF32) {
+  if (!kernels::uses(kernels::Isa::kAvx512Bf16)) GTEST_SKIP() << "needs AVX512_BF16";
+  expect_close_to_f32(Precision::kBf16, 10.0 / 512);
+}
+
+// Half a step of 127 at most, of the largest value of a token or a weight's column.
+TEST(Engine, Int8IsCloseToF32) {
+  if (!kernels::uses(kernels::Isa::kAvx512Vnni)) GTEST_SKIP() << "needs AVX512_VNNI";
+  expect_close_to_f32(Precision::kInt8, 10.0 / 254);
 }
 
 TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
@@ -263,10 +276,11 @@ TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
   EXPECT_LE(measured, 2 * took.count());
 }
 
-TEST(Engine, Bf16WhereItCannotBeIsAnError) {
+TEST(Engine, PrecisionWhereItCannotBeIsAnError) {
   NestConfig config = small_config();
   config.norm_type = Norm::kGroup;
-  EXPECT_THROW(Engine(random_model(config, 3), {1, Path::kFast, Precision::kBf16}), UsageError);
+  for (const Precision precision : {Precision::kBf16, Precision::kInt8})
+    EXPECT_THROW(Engine(random_model(config, 3), {1, Path::kFast, precision}), UsageError);
 }
 
 TEST(Engine, FeaturesOnlyWhenAskedFor) {

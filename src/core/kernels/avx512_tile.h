@@ -1,0 +1,41 @@
+// A tile of sums in AVX-512's registers, of whatever its products are made. Like training_loops.h
+// in an unnamed namespace and free of the standard library.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/training_lanes.h"
+
+namespace nestvit::kernels {
+namespace {
+
+constexpr int64_t kTileHeight = 8, kTileColumns = 48, kTileVectors = kTileColumns / kLanes;
+
+inline __mmask16 first(int64_t count) {
+  return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
+}
+
+// Where a tile's sums go.
+struct Target {
+  float* c;
+  int64_t ld, columns;  // of it that are kept
+  bool add;
+};
+
+template <int kRows>
+inline void store_tile(const __m512 (&sum)[kRows][kTileVectors], int64_t rows, const Target& t) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    if (i >= rows) return;
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileVectors; ++j) {
+      const __mmask16 kept = first(t.columns - j * kLanes);
+      float* out = t.c + i * t.ld + j * kLanes;
+      const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : __mmask16{0}, out);
+      _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nestvit::kernels

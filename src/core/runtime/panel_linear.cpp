@@ -1,0 +1,135 @@
+// Packs weights for, and calls, the products of each precision.
+#include "runtime/panel_linear.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "kernels/bf16.h"
+#include "kernels/inference.h"
+#include "kernels/int8.h"
+
+namespace nestvit {
+namespace {
+
+const kernels::InferenceKernels& best() { return *kernels::inference_kernels().front(); }
+const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
+const kernels::Int8Products& best_int8() { return *kernels::int8_products().front(); }
+
+// What a row of so many values can be.
+Precision allowed(Precision wanted, int64_t width) {
+  const int64_t together = wanted == Precision::kInt8 ? 4 : wanted == Precision::kBf16 ? 2 : 1;
+  return width % together == 0 ? wanted : Precision::kF32;
+}
+
+// body(first column, columns) of each panel.
+template <class Body>
+void each_panel(int64_t n, int64_t panel, const Body& body) {
+#pragma omp parallel for
+  for (int64_t j = 0; j < n; j += panel) body(j, std::min(panel, n - j));
+}
+
+const uint32_t* words(const float* x) { return reinterpret_cast<const uint32_t*>(x); }
+uint32_t* words(float* x) { return reinterpret_cast<uint32_t*>(x); }
+
+}  // namespace
+
+PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
+                         Precision precision, std::vector<int64_t> taps)
+    : n_(n),
+      width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
+      precision_(allowed(precision, width_)),
+      taps_(std::move(taps)) {
+  NESTVIT_CHECK(weight.size() == static_cast<size_t>(n * width_) * taps_.size());
+  switch (precision_) {
+    case Precision::kF32:
+      pack_f32(weight.data());
+      break;
+    case Precision::kBf16:
+      pack_bf16(weight.data());
+      break;
+    case Precision::kInt8:
+      pack_int8(weight.data());
+      break;
+  }
+  std::fill_n(bias_, columns_, 0.0f);
+  std::copy(bias.begin(), bias.end(), bias_);
+}
+
+void PanelLinear::reserve(int64_t panels, int64_t per_column) {
+  panels_ = memory_.reserve(panels + (per_column + 1) * columns_);
+  extra_ = panels_ + panels;
+  bias_ = extra_ + per_column * columns_;
+}
+
+void PanelLinear::pack_f32(const float* weight) {
+  const int64_t k = width_ * static_cast<int64_t>(taps_.size());
+  columns_ = kernels::packed_columns(best(), n_);
+  reserve(columns_ * k, 0);
+  each_panel(n_, best().panel, [&](int64_t j, int64_t columns) {
+    best().pack(weight + j * k, columns, k, panels_ + j * k);
+  });
+  for (int64_t& tap : taps_) tap *= width_;
+}
+
+void PanelLinear::pack_bf16(const float* weight) {
+  const int64_t k = width_ * static_cast<int64_t>(taps_.size());
+  columns_ = (n_ + kernels::kRightPanel - 1) / kernels::kRightPanel * kernels::kRightPanel;
+  reserve(columns_ * k / 2, 0);
+  each_panel(n_, kernels::kRightPanel, [&](int64_t j, int64_t columns) {
+    best_bf16().pack_right({weight + j * k, true}, k, columns, words(panels_ + j * k / 2));
+  });
+  for (int64_t& tap : taps_) tap *= width_ / 2;
+}
+
+void PanelLinear::pack_int8(const float* weight) {
+  const auto taps = static_cast<int64_t>(taps_.size());
+  const int64_t k = width_ * taps;
+  columns_ = (n_ + kernels::kInt8Panel - 1) / kernels::kInt8Panel * kernels::kInt8Panel;
+  reserve(columns_ * k / 4, taps + 1);
+  each_panel(n_, kernels::kInt8Panel, [&](int64_t j, int64_t columns) {
+    kernels::int8_pack(weight + j * k, columns, taps, width_, columns_, words(panels_ + j * k / 4),
+                       reinterpret_cast<int32_t*>(extra_) + j, extra_ + taps * columns_ + j);
+  });
+}
+
+int64_t PanelLinear::row_size() const {
+  switch (precision_) {
+    case Precision::kBf16:
+      return width_ / 2;
+    case Precision::kInt8:
+      return kernels::int8_row_words(width_);
+    default:
+      return width_;
+  }
+}
+
+const float* PanelLinear::rows(const float* x, int64_t count, float* memory) const {
+  switch (precision_) {
+    case Precision::kBf16:
+      best_bf16().round(x, count * width_ / 2, words(memory));
+      return memory;
+    case Precision::kInt8:
+      best_int8().round(x, count, width_, words(memory));
+      return memory;
+    default:
+      return x;
+  }
+}
+
+void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
+  const auto taps = static_cast<int64_t>(taps_.size());
+  switch (precision_) {
+    case Precision::kF32:
+      return best().product(
+          {rows, width_, taps_.data(), taps, width_, panels_, bias_, m, n_, add, y, ldc});
+    case Precision::kBf16:
+      return best_bf16().row_product({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
+                                      words(panels_), bias_, m, n_, add, y, ldc});
+    case Precision::kInt8:
+      return best_int8().product({words(rows), taps_.data(), taps, width_, words(panels_),
+                                  reinterpret_cast<const int32_t*>(extra_),
+                                  extra_ + taps * columns_, bias_, m, n_, add, y, ldc});
+  }
+}
+
+}  // namespace nestvit

@@ -1,0 +1,160 @@
+// Every set of 8-bit products that this processor runs: rounding by its bound, products against
+// double precision over the rounded operands.
+#include "kernels/int8.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/random.h"
+
+namespace nestvit::kernels {
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats random_floats(int64_t count, uint64_t seed) {
+  Rng rng(seed, Purpose::kTest);
+  Floats values(static_cast<size_t>(count));
+  for (float& value : values) value = rng.normal();
+  return values;
+}
+
+// A row as round() leaves it.
+struct Row {
+  std::vector<int> values;
+  float scale;
+
+  Row(const uint32_t* packed, int64_t width) {
+    for (int64_t p = 0; p < width; ++p)
+      values.push_back(static_cast<int>(packed[p / 4] >> p % 4 * 8 & 0xff) - 128);
+    std::memcpy(&scale, packed + width / 4, sizeof scale);
+  }
+};
+
+class Int8 : public ::testing::TestWithParam<const Int8Products*> {
+ protected:
+  const Int8Products& kernel = *GetParam();
+
+  std::vector<uint32_t> rounded(const Floats& x, int64_t width) {
+    const auto rows = static_cast<int64_t>(x.size()) / width;
+    std::vector<uint32_t> packed(rows * int8_row_words(width));
+    kernel.round(x.data(), rows, width, packed.data());
+    return packed;
+  }
+};
+
+TEST_P(Int8, RoundsToHalfAStep) {
+  for (const int64_t width : {4, 8, 12, 16, 20, 60, 64, 68, 96, 132, 768}) {
+    constexpr int64_t kRows = 3;
+    Floats x = random_floats(kRows * width, static_cast<uint64_t>(width));
+    for (int64_t p = 0; p < width; ++p) x[width + p] = 0;  // a row of nothing
+    x[2 * width] = -1e4f;
+    const auto packed = rounded(x, width);
+    for (int64_t r = 0; r < kRows; ++r) {
+      const Row row(packed.data() + r * int8_row_words(width), width);
+      float largest = 0;
+      for (int64_t p = 0; p < width; ++p) largest = std::max(largest, std::fabs(x[r * width + p]));
+      EXPECT_EQ(row.scale, largest / 127);
+      for (int64_t p = 0; p < width; ++p) {
+        // The quotient's own rounding may take a tie to the other side.
+        const double bound = row.scale * (0.5 + 127 * 4 * std::numeric_limits<float>::epsilon());
+        ASSERT_LE(std::fabs(x[r * width + p] - double{row.scale} * row.values[p]), bound) << width;
+        ASSERT_LE(std::abs(row.values[p]), 127);
+      }
+    }
+  }
+}
+
+TEST_P(Int8, WhatIsNoNumberStaysSo) {
+  for (const float odd :
+       {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+    for (const int64_t place : {0, 5, 63, 64, 67}) {
+      Floats x = random_floats(68, 1);
+      x[place] = odd;
+      EXPECT_FALSE(std::isfinite(Row(rounded(x, 68).data(), 68).scale)) << place;
+    }
+}
+
+struct Packed {
+  std::vector<uint32_t> words;
+  std::vector<int32_t> offsets;
+  Floats scales;
+
+  Packed(const Floats& weight, int64_t n, int64_t taps, int64_t width) {
+    const int64_t columns = (n + kInt8Panel - 1) / kInt8Panel * kInt8Panel, k = taps * width;
+    words.resize(columns * k / 4);
+    offsets.resize(taps * columns);
+    scales.resize(columns);
+    for (int64_t j = 0; j < n; j += kInt8Panel)
+      int8_pack(weight.data() + j * k, std::min(kInt8Panel, n - j), taps, width, columns,
+                words.data() + j * k / 4, offsets.data() + j, scales.data() + j);
+  }
+};
+
+TEST_P(Int8, ProductEqualsDoublePrecisionOfRoundedOperands) {
+  const std::vector<int64_t> one = {0}, nine = {0, 1, 2, 15, 16, 17, 30, 31, 32};
+  for (const auto& [taps, width] : {std::pair{one, int64_t{4}}, {one, 96}, {one, 3072}, {nine, 12}})
+    for (const int64_t m : {1, 2, 3, 7, 8, 13})
+      for (const int64_t n : {1, 47, 48, 50})
+        for (const bool add : {false, true}) {
+          const auto tap_count = static_cast<int64_t>(taps.size());
+          const int64_t k = tap_count * width, ldc = n + 1;
+          const auto a = rounded(random_floats((m + taps.back()) * width, 1), width);
+          const Floats weight = random_floats(n * k, 2), before = random_floats(m * ldc, 4);
+          Floats bias = random_floats(n, 3), c = before;
+          bias.resize((n + kInt8Panel - 1) / kInt8Panel * kInt8Panel);
+          const Packed w(weight, n, tap_count, width);
+          kernel.product({a.data(), taps.data(), tap_count, width, w.words.data(), w.offsets.data(),
+                          w.scales.data(), bias.data(), m, n, add, c.data(), ldc});
+          for (int64_t i = 0; i < m; ++i) {
+            EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
+            for (int64_t j = 0; j < n; ++j) {
+              double want = bias[j] + (add ? before[i * ldc + j] : 0.0);
+              double terms = std::fabs(bias[j]) + std::fabs(before[i * ldc + j]);
+              const float scale = int8_scale(&weight[j * k], k);
+              for (int64_t t = 0; t < tap_count; ++t) {
+                const Row row(&a[(i + taps[t]) * int8_row_words(width)], width);
+                int64_t sum = 0;
+                for (int64_t p = 0; p < width; ++p)
+                  sum += row.values[p] * int8_value(weight[j * k + t * width + p], scale);
+                const double term = static_cast<double>(sum) * row.scale * scale;
+                want += term;
+                terms += std::fabs(term);
+              }
+              // A tap's sum becomes a float, is scaled and added; then column scale, bias, old c.
+              const double bound = std::numeric_limits<float>::epsilon() *
+                                   static_cast<double>(tap_count + 4) * terms;
+              ASSERT_NEAR(c[i * ldc + j], want, bound)
+                  << m << " x " << n << " x " << width << " taps " << tap_count;
+            }
+          }
+        }
+}
+
+// So that weights stored as 8-bit integers are packed as they are.
+TEST(Int8Values, RoundToThemselves) {
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    Floats weight = random_floats(64, seed);
+    const float scale = int8_scale(weight.data(), 64);
+    std::vector<int8_t> first;
+    for (float& w : weight) {
+      first.push_back(int8_value(w, scale));
+      w = static_cast<float>(first.back()) * scale;
+    }
+    const float again = int8_scale(weight.data(), 64);
+    EXPECT_NEAR(again, scale, scale * std::numeric_limits<float>::epsilon());
+    for (size_t i = 0; i < weight.size(); ++i)
+      ASSERT_EQ(int8_value(weight[i], again), first[i]) << seed;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, Int8, ::testing::ValuesIn(int8_products()),
+                         [](const ::testing::TestParamInfo<const Int8Products*>& set) {
+                           return set.param->name;
+                         });
+
+}  // namespace
+}  // namespace nestvit::kernels
