@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = ["openvino", "onnxruntime", "eager", "compile"]
-F32_ONLY = ["onnxruntime"]
+TYPES = {"openvino": ["f32", "bf16", "int8"], "onnxruntime": ["f32", "int8"], "eager": ["f32", "bf16"], "compile": ["f32", "bf16"]}
 
 
 def run(threads, *command):
@@ -35,7 +35,7 @@ def main():
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8])
     parser.add_argument("--threads", nargs="+", type=int, default=[os.cpu_count()])
-    parser.add_argument("--dtypes", nargs="+", choices=["f32", "bf16"], default=["f32"])
+    parser.add_argument("--dtypes", nargs="+", choices=["f32", "bf16", "int8"], default=["f32"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=5, help="timed runs of a turn; their median counts")
     args = parser.parse_args()
@@ -58,7 +58,7 @@ def main():
             speeds = {}
             for _ in range(args.rounds):
                 speeds.setdefault("nestvit", []).append(ours(model, batch, threads, dtype))
-                for engine in [e for e in args.peers if dtype == "f32" or e not in F32_ONLY]:
+                for engine in [e for e in args.peers if dtype in TYPES[e]]:
                     speeds.setdefault(engine, []).append(peer(engine)["images_per_s"])
             for label, values in speeds.items():
                 line = f"{model} {dtype} batch {batch}, {threads} threads  {label:12} "

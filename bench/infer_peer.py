@@ -1,6 +1,7 @@
-"""One timed process of bench/infer.py: timm's NesT without gradients, by one of the engines; one JSON line. With --export it
-writes the ONNX model that two of them read."""
+"""One timed process of bench/infer.py: timm's NesT without gradients, by one of the engines; one JSON line. "export"
+writes the ONNX model that two of them read, for int8 quantised by each one's own tool: NNCF's for transformers, ONNX Runtime's dynamic."""
 import json
+import pathlib
 import sys
 import time
 
@@ -27,13 +28,34 @@ if engine == "export":
     print("{}")
     sys.exit()
 
+int8_file = pathlib.Path(onnx_file).with_suffix({"openvino": ".int8.xml", "onnxruntime": ".int8.onnx"}.get(engine, ""))
+
+
+def quantise():
+    if engine == "onnxruntime":
+        from onnxruntime.quantization import quantize_dynamic
+
+        quantize_dynamic(onnx_file, int8_file)
+        return
+    import nncf
+    import openvino
+
+    calibration = [numpy.random.default_rng(i).standard_normal((batch, 3, 224, 224), dtype=numpy.float32) for i in range(8)]
+    model = nncf.quantize(openvino.Core().read_model(onnx_file), nncf.Dataset(calibration), model_type=nncf.ModelType.TRANSFORMER)
+    openvino.save_model(model, int8_file)
+
+
+if dtype == "int8" and not int8_file.exists():
+    quantise()
+read_file = str(int8_file) if dtype == "int8" else onnx_file
+
 images = numpy.random.default_rng(1).standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
 begun = time.perf_counter()
 if engine == "openvino":
     import openvino
 
-    compiled = openvino.Core().compile_model(onnx_file, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": dtype})
+    compiled = openvino.Core().compile_model(read_file, "CPU", {
+        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32" if dtype == "int8" else dtype})
     request = compiled.create_infer_request()
 
     def run():
@@ -43,7 +65,7 @@ elif engine == "onnxruntime":
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(onnx_file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(read_file, options, providers=["CPUExecutionProvider"])
 
     def run():
         return session.run(None, {"x": images})

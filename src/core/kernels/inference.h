@@ -51,6 +51,15 @@ struct InferenceKernels {
   // outside counts as -infinity.
   void (*max_pool)(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
                    int64_t count, float* y);
+
+  // Winograd's F(2 x 2, 3 x 3) for `tiles` of 4 x 4 pixels beside each other, two apart, of a plane
+  // whose rows are `row` floats apart: v [16, tiles, C] <- B^T d B of each tile and channel, and
+  // y <- A^T m A + bias of m [16, tiles, C], two rows of 2 tiles pixels. C is a multiple of
+  // whole_channels.
+  int64_t whole_channels;
+  void (*winograd_in)(const float* plane, int64_t row, int64_t C, int64_t tiles, float* v);
+  void (*winograd_out)(const float* m, int64_t C, int64_t tiles, const float* bias, float* y,
+                       int64_t row);
 };
 
 static inline int64_t packed_columns(const InferenceKernels& kernels, int64_t n) {

@@ -4,6 +4,7 @@
 
 #include "kernels/inference.h"
 #include "kernels/training_loops.h"
+#include "kernels/winograd.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -124,7 +125,8 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name, kPanel, pack_panel, product, layer_norm_rows, gelu, attend, max_pool};
+  return {name,   kPanel,   pack_panel, product,     layer_norm_rows, gelu,
+          attend, max_pool, kLanes,     winograd_in, winograd_out};
 }
 
 }  // namespace

@@ -95,26 +95,29 @@ void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row
 // 3x3 max-pool of stride 2 into the next level's block order.
 void FastForward::conv_pool(const FastLevel& level, const Level& below) {
   const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
-  const PanelLinear& conv = *level.conv;
+  const Convolution& conv = *level.conv;
   const Level& to = level.shape;
-  const int64_t in_row = side * conv.row_size();
+  const int64_t in_row = side * conv.pixel_size(), together = conv.rows();
   // [B, side, side, C] as the convolution reads it, and [B, size, size, C']
   float *bordered = w_, *map = w_ + B_ * side * in_row;
   parallel_for(B_ * side, [&](int64_t i) {  // x [B, T, N, C] -> bordered
     timed(to, Part::kPlanes, [&] {
       float* place = bordered + i * in_row;
-      float* row = conv.precision() == Precision::kF32 ? place : scratch_of_thread();
+      float* row = conv.reads_f32() ? place : scratch_of_thread();
       plane_row(below, i / side, i % side - 1, row);
-      conv.rows(row, side, place);
+      conv.pixels(row, side, place);
     });
   });
   const PackedNorm& norm = *level.pool_norm;
-  parallel_for(B_ * size, [&](int64_t i) {  // -> map, a row of the plane at a time
-    float* row = map + i * size * C2;
-    timed(to, Part::kConv,
-          [&] { conv(bordered + (i / size * side + i % size) * in_row, size, row, C2); });
+  parallel_for(B_ * size / together, [&](int64_t i) {  // -> map, one or two rows at a time
+    const int64_t y = i * together;
+    float* rows = map + y * size * C2;
+    timed(to, Part::kConv, [&] {
+      conv(bordered + (y / size * side + y % size) * in_row, rows, scratch_of_thread());
+    });
     timed(to, Part::kNorm, [&] {
-      kernels_.layer_norm(row, size, C2, norm.scale.data(), norm.shift.data(), kNormEps, row);
+      kernels_.layer_norm(rows, together * size, C2, norm.scale.data(), norm.shift.data(), kNormEps,
+                          rows);
     });
   });
   const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
@@ -250,7 +253,7 @@ void FastForward::reserve() {
     if (from) {
       const int64_t side = from->map() + 2;
       wide = std::max(wide, side * side * from->width + below * C);
-      scratch = std::max(scratch, side * from->width);
+      scratch = std::max({scratch, side * from->width, level.conv->scratch()});
     }
     const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
     const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row

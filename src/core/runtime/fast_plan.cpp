@@ -91,20 +91,11 @@ class FastPacker {
     return {weight, bias, level.attention.ld, precision_};
   }
 
-  // The file's weight is [C', C, 3, 3]; the plane's channels lie together.
-  PanelLinear convolution(const std::string& name, const Level& from, const Level& to) const {
-    const int64_t in = from.width, out = to.width, side = from.map() + 2;  // of the plane
-    const auto weight = values(name + ".weight");
+  Convolution convolution(const std::string& name, const Level& from, const Level& to) const {
+    Convolution packed(view(name + ".weight"), view(name + ".bias"), to.width, from.map(),
+                       precision_);
     forget(name);
-    std::vector<float> ordered(weight.size());
-    std::vector<int64_t> taps;
-    for (int64_t t = 0; t < 9; ++t) {
-      taps.push_back(t / 3 * side + t % 3);
-      for (int64_t o = 0; o < out; ++o)
-        for (int64_t i = 0; i < in; ++i)
-          ordered[(o * 9 + t) * in + i] = weight[(o * in + i) * 9 + t];
-    }
-    return {ordered, values(name + ".bias"), out, precision_, taps};
+    return packed;
   }
 
   const Model& model_;

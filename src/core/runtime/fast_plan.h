@@ -9,6 +9,7 @@
 
 #include "kernels/inference.h"
 #include "model/nest.h"
+#include "runtime/convolution.h"
 #include "runtime/panel_linear.h"
 #include "runtime/plan.h"
 #include "weights/model_dir.h"
@@ -27,7 +28,7 @@ struct FastLevel {
   Level shape;
   kernels::AttentionShape attention;
   int64_t mlp;                      // width of the hidden layer
-  std::optional<PanelLinear> conv;  // over a plane with a border of one; not at level 0
+  std::optional<Convolution> conv;  // not at level 0
   std::optional<PackedNorm> pool_norm;
   std::vector<float> position;  // [T, N, C]
   std::vector<FastLayer> layers;

@@ -13,9 +13,12 @@ constexpr Precision kPrecisions[] = {Precision::kF32, Precision::kBf16, Precisio
 
 constexpr const char* precision_name(Precision precision) {
   switch (precision) {
-    case Precision::kBf16: return "bf16";
-    case Precision::kInt8: return "int8";
-    default: return "f32";
+    case Precision::kBf16:
+      return "bf16";
+    case Precision::kInt8:
+      return "int8";
+    default:
+      return "f32";
   }
 }
 
