@@ -75,14 +75,18 @@ void product(const Product& p) {
   }
 }
 
-template <Gelu kGelu(float)>
-void gelu_values(float* x, int64_t count) {
+void gelu_values_by_tanh(float* x, int64_t count) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) x[i] = kGelu(x[i]).value;
+  for (int64_t i = 0; i < count; ++i) x[i] = gelu_by_tanh(x[i]).value;
+}
+
+void gelu_values_by_erf(float* x, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] *= phi_poly(x[i]);
 }
 
 void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_values<gelu_by_tanh>(x, rows * C) : gelu_values<gelu_by_erf>(x, rows * C);
+  tanh ? gelu_values_by_tanh(x, rows * C) : gelu_values_by_erf(x, rows * C);
 }
 
 constexpr int64_t kQueryRows = 32;  // whose scores stay in the first-level cache

@@ -123,7 +123,7 @@ inline Gelu gelu_by_tanh(float x) {
 }
 
 inline Gelu gelu_by_erf(float x) {
-  const float phi = 0.5f * (1.0f + erf_poly(x * 0.70710678f));
+  const float phi = phi_poly(x);
   return {x * phi, phi + x * 0.39894228f * exp_poly(-0.5f * x * x)};  // 1 / sqrt(2 pi)
 }
 
