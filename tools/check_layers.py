@@ -15,7 +15,7 @@ MAY_INCLUDE = {
     "image": ["base", "model/preprocessing.h"],
     "data": ["base", "image", "model/preprocessing.h"],
     "weights": ["base", "model"],
-    "kernels": ["base/half.h"],
+    "kernels": ["base/half.h", "base/int8.h"],
     "runtime": ["base", "model", "image/image.h", "weights", "kernels"],
     "report": ["base", "image"],
     "hub": ["base"],

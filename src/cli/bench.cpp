@@ -8,12 +8,17 @@
 #include <chrono>
 #include <memory>
 
+#include "auto_type.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "kernels/bf16.h"
+#include "kernels/inference.h"
+#include "kernels/int8.h"
 #include "model/architecture.h"
 #include "model/params.h"
 #include "model_source.h"
 #include "options.h"
+#include "runtime/fast_plan.h"
 #include "runtime/peak.h"
 #include "runtime/threads.h"
 #include "weights/model_dir.h"
@@ -25,7 +30,7 @@ struct BenchOptions {
   ModelSource model;
   std::string batches = "1,8", threads, path = "fast", dtypes = "f32";
   int rounds = 5;
-  bool csv = false, profile = false;
+  bool csv = false, profile = false, explain = false;
 };
 
 struct Case {
@@ -174,8 +179,38 @@ std::vector<Precision> precisions(const std::string& text) {
   return all;
 }
 
+// What computes, and why.
+void explain(const Model& model, const BenchOptions& options) {
+  if (!fast_covers(model.config)) {
+    fmt::print("path      plain, by oneDNN: the fast one is for layer norms\n");
+    return;
+  }
+  const int threads = options.threads.empty() ? 0 : numbers(options.threads, "--threads").front();
+  const FastModel packed = fast_pack(model, Precision::kF32);
+  fmt::print(
+      "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
+      kernels::inference_kernels().front()->name, kernels::bf16_products().front()->name,
+      kernels::int8_products().front()->name);
+  for (const FastLevel& level : packed.levels)
+    if (level.conv)
+      fmt::print("level {}   f32 convolution {}\n", level.shape.index,
+                 level.conv->rows() == 2
+                     ? "by Winograd's F(2x2, 3x3): even size, channels in whole registers"
+                     : "as a product of nine taps");
+  const SpeedOfTypes speeds = speed_of_types(model, threads);
+  for (const auto& [precision, speed] : speeds.speeds)
+    fmt::print("auto      {:4} {:.2f} images/s{}\n", precision_name(precision), speed,
+               precision == speeds.fastest() ? ", chosen" : "");
+  fmt::print("auto      {}{}\n", speeds.measured ? "measured now" : "measured before",
+             speeds.kept.empty() ? "" : fmt::format(", kept in {}", speeds.kept.string()));
+}
+
 int bench(const BenchOptions& options, const Invocation& invocation) {
   const Model model = model_of(options, invocation);
+  if (options.explain) {
+    explain(model, options);
+    return 0;
+  }
   const std::string available = fmt::format("{}", thread_count(0));
   const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
@@ -231,6 +266,9 @@ Verb bench_verb() {
     add_flag(
         app, "--profile", &options->profile,
         "Also where the time goes: each kind of work of each level, all layers of it together.");
+    add_flag(app, "--explain", &options->explain,
+             "Instead: what computes each type here, how the convolutions are done, and which type "
+             "--dtype auto takes.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

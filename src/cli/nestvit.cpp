@@ -1,4 +1,5 @@
 // nestvit: everything but training, without libtorch.
+#include "auto_type.h"
 #include "runtime/engine.h"
 #include "verbs.h"
 
@@ -6,8 +7,11 @@ namespace {
 
 nestvit::cli::Forward engine_forward(const nestvit::Model& model,
                                      const nestvit::cli::ForwardOptions& options) {
+  const nestvit::Precision precision =
+      options.fastest ? nestvit::cli::speed_of_types(model, options.threads).fastest()
+                      : options.precision;
   auto engine = std::make_shared<nestvit::Engine>(
-      model, nestvit::EngineOptions{options.threads, nestvit::Path::kFast, options.precision});
+      model, nestvit::EngineOptions{options.threads, nestvit::Path::kFast, precision});
   return [engine](std::span<const float> input, int batch, bool features) {
     return engine->run(input, batch, features);
   };
@@ -31,6 +35,6 @@ int main(int argc, char** argv) {
                       "ask it.",
                       {predict_verb(backend), eval_verb(backend), train_verb(), bench_verb(),
                        convert_verb(), data_verb(), doctor_verb(backend), inspect_verb(),
-                       run_verb(backend), preprocess_verb(), pull_verb()}},
+                       run_verb(backend), preprocess_verb(), pull_verb(), quantize_verb()}},
                      argc, argv);
 }

@@ -147,23 +147,31 @@ LoaderOptions RunOptions::loader() const {
 }
 
 void add_dtype_option(CLI::App& app, std::string* dtype) {
-  add_choice(app, "--dtype", dtype, {"f32", "bf16", "int8"},
+  add_choice(app, "--dtype", dtype, {"f32", "bf16", "int8", "auto"},
              "What products round their operands to. bf16 is faster where the processor has "
-             "AVX512_BF16, int8 where it has AVX512_VNNI; both answer a little differently.");
+             "AVX512_BF16, int8 where it has AVX512_VNNI; both answer a little differently. auto: "
+             "f32 or bf16, measured once on this processor.");
 }
 
-Precision precision_of(const std::string& dtype) { return precision_named(dtype).value(); }
+ForwardOptions forward_options(int threads, const std::string& dtype) {
+  const bool fastest = dtype == "auto";
+  return {threads, fastest ? Precision::kF32 : precision_named(dtype).value(), fastest};
+}
 
-void add_run_options(CLI::App& app, RunOptions* options) {
+void add_loading_options(CLI::App& app, RunOptions* options) {
   add_number(app, "-b,--batch-size", &options->batch_size, 1, "Images per forward pass.");
   add_number(app, "--threads", &options->threads, 0,
              "Threads of the forward pass; 0: as many as this process may use.");
-  add_dtype_option(app, &options->dtype);
   add_number(app, "-j,--workers", &options->workers, 0,
              "Threads that decode images; 0: as many as there are processors, at most 8.");
   add_choice(app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
              "What an unreadable image does: end with an error that names it, or be left out with "
              "a warning.");
+}
+
+void add_run_options(CLI::App& app, RunOptions* options) {
+  add_dtype_option(app, &options->dtype);
+  add_loading_options(app, options);
 }
 
 void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {

@@ -33,9 +33,9 @@ void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);
 
-// --dtype f32|bf16|int8.
+// --dtype f32|bf16|int8|auto.
 void add_dtype_option(CLI::App& app, std::string* dtype);
-Precision precision_of(const std::string& dtype);
+ForwardOptions forward_options(int threads, const std::string& dtype);
 
 // --threads, --dtype, --workers, --batch-size, --on-bad-image: how images are decoded and run.
 struct RunOptions {
@@ -46,9 +46,10 @@ struct RunOptions {
   std::string on_bad_image = "error";
 
   LoaderOptions loader() const;
-  ForwardOptions forward() const { return {threads, precision_of(dtype)}; }
+  ForwardOptions forward() const { return forward_options(threads, dtype); }
 };
 void add_run_options(CLI::App& app, RunOptions* options);
+void add_loading_options(CLI::App& app, RunOptions* options);  // without --dtype
 
 // --data-dir, --dataset, --split, --labels, --class-map, --class-order, --val-share, --seed,
 // --limit.

@@ -45,7 +45,7 @@ int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward
                 const Invocation& invocation) {
   const Model model = options.model.load(invocation);
   const Tensor input = read_input(options.input, model.config);
-  const Forward forward = make_forward(model, {options.threads, precision_of(options.dtype)});
+  const Forward forward = make_forward(model, forward_options(options.threads, options.dtype));
 
   const auto values = input.as<float>();  // [B, C, S, S]
   const int64_t images = input.dim(0);

@@ -20,6 +20,7 @@ using Forward = std::function<Output(std::span<const float> input, int batch, bo
 struct ForwardOptions {
   int threads = 0;  // 0: as many as this process may use
   Precision precision = Precision::kF32;
+  bool fastest = false;  // f32 or bf16, whichever is faster here, instead of `precision`
 };
 using MakeForward = std::function<Forward(const Model& model, const ForwardOptions& options)>;
 
@@ -72,5 +73,6 @@ Verb doctor_verb(const Backend& backend);
 Verb inspect_verb();
 Verb preprocess_verb();
 Verb pull_verb();
+Verb quantize_verb();
 
 }  // namespace nestvit::cli

@@ -75,5 +75,28 @@ TEST_F(BenchCli, ShortTypesAnswerOrSayThatTheyCannot) {
   }
 }
 
+TEST_F(BenchCli, AutoIsMeasuredOnceAndKept) {
+  save("model", tiny_model());
+  write_image("red.png", {250, 10, 10});
+  const std::string cache = "XDG_CACHE_HOME=cache nestvit ";
+  const Outcome first = shell(cache + "bench --model model --explain");
+  EXPECT_EQ(first.code, 0) << first.err;
+  for (const char* part : {"f32       own products by ", "level 1   f32 convolution",
+                           "measured now", ", chosen", "kept in cache/nestvit/speed/"})
+    EXPECT_THAT(first.out, HasSubstr(part));
+  EXPECT_THAT(shell(cache + "bench --model model --explain").out, HasSubstr("measured before"));
+  const Outcome answer = shell(cache + "predict --model model --dtype auto red.png");
+  EXPECT_EQ(answer.code, 0) << answer.err;
+  // What is damaged is measured again.
+  for (const auto& entry : fs::directory_iterator(path("cache/nestvit/speed")))
+    fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
+  EXPECT_THAT(shell(cache + "bench --model model --explain").out, HasSubstr("measured now"));
+  // Where nothing can be kept it is measured each time.
+  const Outcome nowhere =
+      shell("env -u HOME -u XDG_CACHE_HOME nestvit bench --model model --explain");
+  EXPECT_EQ(nowhere.code, 0) << nowhere.err;
+  EXPECT_THAT(nowhere.out, HasSubstr("measured now"));
+}
+
 }  // namespace
 }  // namespace nestvit::testing

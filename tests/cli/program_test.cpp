@@ -10,8 +10,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const std::vector<std::string> kVerbs = {"predict", "eval", "inspect", "convert",    "doctor",
-                                         "data",    "pull", "run",     "preprocess", "completion"};
+const std::vector<std::string> kVerbs = {"predict", "eval",       "inspect",   "convert",
+                                         "doctor",  "data",       "pull",      "quantize",
+                                         "run",     "preprocess", "completion"};
 
 class ProgramCli : public Workshop {};
 

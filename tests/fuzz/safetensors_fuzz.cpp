@@ -1,9 +1,10 @@
 // libFuzzer: any bytes as a safetensors file. Whatever is accepted must be readable to its last
-// value.
+// value, and 8-bit integers must have scales.
 #include <nestvit/error.h>
 
 #include <cstdint>
 
+#include "weights/model_dir.h"
 #include "weights/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -13,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto tensors =
         nestvit::parse_safetensors(std::as_bytes(std::span(*owner)), owner, "fuzz", &metadata);
     for (const auto& [name, tensor] : tensors) tensor.to_f32();
+    nestvit::as_f32(tensors, "fuzz");
   } catch (const nestvit::Error&) {
   }
   return 0;

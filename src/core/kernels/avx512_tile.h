@@ -22,13 +22,13 @@ struct Target {
   bool add;
 };
 
-template <int kRows>
-inline void store_tile(const __m512 (&sum)[kRows][kTileVectors], int64_t rows, const Target& t) {
+template <int kRows, int kVecs>
+inline void store_tile(const __m512 (&sum)[kRows][kVecs], int64_t rows, const Target& t) {
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
     if (i >= rows) return;
 #pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j) {
+    for (int j = 0; j < kVecs; ++j) {
       const __mmask16 kept = first(t.columns - j * kLanes);
       float* out = t.c + i * t.ld + j * kLanes;
       const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : __mmask16{0}, out);

@@ -1,6 +1,9 @@
 // Mixed-precision products in plain C++, and the choice among the sets by what the processor has.
 #include "kernels/bf16.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/half.h"
 #include "kernels/isa.h"
 
@@ -71,11 +74,38 @@ void row_product(const Bf16RowProduct& p) {
     }
 }
 
+float rounded(float x) { return bf16_to_f32(f32_to_bf16(x)); }
+
+void attend(const AttentionShape& s, const float* q, int64_t queries, const float* k,
+            const float* v, float* out, float* scratch) {
+  const int64_t N = s.tokens, D = s.head_dim;
+  const float scale = 1 / std::sqrt(static_cast<float>(D));
+  float* scores = scratch;
+  for (int64_t h = 0; h < s.heads; ++h)
+    for (int64_t r = 0; r < queries; ++r) {
+      const int64_t kv = s.kv_heads > 1 ? h * D : 0;
+      const float* query = q + r * s.ld + h * D;
+      float largest = -INFINITY, sum = 0;
+      for (int64_t n = 0; n < N; ++n) {
+        scores[n] = 0;
+        for (int64_t d = 0; d < D; ++d)
+          scores[n] += rounded(query[d]) * rounded(k[n * s.ld + kv + d]);
+        largest = std::max(largest, scores[n]);
+      }
+      for (int64_t n = 0; n < N; ++n) sum += scores[n] = std::exp(scale * (scores[n] - largest));
+      for (int64_t d = 0; d < D; ++d) {
+        float mixed = 0;
+        for (int64_t n = 0; n < N; ++n) mixed += rounded(scores[n]) * rounded(v[n * s.ld + kv + d]);
+        out[r * s.ld_out + h * D + d] = mixed / sum;
+      }
+    }
+}
+
 }  // namespace
 
 const std::vector<const Bf16Products*>& bf16_products() {
-  static constexpr Bf16Products kPlain = {"plain", pack_left,   pack_right,
-                                          round,   row_product, product};
+  static constexpr Bf16Products kPlain = {"plain",     pack_left, pack_right, round,
+                                          row_product, attend,    product};
   static const std::vector<const Bf16Products*> all = [] {
     std::vector<const Bf16Products*> list;
 #if defined(__x86_64__)

@@ -5,17 +5,13 @@
 
 #include "kernels/avx512_tile.h"
 #include "kernels/bf16.h"
+#include "kernels/bf16_attention.h"
+#include "kernels/bf16_pairs.h"
 
 namespace nestvit::kernels {
 namespace {
 
 static_assert(kRightPanel == kTileColumns && kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
-
-inline __m512i pairs_of(__m512 low, __m512 high) {
-  const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(low)));
-  const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(high)));
-  return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
-}
 
 // x [k, count]: the pairs are of two rows, which are interleaved.
 void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
@@ -28,22 +24,6 @@ void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32
         const __m512 high = _mm512_maskz_loadu_ps(p + 1 < k ? there : __mmask16{0}, row + count);
         _mm512_storeu_si512(packed + i, pairs_of(low, high));
       }
-}
-
-// 16 pairs of each of 16 rows of x [count, k], turned round: pair p of row i to packed[p * panel +
-// i].
-void turn_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
-                uint32_t* packed) {
-  alignas(64) float pairs[kLanes * kLanes], turned[kLanes * kLanes];
-  for (int64_t i = 0; i < rows; ++i, x += k) {
-    const __m512 low = _mm512_maskz_loadu_ps(first(left), x);
-    const __m512 high = _mm512_maskz_loadu_ps(first(left - kLanes), x + kLanes);
-    _mm512_store_si512(pairs + i * kLanes,
-                       reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
-  }
-  turn_tile(pairs, kLanes, rows, turned, kLanes);
-  for (int64_t p = 0; p < kLanes && 2 * p < left; ++p)
-    _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(turned + p * kLanes));
 }
 
 // x [count, k]: the pairs are neighbours in a row.
@@ -68,23 +48,6 @@ void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
   pack(b.data, !b.turned, n, k, kRightPanel, packed);
-}
-
-// sum += a pair of each row times the pairs of a panel.
-template <int kRows>
-inline void multiply(__m512 (&sum)[kRows][kTileVectors], const uint32_t* a, int64_t stride,
-                     const uint32_t* b) {
-  __m512i right[kTileVectors];
-#pragma GCC unroll 3
-  for (int j = 0; j < kTileVectors; ++j) right[j] = _mm512_loadu_si512(b + j * kLanes);
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-    const auto left =
-        reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[i * stride])));
-#pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j)
-      sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, reinterpret_cast<__m512bh>(right[j]));
-  }
 }
 
 // 8 rows of a panel times one panel.
@@ -124,14 +87,7 @@ void row_product(const Bf16RowProduct& p) {
   }
 }
 
-void round(const float* x, int64_t pairs, uint32_t* packed) {
-  for (int64_t i = 0; i < pairs; i += kLanes) {
-    const __m512 low = _mm512_maskz_loadu_ps(first(2 * (pairs - i)), x + 2 * i);
-    const __m512 high = _mm512_maskz_loadu_ps(first(2 * (pairs - i) - kLanes), x + 2 * i + kLanes);
-    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-    _mm512_mask_storeu_epi32(packed + i, first(pairs - i), both);
-  }
-}
+void round(const float* x, int64_t pairs, uint32_t* packed) { round_row(x, 2 * pairs, packed); }
 
 void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
              float* c) {
@@ -145,7 +101,7 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
 }  // namespace
 
 extern const Bf16Products kBf16Avx512;
-const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,   pack_right,
-                                  round,         row_product, product};
+const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left, pack_right, round,
+                                  row_product,   attend,    product};
 
 }  // namespace nestvit::kernels

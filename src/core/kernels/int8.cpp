@@ -1,11 +1,9 @@
 // Products of 8-bit integers in plain C++, and the choice among the sets by what the processor has.
 #include "kernels/int8.h"
 
-#include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstring>
 
+#include "base/int8.h"
 #include "kernels/isa.h"
 
 namespace nestvit::kernels {
@@ -18,7 +16,7 @@ namespace {
 
 void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
   for (int64_t r = 0; r < rows; ++r, x += width, packed += int8_row_words(width)) {
-    const float scale = int8_scale(x, width);
+    const float scale = int8_scale({x, static_cast<size_t>(width)});
     for (int64_t p = 0; p < width; p += 4) {
       uint32_t word = 0;
       for (int64_t i = 0; i < 4; ++i)
@@ -61,24 +59,12 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
-float int8_scale(const float* weight, int64_t k) {
-  uint32_t largest = 0;  // by bits: NaN and infinity are larger than any number
-  for (int64_t i = 0; i < k; ++i)
-    largest = std::max(largest, std::bit_cast<uint32_t>(std::fabs(weight[i])));
-  return std::bit_cast<float>(largest) / 127;
-}
-
-int8_t int8_value(float w, float scale) {
-  if (!(scale > 0)) return 0;
-  return static_cast<int8_t>(std::clamp(std::nearbyint(w / scale), -127.0f, 127.0f));
-}
-
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales) {
   const int64_t words = width / 4, k = tap_count * width;
   for (int64_t j = 0; j < kInt8Panel; ++j) {
     const float* row = weight + j * k;
-    scales[j] = j < n ? int8_scale(row, k) : 0;
+    scales[j] = j < n ? int8_scale({row, static_cast<size_t>(k)}) : 0;
     for (int64_t t = 0; t < tap_count; ++t) {
       int32_t sum = 0;
       for (int64_t q = 0; q < words; ++q) {

@@ -42,15 +42,9 @@ struct Int8Products {
   void (*product)(const Int8Product& product);
 };
 
-// The scale that a weight's row of k values is rounded to: max|w| / 127. Rounded values times it
-// have the same scale again, to an ulp, and round to themselves.
-float int8_scale(const float* weight, int64_t k);
-// round(w / scale), ties to even, within [-127, 127]; 0 where the scale is 0.
-int8_t int8_value(float w, float scale);
-
-// W [n <= 48, tap_count * width], one panel: packed [tap_count * width / 4, 48] words, offsets, of
-// which those of a tap are `columns` apart, and scales [48]; padded with zeros. Offsets are what
-// the activations' 128 adds to the sums of a tap, negated.
+// W [n <= 48, tap_count * width], one panel, rows rounded by base/int8.h: packed [tap_count * width
+// / 4, 48] words, offsets, of which those of a tap are `columns` apart, and scales [48]; padded
+// with zeros. Offsets are what the activations' 128 adds to the sums of a tap, negated.
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales);
 

@@ -9,6 +9,8 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "kernels/kernels.h"
 
 namespace nestvit {
@@ -35,7 +37,10 @@ FastForward::FastForward(const Model& model, int threads, Precision precision)
     : config_(model.config),
       threads_(threads),
       model_(fast_pack(model, precision)),
-      kernels_(*kernels::inference_kernels().front()) {
+      kernels_(*kernels::inference_kernels().front()),
+      attend_(precision != Precision::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
+                  ? kernels::bf16_products().front()->attend
+                  : kernels_.attend) {
   NESTVIT_CHECK(fast_covers(config_));
 }
 
@@ -180,8 +185,8 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
       const int64_t row = piece.first + at, block = row / N;
       const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
       const float* first = qkv + block * N * W;
-      kernels_.attend(level.attention, qkv + row * W, rows, first + keys, first + values,
-                      mixed + at * C, heads);
+      attend_(level.attention, qkv + row * W, rows, first + keys, first + values, mixed + at * C,
+              heads);
       at += rows;
     }
   });
@@ -257,8 +262,10 @@ void FastForward::reserve() {
     }
     const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
     const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row
-    scratch = std::max({scratch, piece * (C + level.mlp + half),
-                        piece * (C + half) + kernels::attend_scratch(level.attention)});
+    scratch =
+        std::max({scratch, piece * (C + level.mlp + half),
+                  piece * (C + half) + std::max(kernels::attend_scratch(level.attention),
+                                                kernels::bf16_attend_scratch(level.attention))});
     below = rows;
     from = &level.shape;
   }

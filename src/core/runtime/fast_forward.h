@@ -51,6 +51,8 @@ class FastForward {
   const int threads_;
   const FastModel model_;
   const kernels::InferenceKernels& kernels_;
+  decltype(kernels::InferenceKernels::attend)
+      attend_;                  // in bf16 for all types but f32, where it can
   int64_t B_ = 0;               // images of this call
   Profile* profile_ = nullptr;  // of this call
   Buffer stream_, wide_, scratch_;

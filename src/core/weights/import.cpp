@@ -91,7 +91,7 @@ std::optional<AnyModel> description_of(const fs::path& path, const std::string& 
 Found from_safetensors(const fs::path& path) {
   Found found;
   Metadata metadata;
-  found.tensors = as_f32(read_safetensors(path, &metadata));
+  found.tensors = as_f32(read_safetensors(path, &metadata), path.string());
   const auto own = metadata.find(kConfigKey);
   found.described = description_of(path, own == metadata.end() ? "" : own->second);
   return found;
@@ -100,7 +100,7 @@ Found from_safetensors(const fs::path& path) {
 Found from_torch(const fs::path& path, const ImportOptions& options) {
   Found found;
   TorchCheckpoint checkpoint = read_torch(path, options.prefer_ema);
-  found.tensors = as_f32(std::move(checkpoint.tensors));
+  found.tensors = as_f32(std::move(checkpoint.tensors), path.string());
   if (options.prefer_ema && checkpoint.wrapper.find("ema") == std::string::npos)
     log_warning(
         fmt::format("{} has no averaged (EMA) weights: taking the plain ones", path.string()));
@@ -133,7 +133,7 @@ Model from_flax_file(const fs::path& path, const ImportOptions& options) {
   model.config = identified.config;
   model.preprocessing = official_preprocessing(model.config, identified.assumed);
   for (TensorMap* arrays : {&checkpoint.params, &checkpoint.batch_stats})
-    *arrays = as_f32(std::move(*arrays));
+    *arrays = as_f32(std::move(*arrays), path.string());
   model.tensors = from_flax(checkpoint.params, checkpoint.batch_stats, model.config, path.string(),
                             [&](const Tensor& array) { checkpoint.file->forget(array.bytes()); });
   if (!identified.assumed.empty())

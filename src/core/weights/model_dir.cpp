@@ -98,18 +98,18 @@ AnyModel load_any_model(const fs::path& directory) {
   AnyModel model = load_any_config(directory);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
-  model.tensors = as_f32(read_safetensors(path));
+  model.tensors = as_f32(read_safetensors(path), path.string());
   verify_tensors(model.tensors, model.config, path.string());
   return model;
 }
 
-void save_model(const fs::path& directory, const AnyModel& model) {
+void save_model(const fs::path& directory, const AnyModel& model, Storage storage) {
   verify_tensors(model.tensors, model.config, "the model to be saved");
   const std::string config = config_text(model);
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw Error(fmt::format("cannot create {}: {}", directory.string(), error.message()));
-  write_safetensors(directory / kWeightsFile, model.tensors);
+  write_safetensors(directory / kWeightsFile, stored(model.tensors, storage));
   write_file(directory / kConfigFile, config);
 }
 
@@ -146,7 +146,8 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config,
       "config.json must describe the model that these weights belong to");
 }
 
-TensorMap as_f32(TensorMap tensors) {
+TensorMap as_f32(TensorMap tensors, const std::string& origin) {
+  tensors = unscaled(std::move(tensors), origin);
   std::erase_if(tensors,
                 [](const auto& entry) { return entry.first.ends_with(".num_batches_tracked"); });
   for (auto& [name, tensor] : tensors)

@@ -10,6 +10,7 @@
 
 #include "model/architecture.h"
 #include "model/preprocessing.h"
+#include "weights/storage.h"
 #include "weights/tensor.h"
 
 namespace nestvit {
@@ -54,16 +55,17 @@ Model load_model(const std::filesystem::path& directory);  // throws as as_nest,
 AnyModel load_any_config(const std::filesystem::path& directory);
 
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
-void save_model(const std::filesystem::path& directory, const AnyModel& model);
+void save_model(const std::filesystem::path& directory, const AnyModel& model,
+                Storage storage = Storage::kF32);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
 // file.
 void verify_tensors(const TensorMap& tensors, const Architecture& config,
                     const std::string& origin);
 
-// Half and double precision widened to f32; PyTorch's counts of batches, which nothing reads, left
-// out.
-TensorMap as_f32(TensorMap tensors);
+// Half and double precision widened to f32, 8-bit integers by their scales (storage.h); PyTorch's
+// counts of batches, which nothing reads, left out. Throws as unscaled().
+TensorMap as_f32(TensorMap tensors, const std::string& origin);
 
 // Fresh weights by reference.md A.5 and H, a pure function of (config, seed, tensor name).
 TensorMap initial_tensors(const Architecture& config, uint64_t seed);

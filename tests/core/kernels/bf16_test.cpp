@@ -118,6 +118,44 @@ TEST_P(Bf16, RowProductEqualsDoublePrecision) {
         }
 }
 
+TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
+  const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
+  for (const int64_t N : {1, 4, 9, 16, 33, 50, 196})
+    for (const int64_t D : {1, 5, 16, 32, 50})
+      for (const int64_t kv_heads : {1, 2}) {
+        constexpr int64_t kHeads = 2;
+        const int64_t C = kHeads * D, ld = C + 2 * kv_heads * D + 3, ld_out = C + 1;
+        const int64_t first = N / 3, queries = N - first;
+        const AttentionShape shape{N, kHeads, D, kv_heads, ld, ld_out};
+        const Floats qkv = random_floats(N * ld, static_cast<uint64_t>(N * 100 + D));
+        Floats out(N * ld_out, 7.0f), scratch(bf16_attend_scratch(shape), NAN);
+        const float *k = qkv.data() + C, *v = k + kv_heads * D;
+        kernel.attend(shape, qkv.data() + first * ld, queries, k, v, out.data(), scratch.data());
+        for (int64_t h = 0; h < kHeads; ++h)
+          for (int64_t i = 0; i < queries; ++i) {
+            const int64_t at = kv_heads == 1 ? 0 : h * D;
+            std::vector<double> weights(N), want(D), sizes(D);
+            double sum = 0;
+            for (int64_t j = 0; j < N; ++j) {
+              double dot = 0;
+              for (int64_t d = 0; d < D; ++d)
+                dot += rounded(qkv[(first + i) * ld + h * D + d]) * rounded(k[j * ld + at + d]);
+              sum += weights[j] = std::exp(dot / std::sqrt(static_cast<double>(D)));
+            }
+            for (int64_t j = 0; j < N; ++j)
+              for (int64_t d = 0; d < D; ++d) {
+                want[d] += weights[j] / sum * rounded(v[j * ld + at + d]);
+                sizes[d] += weights[j] / sum * std::fabs(rounded(v[j * ld + at + d]));
+              }
+            // A weight is rounded by 2^-8 of itself; its exponential is off by 1e-4, as the sum is.
+            for (int64_t d = 0; d < D; ++d)
+              ASSERT_NEAR(out[i * ld_out + h * D + d], want[d], (1.0 / 256 + 3e-4) * sizes[d])
+                  << N << " " << D << " " << kv_heads;
+          }
+        for (int64_t i = 0; i < queries; ++i) EXPECT_EQ(out[i * ld_out + C], 7.0f);
+      }
+}
+
 // Ties go to even, and what overflows or is no number stays so.
 TEST_P(Bf16, RoundsAsHalfDoes) {
   const float tie_down = f32_from_bits(0x3f808000), tie_up = f32_from_bits(0x3f818000);

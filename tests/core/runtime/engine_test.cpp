@@ -236,7 +236,7 @@ void expect_close_to_f32(Precision precision, double share) {
   }
 }
 
-// Operands are rounded by 2^-9 at most in every product; errors of either sign add up over five
+// Operands are rounded by 2^-8 at most in every product; errors of either sign add up over five
 // layers with two branches each. Convolution, attention's width and MLP are all even here.
 TEST(Engine, Bf16IsCloseToF32) {
   if (!kernels::uses(kernels::Isa::kAvx512Bf16)) GTEST_SKIP() << "needs AVX512_BF16";

@@ -1,0 +1,62 @@
+// Pairs of bf16 in AVX-512's registers: how they are made and multiplied. Part of bf16_avx512.cpp:
+// in an unnamed namespace and free of the standard library.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/avx512_tile.h"
+
+namespace nestvit::kernels {
+namespace {
+
+inline __m512i pairs_of(__m512 low, __m512 high) {
+  const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(low)));
+  const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(high)));
+  return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
+}
+
+// 16 pairs of each of 16 rows of x [count, k], turned round: pair p of row i to packed[p * panel +
+// i].
+void turn_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
+                uint32_t* packed) {
+  alignas(64) float pairs[kLanes * kLanes], turned[kLanes * kLanes];
+  for (int64_t i = 0; i < rows; ++i, x += k) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(left), x);
+    const __m512 high = _mm512_maskz_loadu_ps(first(left - kLanes), x + kLanes);
+    _mm512_store_si512(pairs + i * kLanes,
+                       reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
+  }
+  turn_tile(pairs, kLanes, rows, turned, kLanes);
+  for (int64_t p = 0; p < kLanes && 2 * p < left; ++p)
+    _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(turned + p * kLanes));
+}
+
+// x [values] -> packed [(values + 1) / 2], the last with a zero where `values` is odd.
+inline void round_row(const float* x, int64_t values, uint32_t* packed) {
+  for (int64_t i = 0; i < values; i += 2 * kLanes) {
+    const __m512 low = _mm512_maskz_loadu_ps(first(values - i), x + i);
+    const __m512 high = _mm512_maskz_loadu_ps(first(values - i - kLanes), x + i + kLanes);
+    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+    _mm512_mask_storeu_epi32(packed + i / 2, first((values - i + 1) / 2), both);
+  }
+}
+
+// sum += a pair of each row times the pairs of kVecs registers.
+template <int kRows, int kVecs>
+inline void multiply(__m512 (&sum)[kRows][kVecs], const uint32_t* a, int64_t stride,
+                     const uint32_t* b) {
+  __m512i right[kVecs];
+#pragma GCC unroll 3
+  for (int j = 0; j < kVecs; ++j) right[j] = _mm512_loadu_si512(b + j * kLanes);
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    const auto left =
+        reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[i * stride])));
+#pragma GCC unroll 3
+    for (int j = 0; j < kVecs; ++j)
+      sum[i][j] = _mm512_dpbf16_ps(sum[i][j], left, reinterpret_cast<__m512bh>(right[j]));
+  }
+}
+
+}  // namespace
+}  // namespace nestvit::kernels

@@ -1,0 +1,107 @@
+// Rounding weights for a file, and widening them again.
+#include "weights/storage.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "base/half.h"
+#include "base/int8.h"
+
+namespace nestvit {
+namespace {
+
+constexpr std::string_view kWeight = ".weight", kScale = "_scale";
+
+bool is_rounded(const std::string& name, const Tensor& tensor) {
+  return tensor.shape().size() > 1 && name.ends_with(kWeight) && !name.starts_with("patch_embed") &&
+         !name.starts_with("head");
+}
+
+// `values` as a tensor of its own.
+template <class T>
+Tensor owned(DType dtype, std::vector<int64_t> shape, std::vector<T> values) {
+  auto memory = std::make_shared<const std::vector<T>>(std::move(values));
+  return {dtype, std::move(shape), std::as_bytes(std::span(*memory)), memory};
+}
+
+Tensor as_bf16(const Tensor& tensor) {
+  std::vector<uint16_t> values;
+  for (const float value : tensor.as<float>()) values.push_back(f32_to_bf16(value));
+  return owned(DType::kBF16, tensor.shape(), std::move(values));
+}
+
+std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
+  const auto values = tensor.as<float>();
+  const auto rows = static_cast<size_t>(tensor.dim(0));
+  const size_t width = values.size() / rows;
+  std::vector<int8_t> whole;
+  std::vector<float> scales;
+  for (size_t r = 0; r < rows; ++r) {
+    const auto row = values.subspan(r * width, width);
+    scales.push_back(int8_scale(row));
+    for (const float value : row) whole.push_back(int8_value(value, scales.back()));
+  }
+  return {owned(DType::kI8, tensor.shape(), std::move(whole)),
+          Tensor::f32({tensor.dim(0)}, std::move(scales))};
+}
+
+void check_scale(const Tensor& scale, const std::string& name, const Tensor& tensor,
+                 const std::string& origin) {
+  constexpr const char* kHint = "the file is damaged, or no other program's: write it anew";
+  if (tensor.shape().empty() || scale.dtype() != DType::kF32 ||
+      scale.shape() != std::vector<int64_t>{tensor.dim(0)})
+    throw Error(fmt::format("{}: {}_scale is {} {}, expected F32, one number for each of the rows "
+                            "of {} {}",
+                            origin, name, dtype_name(scale.dtype()), shape_text(scale.shape()),
+                            name, shape_text(tensor.shape())),
+                kHint);
+  for (const float value : scale.as<float>())
+    if (!(std::isfinite(value) && value >= 0))
+      throw Error(fmt::format("{}: {}_scale has {}, expected numbers from 0", origin, name, value),
+                  kHint);
+}
+
+Tensor times(const Tensor& tensor, const Tensor& scale) {
+  std::vector<float> values = tensor.to_f32();
+  const auto scales = scale.as<float>();
+  const size_t width = scales.empty() ? 0 : values.size() / scales.size();
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / width];
+  return Tensor::f32(tensor.shape(), std::move(values));
+}
+
+}  // namespace
+
+TensorMap stored(const TensorMap& tensors, Storage storage) {
+  TensorMap result = tensors;
+  for (const auto& [name, tensor] : tensors) {
+    if (storage == Storage::kF32 || !is_rounded(name, tensor)) continue;
+    if (storage == Storage::kBf16) {
+      result[name] = as_bf16(tensor);
+      continue;
+    }
+    auto [whole, scales] = as_int8(tensor);
+    result[name] = std::move(whole);
+    result[name + std::string(kScale)] = std::move(scales);
+  }
+  return result;
+}
+
+TensorMap unscaled(TensorMap tensors, const std::string& origin) {
+  for (auto& [name, tensor] : tensors) {
+    if (tensor.dtype() != DType::kI8) continue;
+    const auto scale = tensors.find(name + std::string(kScale));
+    if (scale == tensors.end())
+      throw Error(fmt::format("{}: {} is I8 and has no {}_scale", origin, name, name),
+                  "only nestvit quantize's 8-bit weights can be read");
+    check_scale(scale->second, name, tensor, origin);
+    const Tensor whole = std::exchange(tensor, times(tensor, scale->second));
+    whole.forget();
+    tensors.erase(scale);  // comes after `tensor` in the map
+  }
+  return tensors;
+}
+
+}  // namespace nestvit

@@ -1,0 +1,129 @@
+// Weights in 8 bits and in bf16: what is rounded, by how much, and files that lie.
+#include "weights/storage.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+#include <cmath>
+#include <limits>
+
+#include "weights/model_dir.h"
+#include "weights/safetensors.h"
+#include "weights/temporary.h"
+
+namespace nestvit {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+Model model_of(const std::string& name) {
+  Model model;
+  model.config = variant(name);
+  model.preprocessing =
+      preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
+  model.tensors = initial_tensors(model.config, 5);
+  return model;
+}
+
+// Weights of layers between patch embedding and head.
+bool rounded(const std::string& name) {
+  return name.starts_with("levels.") && name.ends_with(".weight") &&
+         name.find("norm") == std::string::npos;
+}
+
+TEST(Storage, Int8IsWithinHalfAStepOfEachChannel) {
+  const Model model = model_of("nest_tiny_s16_32");
+  const TensorMap small = stored(model.tensors, Storage::kInt8);
+  const TensorMap back = as_f32(small, "test");
+  ASSERT_EQ(back.size(), model.tensors.size());
+  for (const auto& [name, tensor] : model.tensors) {
+    const auto before = tensor.as<float>(), after = back.at(name).as<float>();
+    EXPECT_EQ(small.at(name).dtype(), rounded(name) ? DType::kI8 : DType::kF32) << name;
+    EXPECT_EQ(back.at(name).shape(), tensor.shape());
+    if (!rounded(name)) {
+      EXPECT_TRUE(std::equal(before.begin(), before.end(), after.begin())) << name;
+      continue;
+    }
+    const auto scales = small.at(name + "_scale").as<float>();
+    const size_t width = before.size() / scales.size();
+    for (size_t i = 0; i < before.size(); ++i)
+      ASSERT_LE(std::fabs(before[i] - double{after[i]}), 0.50002 * scales[i / width]) << name;
+  }
+}
+
+TEST(Storage, Bf16IsWithinItsRounding) {
+  const Model model = model_of("nest_tiny_s16_32");
+  const TensorMap small = stored(model.tensors, Storage::kBf16), back = as_f32(small, "test");
+  for (const auto& [name, tensor] : model.tensors) {
+    EXPECT_EQ(small.at(name).dtype(), rounded(name) ? DType::kBF16 : DType::kF32) << name;
+    const auto before = tensor.as<float>(), after = back.at(name).as<float>();
+    for (size_t i = 0; i < before.size(); ++i)
+      ASSERT_LE(std::fabs(before[i] - after[i]), std::fabs(before[i]) / 256) << name;
+  }
+}
+
+// A second time nothing is lost.
+TEST(Storage, IsItsOwnFixedPoint) {
+  const Model model = model_of("nest_tiny_s16_32");
+  for (const Storage storage : {Storage::kBf16, Storage::kInt8}) {
+    const TensorMap small = stored(model.tensors, storage);
+    const TensorMap again = stored(as_f32(small, "test"), storage);
+    ASSERT_EQ(again.size(), small.size());
+    for (const auto& [name, tensor] : small) {
+      if (name.ends_with("_scale")) continue;
+      const auto a = tensor.bytes(), b = again.at(name).bytes();
+      EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << name;
+    }
+  }
+}
+
+TEST(Storage, DirectoriesAreSmallerAndRead) {
+  const testing::TemporaryDirectory folder;
+  const Model model = model_of("nest_tiny_s16_32");
+  const auto size = [&](const char* name, Storage storage) {
+    save_model(folder.path() / name, model, storage);
+    const Model read = load_model(folder.path() / name);
+    EXPECT_EQ(read.tensors.size(), model.tensors.size());
+    return static_cast<double>(std::filesystem::file_size(folder.path() / name / kWeightsFile));
+  };
+  const double f32 = size("f32", Storage::kF32);
+  EXPECT_LT(size("bf16", Storage::kBf16), 0.55 * f32);
+  EXPECT_LT(size("int8", Storage::kInt8), 0.30 * f32);
+}
+
+Tensor int8_tensor(std::vector<int64_t> shape, size_t count) {
+  auto memory = std::make_shared<const std::vector<int8_t>>(count, int8_t{3});
+  return {DType::kI8, std::move(shape), std::as_bytes(std::span(*memory)), memory};
+}
+
+std::string error_of(const TensorMap& tensors) {
+  try {
+    as_f32(tensors, "bad.safetensors");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Storage, ScalesThatAreWrongAreErrors) {
+  const Tensor whole = int8_tensor({2, 3}, 6);
+  EXPECT_THAT(error_of({{"a.weight", whole}}),
+              AllOf(HasSubstr("bad.safetensors"), HasSubstr("a.weight is I8 and has no")));
+  const auto with = [&](Tensor scale) {
+    return error_of({{"a.weight", whole}, {"a.weight_scale", std::move(scale)}});
+  };
+  EXPECT_THAT(with(Tensor::f32({3}, {1, 1, 1})), AllOf(HasSubstr("F32 [3]"), HasSubstr("[2, 3]")));
+  EXPECT_THAT(with(Tensor::f32({2, 1}, {1, 1})), HasSubstr("F32 [2, 1]"));
+  EXPECT_THAT(with(Tensor::u8({2}, {1, 1})), HasSubstr("U8 [2]"));
+  EXPECT_THAT(with(Tensor::f32({2}, {1, -1})), HasSubstr("-1"));
+  EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::infinity()})),
+              HasSubstr("inf"));
+  EXPECT_THAT(error_of({{"a", int8_tensor({}, 1)}, {"a_scale", Tensor::f32({}, {1})}}),
+              HasSubstr("one number for each of the rows"));
+  EXPECT_EQ(with(Tensor::f32({2}, {1, 0})), "no error");
+}
+
+}  // namespace
+}  // namespace nestvit
