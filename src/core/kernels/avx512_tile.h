@@ -22,6 +22,15 @@ struct Target {
   bool add;
 };
 
+// Its lines, which another core may hold, are on their way while the sums are made.
+template <int kRows>
+inline void fetch_for_writing(const Target& t) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 3
+    for (int j = 0; j < kTileColumns; j += kLanes) __builtin_prefetch(t.c + i * t.ld + j, 1);
+}
+
 template <int kRows, int kVecs>
 inline void store_tile(const __m512 (&sum)[kRows][kVecs], int64_t rows, const Target& t) {
 #pragma GCC unroll 8

@@ -66,6 +66,8 @@ inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t ro
 template <int kRows>
 inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
   const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;
+  const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
+  fetch_for_writing<kRows>(target);
   __m512 sum[kRows][kTileVectors];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
@@ -74,7 +76,7 @@ inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
   for (int64_t t = 0; t < p.tap_count; ++t)
     for (int64_t q = 0; q < p.width; ++q, b += kRightPanel)
       multiply(sum, a + p.taps[t] + q, p.lda, b);
-  store_tile(sum, kRows, {p.c + i * p.ldc + j, p.ldc, p.n - j, p.add});
+  store_tile(sum, kRows, target);
 }
 
 void row_product(const Bf16RowProduct& p) {

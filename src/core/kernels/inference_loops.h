@@ -33,15 +33,23 @@ inline void add_tile(Vec* sum, int64_t columns, bool add, float* c) {
   for (int64_t j = 0; j < columns; ++j) c[j] = add ? c[j] + whole[j] : whole[j];
 }
 
+// The output of a tile, whose lines another core may hold, is on its way while the sums are made.
+inline void fetch_for_writing(const float* row) {
+#pragma GCC unroll 4
+  for (int j = 0; j < kPanel; j += 16) __builtin_prefetch(row + j, 1);
+}
+
 // kRows rows of a panel.
 template <int kRows>
 inline void product_tile(const Product& p, const float* a, const float* weight, const float* bias,
                          int64_t columns, float* c) {
   Vec sum[kRows][kTileVecs];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
+  for (int i = 0; i < kRows; ++i) {
+    fetch_for_writing(c + i * p.ldc);
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVecs; ++j) sum[i][j] = load(bias + j * kLanes);
+  }
   for (int64_t t = 0; t < p.tap_count; ++t) {
     const float* at = a + p.taps[t];
     for (int64_t q = 0; q < p.width; ++q, weight += kPanel) {

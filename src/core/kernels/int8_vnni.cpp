@@ -71,6 +71,8 @@ template <int kRows, bool kOneTap>
 inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
+  const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
+  fetch_for_writing<kRows>(target);
   __m512 sum[kRows][kTileVectors] = {};
   for (int64_t t = 0; t < (kOneTap ? 1 : p.tap_count); ++t, w += words * kInt8Panel) {
     const uint32_t* a = p.a + (i + p.taps[t]) * stride;
@@ -98,7 +100,7 @@ inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
     for (int v = 0; v < kTileVectors; ++v)
       sum[r][v] = _mm512_fmadd_ps(sum[r][v], _mm512_loadu_ps(p.scales + j + v * kLanes),
                                   _mm512_loadu_ps(p.bias + j + v * kLanes));
-  store_tile(sum, kRows, {p.c + i * p.ldc + j, p.ldc, p.n - j, p.add});
+  store_tile(sum, kRows, target);
 }
 
 template <bool kOneTap>
