@@ -162,7 +162,7 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
   add_text(app, "--data-dir", &data.data_dir, "DIR", "The same, as an option.");
   add_text(app, "--dataset", &data.dataset, "NAME",
            "What lies there: folder, imagenet, tfds/NAME, imagenet2012, cifar10, cifar100, "
-           "fashion-mnist, idx or csv. Recognised from the files when left out.");
+           "fashion-mnist, idx, csv or wds. Recognised from the files when left out.");
   add_text(app, "--labels", &data.labels, "FILE",
            "Labels of validation images that lie in one folder.");
   add_text(app, "--class-map", &data.class_map, "FILE", "Class names, one per line.");

@@ -185,7 +185,7 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
                     : ""));
   add_text(app, "--dataset", &options->dataset, "NAME",
            "What lies there: folder, imagenet, tfds/NAME, imagenet2012, cifar10, cifar100, "
-           "fashion-mnist, idx or csv. Recognised from the files when left out.");
+           "fashion-mnist, idx, csv or wds. Recognised from the files when left out.");
   add_choice(app, "--split,--val-split", &options->split,
              {"val", "train", "validation", "valid", "eval", "test"},
              "Which part of the dataset. val, validation, valid and eval mean the same: the test "

@@ -25,7 +25,8 @@ using train::Recipe;
 
 constexpr KeyFlag kKeyFlags[] = {
     {"--dataset", "dataset", "NAME",
-     "What lies in DIR: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx or csv. "
+     "What lies in DIR: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, csv or "
+     "wds. "
      "Recognised from the "
      "files when left out."},
     {"--train-split", "data.train_split", "NAME", "The split to train on."},

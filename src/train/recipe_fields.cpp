@@ -176,10 +176,10 @@ Fields fields(Recipe& r) {
   Fields f;
   f.add("model_name", &r.model_name,
         "a variant of NesT, or resnet18, resnet50, resnet18_cifar (nestvit inspect NAME)");
-  f.add(
-      "dataset", &r.dataset,
-      "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, csv; "
-      "empty: recognised");
+  f.add("dataset", &r.dataset,
+        "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, "
+        "csv, wds; "
+        "empty: recognised");
   f.add("per_device_batch_size", &r.per_device_batch_size, "images per step");
   f.add("eval_batch_size", &r.eval_batch_size,
         "images per evaluation batch; 0: per_device_batch_size");

@@ -17,6 +17,7 @@
 #include "data/list.h"
 #include "data/split.h"
 #include "data/tfds.h"
+#include "data/webdataset.h"
 
 namespace nestvit {
 namespace {
@@ -65,6 +66,11 @@ const std::vector<Kind>& kinds() {
                 (!looks_like_image_folder(options.root) && lists_in(options.root).size() == 1);
        },
        open_list},
+      {{"wds", "webdataset"},
+       [](const DatasetOptions& options) {
+         return looks_like_webdataset(options.root) && !looks_like_image_folder(options.root);
+       },
+       open_webdataset},
       {{"folder"}, [](const DatasetOptions&) { return true; }, open_folder},
   };
   return all;
@@ -75,6 +81,7 @@ std::string plain_name(std::string name) {
   for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c == '_' ? '-' : c;
   if (name.starts_with("torch/")) name.erase(0, 6);
   if (name.starts_with("tfds/")) return "tfds";
+  if (name.starts_with("wds/")) return "wds";
   if (name == "fashionmnist") return "fashion-mnist";
   if (name == "image-folder" || name == "imagefolder") return "folder";
   if (name == "tsv" || name == "list") return "csv";
@@ -96,11 +103,13 @@ const Kind& find_kind(const std::string& name) {
 }
 
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
+  if (names_shards(options.root)) return open_webdataset(options);
   const bool asked = !options.name.empty() && find_kind(options.name).names.front() == "csv";
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
-  throw Error(fmt::format("{} is a file; expected a folder", options.root.string()),
-              "data is a folder of images, a folder of TFDS, IDX or CIFAR files, or a .csv or .tsv "
-              "list");
+  throw Error(
+      fmt::format("{} is a file; expected a folder", options.root.string()),
+      "data is a folder of images, a folder of TFDS, IDX, CIFAR or .tar files, or a .csv or "
+      ".tsv list");
 }
 
 class Subset : public Dataset {
@@ -137,6 +146,7 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   const Kind* kind = options.name.empty() ? nullptr : &find_kind(options.name);
   if (options.root.empty()) options.root = usual_place(kind, options.name);
   try {
+    if (names_shards(options.root)) return open_file(options);  // or a pattern of some
     if (!fs::exists(options.root))
       throw Error(
           fmt::format("{}: no such file or folder", options.root.string()),

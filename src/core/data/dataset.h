@@ -25,12 +25,13 @@ class Dataset {
 enum class ClassOrder { kNatural, kPlain };  // class2 < class10, or byte order (torchvision)
 
 struct DatasetOptions {
-  // A folder, or a .csv or .tsv list. Empty with the name "fashion-mnist": the system's copy; with
-  // a name that TFDS has: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+  // A folder, a .csv or .tsv list, or .tar files (DIR/x-{0000..0009}.tar). Empty with the name
+  // "fashion-mnist": the system's copy; with a name that TFDS has: $TFDS_DATA_DIR or
+  // ~/tensorflow_datasets.
   std::filesystem::path root;
   // --dataset: "", "folder", "imagenet", "imagenet2012", "tfds/NAME", "cifar10", "cifar100",
-  // "fashion-mnist", "idx", "csv"; "torch/cifar10" is accepted. "": recognised from what the folder
-  // holds.
+  // "fashion-mnist", "idx", "csv", "wds"; "torch/cifar10" is accepted. "": recognised from what the
+  // folder holds.
   std::string name;
   std::string split =
       "train";  // "train", "val" (synonyms as timm: validation, valid, eval), "test"

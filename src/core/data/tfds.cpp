@@ -8,13 +8,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
-#include <exception>
-#include <thread>
 
 #include "base/file.h"
 #include "data/classes.h"
+#include "data/shards.h"
 #include "data/tfds_tree.h"
 #include "data/tfrecord.h"
 
@@ -87,25 +85,7 @@ void scan(Shard& shard, int64_t classes) {
 std::vector<Shard> scan_shards(const TfdsShards& found, int64_t classes) {
   std::vector<Shard> shards(found.paths.size());
   for (size_t i = 0; i < shards.size(); ++i) shards[i].path = found.paths[i].string();
-  std::vector<std::exception_ptr> failures(shards.size());
-  std::atomic<size_t> next{0};
-  std::atomic<bool> failed{false};
-  const auto work = [&] {
-    for (size_t i; (i = next++) < shards.size() && !failed;) try {
-        scan(shards[i], classes);
-      } catch (...) {
-        failures[i] = std::current_exception();
-        failed = true;
-      }
-  };
-  // They wait for the disk more than they compute.
-  constexpr size_t kThreads = 16;
-  std::vector<std::jthread> threads;
-  for (size_t t = 1; t < std::min(kThreads, shards.size()); ++t) threads.emplace_back(work);
-  work();
-  threads.clear();
-  for (const auto& failure : failures)
-    if (failure) std::rethrow_exception(failure);
+  each_shard(shards.size(), [&](size_t i) { scan(shards[i], classes); });
 
   int64_t first = 0;
   for (size_t i = 0; i < shards.size(); ++i) {

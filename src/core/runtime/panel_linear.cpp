@@ -15,8 +15,11 @@ const kernels::InferenceKernels& best() { return *kernels::inference_kernels().f
 const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
 const kernels::Int8Products& best_int8() { return *kernels::int8_products().front(); }
 
+constexpr int64_t kWidestInt8 = 1 << 16;  // 255 * 127 times that many stay within 32 bits
+
 // What a row of so many values can be.
 Precision allowed(Precision wanted, int64_t width) {
+  if (wanted == Precision::kInt8 && width > kWidestInt8) return Precision::kF32;
   const int64_t together = wanted == Precision::kInt8 ? 4 : wanted == Precision::kBf16 ? 2 : 1;
   return width % together == 0 ? wanted : Precision::kF32;
 }

@@ -14,7 +14,7 @@ namespace nestvit {
 class PanelLinear {
  public:
   // `taps`: which rows of x, from a row on, make a row of the product; {0} for a linear layer.
-  // Stays f32 where the width of a row is odd (bf16) or not a multiple of 4 (int8).
+  // Stays f32 where the width of a row is odd (bf16), not a multiple of 4 or beyond 2^16 (int8).
   // Packs with the calling thread's OpenMP team.
   PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
               Precision precision = Precision::kF32, std::vector<int64_t> taps = {0});

@@ -68,7 +68,9 @@ Tensor times(const Tensor& tensor, const Tensor& scale) {
   std::vector<float> values = tensor.to_f32();
   const auto scales = scale.as<float>();
   const size_t width = scales.empty() ? 0 : values.size() / scales.size();
-  for (size_t i = 0; i < values.size(); ++i) values[i] *= scales[i / width];
+  float* row = values.data();
+  for (const float factor : scales)
+    for (const float* end = row + width; row < end; ++row) *row *= factor;
   return Tensor::f32(tensor.shape(), std::move(values));
 }
 

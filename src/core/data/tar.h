@@ -1,0 +1,30 @@
+// The headers of a tar file: where its members lie. Of ustar, GNU's and pax's forms, what says
+// names and sizes; nothing is unpacked, links and folders are stepped over.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+namespace nestvit {
+
+inline constexpr uint64_t kTarBlock = 512;
+
+struct TarMember {
+  std::string name;     // with its folders
+  uint64_t offset = 0;  // of its bytes
+  uint64_t size = 0;
+};
+
+// each(member) for every regular file, in order. Touches headers only. Throws Error naming `path`
+// and the byte: a header that is none (by its checksum), a size that is no number or goes beyond
+// the file, a name of more than 64 KiB; for a gzipped file, what to do.
+void read_tar(std::span<const std::byte> file, const std::string& path,
+              const std::function<void(const TarMember&)>& each);
+
+// The name in the header before a member's bytes, as far as that holds it: for messages.
+std::string tar_name_before(std::span<const std::byte> file, uint64_t offset);
+
+}  // namespace nestvit

@@ -1,0 +1,317 @@
+// Shards, mapped; an index of their images with labels; images on demand.
+#include "data/webdataset.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nestvit/error.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <optional>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "data/classes.h"
+#include "data/file_dataset.h"
+#include "data/shards.h"
+#include "data/split.h"
+#include "data/tar.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxEncoded = 512ull << 20;  // as for image files
+constexpr uint64_t kLargestLabel = 64 << 10;    // a .cls or .json file
+
+// Of an image in its shard.
+struct Place {
+  uint64_t offset;
+  uint32_t size;
+  int32_t label;
+};
+
+struct Shard {
+  std::string path;
+  std::shared_ptr<const MappedFile> file;
+  std::vector<Place> images;
+  int64_t first = 0;  // index of its first image
+};
+
+// "a/b/00042.seg.png" -> "a/b/00042" and "seg.png": up to the first dot after the folders.
+std::pair<std::string, std::string> split_name(const std::string& name) {
+  const size_t slash = name.rfind('/');
+  const size_t dot = name.find('.', slash == std::string::npos ? 0 : slash + 1);
+  if (dot == std::string::npos) return {name, ""};
+  return {name.substr(0, dot), name.substr(dot + 1)};
+}
+
+// The members of one name, while a shard is read.
+class Scan {
+ public:
+  explicit Scan(Shard& shard) : shard_(shard), bytes_(shard.file->bytes()) {}
+
+  void member(const TarMember& m) {
+    const auto [key, extension] = split_name(m.name);
+    if (extension.empty() || fs::path(m.name).filename().string().starts_with(".")) return;
+    if (key != key_) finish();
+    key_ = key;
+    if (has_image_extension("x." + extension) && !image_) image_ = m;
+    if (extension == "cls") label_ = number(m);
+    if (extension == "json" && !label_) label_ = label_in(m);
+  }
+
+  void finish() {
+    if (!image_ && !label_) return;
+    if (!image_) fail(fmt::format("has no image ({})", kImageExtensions));
+    if (!label_) fail("has no label: no .cls, and no .json with a \"label\"");
+    if (image_->size > kMaxEncoded || image_->size == 0)
+      fail(fmt::format("has an image of {} bytes", image_->size));
+    shard_.images.push_back({image_->offset, static_cast<uint32_t>(image_->size), *label_});
+    image_.reset();
+    label_.reset();
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(fmt::format("{}: the sample \"{}\" {}", shard_.path, key_.substr(0, 200), what),
+                "a sample is KEY.jpg (or png, webp) and KEY.cls, next to each other");
+  }
+
+  std::string text(const TarMember& m) const {
+    if (m.size > kLargestLabel) fail(fmt::format("has a label of {} bytes", m.size));
+    const auto bytes = bytes_.subspan(m.offset, m.size);
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+
+  int32_t number(const TarMember& m) const {
+    std::string word = text(m);
+    while (!word.empty() && std::isspace(static_cast<unsigned char>(word.back()))) word.pop_back();
+    int32_t value = 0;
+    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+    if (error != std::errc() || end != word.data() + word.size()) value = -1;
+    return checked(value, word);
+  }
+
+  std::optional<int32_t> label_in(const TarMember& m) const {
+    const auto json = parse_json(text(m));
+    const auto label = json.is_object() ? json.find("label") : json.end();
+    if (!json.is_object() || label == json.end()) return std::nullopt;
+    const bool fits = label->is_number_integer() && *label >= 0 && *label < kMaxClasses;
+    return checked(fits ? label->get<int32_t>() : -1, label->dump());
+  }
+
+  int32_t checked(int32_t value, const std::string& got) const {
+    if (value < 0 || value >= kMaxClasses)
+      fail(fmt::format("has the label \"{}\", expected a whole number from 0", got.substr(0, 40)));
+    return value;
+  }
+
+  Shard& shard_;
+  const std::span<const std::byte> bytes_;
+  std::string key_;
+  std::optional<TarMember> image_;
+  std::optional<int32_t> label_;
+};
+
+void scan(Shard& shard) {
+  shard.file = MappedFile::open(shard.path);
+  const auto bytes = shard.file->bytes();
+  const auto advise = [&](int advice) {
+    if (!bytes.empty()) ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), advice);
+  };
+  advise(MADV_RANDOM);  // no read-ahead into images that are only jumped over
+  Scan samples(shard);
+  read_tar(bytes, shard.path, [&](const TarMember& m) { samples.member(m); });
+  samples.finish();
+  shard.images.shrink_to_fit();
+  advise(MADV_NORMAL);
+  advise(MADV_DONTNEED);
+}
+
+class WebDataset : public Dataset {
+ public:
+  WebDataset(std::vector<Shard> shards, std::vector<std::string> classes)
+      : shards_(std::move(shards)), classes_(std::move(classes)) {
+    size_ = shards_.back().first + std::ssize(shards_.back().images);
+  }
+  int64_t size() const override { return size_; }
+  Sample get(int64_t index) const override {
+    const Shard& shard = find(index);
+    const Place& image = shard.images.at(index - shard.first);
+    const auto bytes = shard.file->bytes().subspan(image.offset, image.size);
+    Sample sample;
+    sample.encoded.assign(bytes.begin(), bytes.end());
+    sample.label = image.label;
+    sample.name = name(index);
+    return sample;
+  }
+  int label(int64_t index) const override {
+    const Shard& shard = find(index);
+    return shard.images.at(index - shard.first).label;
+  }
+  std::string name(int64_t index) const override {
+    const Shard& shard = find(index);
+    const Place& image = shard.images.at(index - shard.first);
+    return shard.path + "#" + tar_name_before(shard.file->bytes(), image.offset);
+  }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::string kind() const override { return "webdataset"; }
+
+ private:
+  const Shard& find(int64_t index) const {
+    if (index < 0 || index >= size_) throw std::out_of_range("sample " + std::to_string(index));
+    return *std::prev(
+        std::upper_bound(shards_.begin(), shards_.end(), index,
+                         [](int64_t i, const Shard& shard) { return i < shard.first; }));
+  }
+  std::vector<Shard> shards_;
+  std::vector<std::string> classes_;
+  int64_t size_ = 0;
+};
+
+// ---- which shards ----
+
+bool is_tar(const fs::path& path) { return path.extension() == ".tar"; }
+
+std::vector<fs::path> shards_at(const fs::path& root) {
+  std::vector<fs::path> paths;
+  std::error_code ignored;
+  if (fs::is_directory(root, ignored)) {
+    for (const auto& entry : fs::directory_iterator(root))
+      if (is_tar(entry.path())) paths.push_back(entry.path());
+    std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) {
+      return natural_less(a.string(), b.string());
+    });
+    return paths;
+  }
+  for (const std::string& name : expand_braces(root.filename().string()))
+    paths.push_back(root.parent_path() / name);
+  return paths;
+}
+
+// The part whose name stands in a shard's, between other characters: "imagenet-train-0001.tar".
+std::optional<Split> split_of(const fs::path& shard) {
+  std::string word;
+  std::optional<Split> found;
+  for (const char c : shard.filename().string() + ".") {
+    if (std::isalpha(static_cast<unsigned char>(c))) {
+      word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      continue;
+    }
+    if (const auto split = find_split_named(word); split && !found) found = split;
+    word.clear();
+  }
+  return found;
+}
+
+// timm's {"splits": {"train": {"filenames": ["x-0000.tar", ...]}}}; nothing where there is none.
+std::optional<std::vector<fs::path>> described(const fs::path& root, Split split) {
+  constexpr uint64_t kLargestInfo = 64 << 20;
+  for (const char* file : {"_info.json", "info.json"}) {
+    std::error_code ignored;
+    if (!fs::is_regular_file(root / file, ignored)) continue;
+    const auto info = parse_json(read_text(root / file, kLargestInfo));
+    const auto splits = info.is_object() ? info.find("splits") : info.end();
+    if (!info.is_object() || splits == info.end() || !splits->is_object()) continue;
+    for (const std::string& name : split_names(split)) {
+      const auto part = splits->find(name);
+      if (part == splits->end() || !part->is_object() || !part->contains("filenames")) continue;
+      std::vector<fs::path> paths;
+      for (const auto& entry : part->at("filenames")) {
+        if (!entry.is_string() || entry.get<std::string>().find('/') != std::string::npos)
+          throw Error(
+              fmt::format("{}: \"filenames\" of the split \"{}\" has {}, expected the names "
+                          "of shards",
+                          (root / file).string(), name, entry.dump().substr(0, 60)));
+        paths.push_back(root / entry.get<std::string>());
+      }
+      return paths;
+    }
+  }
+  return std::nullopt;
+}
+
+struct Found {
+  std::vector<fs::path> paths;
+  bool undivided = false;  // what is asked for is a share of them
+};
+
+Found find_shards_of(const fs::path& root, Split split) {
+  if (auto paths = described(root, split); paths && !paths->empty()) return {std::move(*paths)};
+  const std::vector<fs::path> all = shards_at(root);
+  const auto part = [&](Split wanted) {
+    std::vector<fs::path> paths;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(paths),
+                 [&](const fs::path& path) { return split_of(path) == wanted; });
+    return paths;
+  };
+  Found found{part(split)};
+  if (found.paths.empty() && split == Split::kVal) found.paths = part(Split::kTest);
+  if (!found.paths.empty() || all.empty()) return found;
+  const bool named = std::any_of(all.begin(), all.end(), [](const auto& p) { return split_of(p); });
+  const auto train = part(Split::kTrain);
+  const bool only_train = named && std::ssize(train) == std::ssize(all);
+  if ((named && !only_train) || split == Split::kTest) return {};
+  return {all, true};
+}
+
+std::vector<Shard> scanned(const std::vector<fs::path>& paths) {
+  std::vector<Shard> shards(paths.size());
+  for (size_t i = 0; i < shards.size(); ++i) shards[i].path = paths[i].string();
+  each_shard(shards.size(), [&](size_t i) { scan(shards[i]); });
+  int64_t first = 0;
+  for (Shard& shard : shards) {
+    shard.first = first;
+    first += std::ssize(shard.images);
+  }
+  return shards;
+}
+
+std::unique_ptr<Dataset> share(std::unique_ptr<Dataset> all, const DatasetOptions& options,
+                               Split split) {
+  std::vector<std::string> keys;
+  std::vector<int> labels;
+  for (int64_t i = 0; i < all->size(); ++i) {
+    keys.push_back(fs::path(all->name(i)).filename().string());
+    labels.push_back(all->label(i));
+  }
+  auto part = seeded_part(keys, labels, options, split);
+  return subset(std::move(all), std::move(part));
+}
+
+}  // namespace
+
+bool looks_like_webdataset(const fs::path& root) {
+  std::error_code ignored;
+  return fs::is_directory(root, ignored) && !shards_at(root).empty();
+}
+
+bool names_shards(const fs::path& root) { return is_tar(root); }
+
+std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options) {
+  const Split split = parse_split(options.split);
+  const Found found = find_shards_of(options.root, split);
+  if (found.paths.empty())
+    throw Error(fmt::format("{}: no shards of the split '{}'", options.root.string(),
+                            split_names(split).front()),
+                "shards are .tar files whose names hold the split, as data-train-0000.tar, or that "
+                "_info.json lists");
+  std::vector<Shard> shards = scanned(found.paths);
+  int highest = -1;
+  for (const Shard& shard : shards)
+    for (const Place& image : shard.images) highest = std::max(highest, image.label);
+  if (highest < 0)
+    throw Error(
+        fmt::format("{}: no samples in its {} shards", options.root.string(), shards.size()));
+  auto classes = class_names(options, highest + 1, numbered_classes(highest + 1));
+  require_two_classes(classes, options.root.string(), "every label is 0");
+  auto all = std::make_unique<WebDataset>(std::move(shards), std::move(classes));
+  if (!found.undivided) return all;
+  return share(std::move(all), options, split);
+}
+
+}  // namespace nestvit

@@ -1,0 +1,30 @@
+// WebDataset: samples in tar files ("shards"), as the members of one name: 00042.jpg and 00042.cls,
+// or 00042.json with a "label".
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace nestvit {
+
+// options.root: a folder of .tar files, one of them, or a pattern DIR/name-{0000..0009}.tar. Which
+// shards are of a split: by _info.json or info.json (timm's), else by "train", "val", "test" and
+// their synonyms between other characters of their names; shards that name none are all one, and
+// "val" is a seeded share. Opening reads the headers of all members of the split and the labels,
+// shards in parallel: 16 bytes are kept of a sample. Throws Error naming shard and member: no
+// image or no label, a label that is no number, what read_tar() refuses.
+std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options);
+
+// Whether `root` is a folder that holds .tar files.
+bool looks_like_webdataset(const std::filesystem::path& root);
+// Whether it is a .tar file, or a pattern of some.
+bool names_shards(const std::filesystem::path& root);
+
+// "a-{0..2}{x,y}.tar" -> its six names. Throws Error: no whole brace, or more than 100,000 names.
+std::vector<std::string> expand_braces(const std::string& pattern);
+
+}  // namespace nestvit
