@@ -240,23 +240,26 @@ struct Found {
   bool undivided = false;  // what is asked for is a share of them
 };
 
+// Without shards for validation those for training are divided.
 Found find_shards_of(const fs::path& root, Split split) {
-  if (auto paths = described(root, split); paths && !paths->empty()) return {std::move(*paths)};
   const std::vector<fs::path> all = shards_at(root);
-  const auto part = [&](Split wanted) {
+  const auto named = [&](std::optional<Split> wanted) {
     std::vector<fs::path> paths;
     std::copy_if(all.begin(), all.end(), std::back_inserter(paths),
                  [&](const fs::path& path) { return split_of(path) == wanted; });
     return paths;
   };
-  Found found{part(split)};
-  if (found.paths.empty() && split == Split::kVal) found.paths = part(Split::kTest);
-  if (!found.paths.empty() || all.empty()) return found;
-  const bool named = std::any_of(all.begin(), all.end(), [](const auto& p) { return split_of(p); });
-  const auto train = part(Split::kTrain);
-  const bool only_train = named && std::ssize(train) == std::ssize(all);
-  if ((named && !only_train) || split == Split::kTest) return {};
-  return {all, true};
+  const auto part = [&](Split wanted) {
+    auto paths = described(root, wanted);
+    return paths && !paths->empty() ? std::move(*paths) : named(wanted);
+  };
+  std::vector<fs::path> test = part(Split::kTest), val = part(Split::kVal);
+  if (split == Split::kTest) return {std::move(test)};
+  if (val.empty()) val = std::move(test);
+  if (split == Split::kVal && !val.empty()) return {std::move(val)};
+  std::vector<fs::path> train = part(Split::kTrain);
+  if (train.empty()) train = named(std::nullopt);
+  return {std::move(train), val.empty()};
 }
 
 std::vector<Shard> scanned(const std::vector<fs::path>& paths) {

@@ -83,6 +83,31 @@ TEST_F(WebDatasetTest, PatternsAndSingleShards) {
   expect_error([&] { open("test"); }, {"no shards of the split 'test'"});
 }
 
+// What is "val" is not "train", whatever the shards are called.
+TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
+  for (const char* name : {"x-train-0.tar", "x-0.tar"}) {
+    fs::remove_all(data());
+    shard(name, {0, 1, 0, 1, 0, 1, 0, 1, 0, 1});
+    std::set<std::string> names;
+    for (const char* split : {"train", "val"}) {
+      const auto part = open(split);
+      for (int64_t i = 0; i < part->size(); ++i) names.insert(part->name(i));
+    }
+    EXPECT_EQ(open("train")->size() + open("val")->size(), 10) << name;
+    EXPECT_EQ(names.size(), 10u) << name;
+  }
+  folder.text("data/_info.json", R"({"splits": {"train": {"filenames": ["x-0.tar"]}}})");
+  EXPECT_EQ(open("train")->size() + open("val")->size(), 10);
+}
+
+TEST_F(WebDatasetTest, ShardsWithoutAWordAreForTraining) {
+  shard("x-0.tar", {0, 1, 1});
+  shard("x-test-0.tar", {1, 0}, 3);
+  EXPECT_EQ(open("train")->size(), 3);
+  EXPECT_EQ(open("val")->size(), 2);
+  EXPECT_EQ(open("test")->size(), 2);
+}
+
 TEST_F(WebDatasetTest, InfoFileSaysWhichShards) {
   shard("a.tar", {0, 1});
   shard("b.tar", {1, 1, 0}, 2);
