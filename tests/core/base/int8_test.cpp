@@ -6,17 +6,12 @@
 #include <limits>
 #include <vector>
 
-#include "base/random.h"
+#include "core/random_floats.h"
 
 namespace nestvit {
 namespace {
 
-std::vector<float> random_floats(int64_t count, uint64_t seed) {
-  Rng rng(seed, Purpose::kTest);
-  std::vector<float> values(static_cast<size_t>(count));
-  for (float& value : values) value = rng.normal();
-  return values;
-}
+using testing::random_floats;
 
 TEST(Int8, RoundsToHalfAStep) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {

@@ -8,19 +8,16 @@
 #include <limits>
 
 #include "base/half.h"
-#include "base/random.h"
+#include "core/kernels/attend_case.h"
+#include "core/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {
 
 using Floats = std::vector<float>;
 
-Floats random_floats(int64_t count, uint64_t seed) {
-  Rng rng(seed, Purpose::kTest);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = rng.normal();
-  return values;
-}
+using nestvit::testing::AttendCase;
+using nestvit::testing::random_floats;
 
 struct Size {
   int64_t m, n, k;
@@ -119,40 +116,22 @@ TEST_P(Bf16, RowProductEqualsDoublePrecision) {
 }
 
 TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
-  const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   for (const int64_t N : {1, 4, 9, 16, 33, 50, 196})
     for (const int64_t D : {1, 5, 16, 32, 50})
       for (const int64_t kv_heads : {1, 2}) {
-        constexpr int64_t kHeads = 2;
-        const int64_t C = kHeads * D, ld = C + 2 * kv_heads * D + 3, ld_out = C + 1;
-        const int64_t first = N / 3, queries = N - first;
-        const AttentionShape shape{N, kHeads, D, kv_heads, ld, ld_out};
-        const Floats qkv = random_floats(N * ld, static_cast<uint64_t>(N * 100 + D));
-        Floats out(N * ld_out, 7.0f), scratch(bf16_attend_scratch(shape), NAN);
-        const float *k = qkv.data() + C, *v = k + kv_heads * D;
-        kernel.attend(shape, qkv.data() + first * ld, queries, k, v, out.data(), scratch.data());
-        for (int64_t h = 0; h < kHeads; ++h)
-          for (int64_t i = 0; i < queries; ++i) {
-            const int64_t at = kv_heads == 1 ? 0 : h * D;
-            std::vector<double> weights(N), want(D), sizes(D);
-            double sum = 0;
-            for (int64_t j = 0; j < N; ++j) {
-              double dot = 0;
-              for (int64_t d = 0; d < D; ++d)
-                dot += rounded(qkv[(first + i) * ld + h * D + d]) * rounded(k[j * ld + at + d]);
-              sum += weights[j] = std::exp(dot / std::sqrt(static_cast<double>(D)));
-            }
-            for (int64_t j = 0; j < N; ++j)
-              for (int64_t d = 0; d < D; ++d) {
-                want[d] += weights[j] / sum * rounded(v[j * ld + at + d]);
-                sizes[d] += weights[j] / sum * std::fabs(rounded(v[j * ld + at + d]));
-              }
+        AttendCase c(N, D, kv_heads);
+        Floats scratch(bf16_attend_scratch(c.shape), NAN);
+        kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+        for (int64_t h = 0; h < c.kHeads; ++h)
+          for (int64_t i = 0; i < c.queries; ++i) {
+            const auto want =
+                c.expected(h, i, [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; });
             // A weight is rounded by 2^-8 of itself; its exponential is off by 1e-4, as the sum is.
             for (int64_t d = 0; d < D; ++d)
-              ASSERT_NEAR(out[i * ld_out + h * D + d], want[d], (1.0 / 256 + 3e-4) * sizes[d])
+              ASSERT_NEAR(c.got(h, i, d), want.values[d], (1.0 / 256 + 3e-4) * want.sizes[d])
                   << N << " " << D << " " << kv_heads;
           }
-        for (int64_t i = 0; i < queries; ++i) EXPECT_EQ(out[i * ld_out + C], 7.0f);
+        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);
       }
 }
 

@@ -9,7 +9,8 @@
 #include <limits>
 #include <numbers>
 
-#include "base/random.h"
+#include "core/kernels/attend_case.h"
+#include "core/random_floats.h"
 #include "kernels/isa.h"
 
 namespace nestvit::kernels {
@@ -18,12 +19,8 @@ namespace {
 constexpr double kEps = std::numeric_limits<float>::epsilon();
 using Floats = std::vector<float>;
 
-Floats random_floats(int64_t count, uint64_t seed, float spread = 1) {
-  Rng rng(seed, Purpose::kTest);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = spread * rng.normal();
-  return values;
-}
+using nestvit::testing::AttendCase;
+using nestvit::testing::random_floats;
 
 class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
  protected:
@@ -118,33 +115,18 @@ TEST_P(Inference, AttendEqualsDoublePrecision) {
   for (const int64_t N : {1, 4, 9, 16, 50})
     for (const int64_t D : {1, 5, 16, 32})
       for (const int64_t kv_heads : {1, 2}) {
-        constexpr int64_t kHeads = 2;
-        const int64_t C = kHeads * D, ld = C + 2 * kv_heads * D + 3, ld_out = C + 1;
-        const int64_t first = N / 3, queries = N - first;
-        const AttentionShape shape{N, kHeads, D, kv_heads, ld, ld_out};
-        const Floats qkv = random_floats(N * ld, static_cast<uint64_t>(N * 100 + D));
-        Floats out(N * ld_out, 7.0f), scratch(attend_scratch(shape), NAN);
-        const float *k = qkv.data() + C, *v = k + kv_heads * D;
-        kernel.attend(shape, qkv.data() + first * ld, queries, k, v, out.data(), scratch.data());
-        for (int64_t h = 0; h < kHeads; ++h)
-          for (int64_t i = 0; i < queries; ++i) {
-            const int64_t at = kv_heads == 1 ? 0 : h * D;
-            std::vector<double> want(D);
-            double sum = 0;
-            for (int64_t j = 0; j < N; ++j) {
-              double dot = 0;
-              for (int64_t d = 0; d < D; ++d)
-                dot += double{qkv[(first + i) * ld + h * D + d]} * k[j * ld + at + d];
-              const double weight = std::exp(dot / std::sqrt(static_cast<double>(D)));
-              sum += weight;
-              for (int64_t d = 0; d < D; ++d) want[d] += weight * v[j * ld + at + d];
-            }
+        AttendCase c(N, D, kv_heads);
+        Floats scratch(attend_scratch(c.shape), NAN);
+        kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+        for (int64_t h = 0; h < c.kHeads; ++h)
+          for (int64_t i = 0; i < c.queries; ++i) {
+            const auto want = c.expected(h, i, [](float x) { return double{x}; });
             for (int64_t d = 0; d < D; ++d)
-              ASSERT_NEAR(out[i * ld_out + h * D + d], want[d] / sum,
+              ASSERT_NEAR(c.got(h, i, d), want.values[d],
                           kEps * 4 * static_cast<double>(16 + N + D))
                   << N << " tokens of " << D;
           }
-        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(out[i * ld_out + C], 7.0f);  // untouched
+        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);  // untouched
       }
 }
 

@@ -9,19 +9,14 @@
 #include <limits>
 
 #include "base/int8.h"
-#include "base/random.h"
+#include "core/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {
 
 using Floats = std::vector<float>;
 
-Floats random_floats(int64_t count, uint64_t seed) {
-  Rng rng(seed, Purpose::kTest);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = rng.normal();
-  return values;
-}
+using nestvit::testing::random_floats;
 
 // A row as round() leaves it.
 struct Row {

@@ -11,19 +11,14 @@
 #include <thread>
 #include <vector>
 
-#include "base/random.h"
+#include "core/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();  // 2^-23, two roundings
 
-std::vector<float> random_floats(int64_t count, uint64_t seed, float spread = 1, float centre = 0) {
-  Rng rng(seed, Purpose::kTest);
-  std::vector<float> values(count);
-  for (float& value : values) value = centre + spread * rng.normal();
-  return values;
-}
+using nestvit::testing::random_floats;
 
 const std::vector<int64_t> kWidths = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 33, 64, 96, 100, 384};
 

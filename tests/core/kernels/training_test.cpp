@@ -9,7 +9,7 @@
 #include <limits>
 #include <numbers>
 
-#include "base/random.h"
+#include "core/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -20,12 +20,7 @@ constexpr float kNormEps = 1e-6f;
 using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
-Floats random_floats(int64_t count, uint64_t seed, float spread = 1, float centre = 0) {
-  Rng rng(seed, Purpose::kTest);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = centre + spread * rng.normal();
-  return values;
-}
+using nestvit::testing::random_floats;
 
 Doubles wide(const Floats& x) { return {x.begin(), x.end()}; }
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/random.h"
+#include "core/random_floats.h"
 #include "kernels/isa.h"
 
 namespace nestvit {
@@ -14,12 +14,7 @@ namespace {
 
 using Floats = std::vector<float>;
 
-Floats random_floats(int64_t count, uint64_t seed) {
-  Rng rng(seed, Purpose::kTest);
-  Floats values(static_cast<size_t>(count));
-  for (float& value : values) value = rng.normal();
-  return values;
-}
+using testing::random_floats;
 
 struct Case {
   int64_t size, in, out;

@@ -7,18 +7,13 @@
 #include <limits>
 #include <vector>
 
-#include "base/random.h"
+#include "core/random_floats.h"
 #include "runtime/threads.h"
 
 namespace nestvit {
 namespace {
 
-std::vector<float> random_floats(int64_t count, uint64_t seed) {
-  Rng rng(seed, Purpose::kTest);
-  std::vector<float> values(count);
-  for (float& value : values) value = rng.normal();
-  return values;
-}
+using testing::random_floats;
 
 // A sum of k products of order 1, in any order of addition.
 double bound(int64_t k) {

@@ -1,0 +1,65 @@
+// Attention of the last two thirds of a block's tokens: random operands, and what comes of them in
+// double precision.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "core/random_floats.h"
+#include "kernels/training.h"
+
+namespace nestvit::testing {
+
+struct AttendCase {
+  static constexpr int64_t kHeads = 2;
+  static constexpr float kBeside = 7;  // what stands in `out` before
+
+  int64_t N, D, kv_heads, C, first, queries;
+  kernels::AttentionShape shape;
+  std::vector<float> qkv, out;
+
+  AttendCase(int64_t tokens, int64_t head_dim, int64_t kv)
+      : N(tokens),
+        D(head_dim),
+        kv_heads(kv),
+        C(kHeads * D),
+        first(N / 3),
+        queries(N - first),
+        shape{N, kHeads, D, kv_heads, C + 2 * kv_heads * D + 3, C + 1},
+        qkv(random_floats(N * shape.ld, static_cast<uint64_t>(N * 100 + D))),
+        out(static_cast<size_t>(N * shape.ld_out), kBeside) {}
+
+  const float* q() const { return qkv.data() + first * shape.ld; }
+  const float* k() const { return qkv.data() + C; }
+  const float* v() const { return k() + kv_heads * D; }
+  float got(int64_t h, int64_t i, int64_t d) const { return out[i * shape.ld_out + h * D + d]; }
+  float beside(int64_t i) const { return out[i * shape.ld_out + C]; }
+
+  struct Expected {
+    std::vector<double> values;  // [D]
+    std::vector<double> sizes;   // the same sums of |v|
+  };
+  // Of query i in head h, of operands that `rounded` made.
+  template <class Rounded>
+  Expected expected(int64_t h, int64_t i, const Rounded& rounded) const {
+    const int64_t ld = shape.ld, at = kv_heads == 1 ? 0 : h * D;
+    Expected e{std::vector<double>(D), std::vector<double>(D)};
+    std::vector<double> weights(N);
+    double sum = 0;
+    for (int64_t j = 0; j < N; ++j) {
+      double dot = 0;
+      for (int64_t d = 0; d < D; ++d)
+        dot += rounded(q()[i * ld + h * D + d]) * rounded(k()[j * ld + at + d]);
+      sum += weights[j] = std::exp(dot / std::sqrt(static_cast<double>(D)));
+    }
+    for (int64_t j = 0; j < N; ++j)
+      for (int64_t d = 0; d < D; ++d) {
+        const double value = rounded(v()[j * ld + at + d]);
+        e.values[d] += weights[j] / sum * value;
+        e.sizes[d] += weights[j] / sum * std::fabs(value);
+      }
+    return e;
+  }
+};
+
+}  // namespace nestvit::testing
