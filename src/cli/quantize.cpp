@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -48,9 +47,8 @@ double megabytes(const TensorMap& tensors) {
 // The type to compute in, or f32 where this machine or model cannot.
 Precision computable(Precision wanted, const Model& model) {
   try {
-    check_processor(wanted);
-    if (fast_covers(model.config)) return wanted;
-    throw UsageError(fmt::format("{} is for models with layer norms", precision_name(wanted)));
+    check_options(model.config, {.precision = wanted});
+    return wanted;
   } catch (const UsageError& error) {
     log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
     return Precision::kF32;
@@ -61,10 +59,6 @@ struct Comparison {
   Metrics before, after;
   int64_t same = 0;  // first answers
 };
-
-int best_of(std::span<const float> logits) {
-  return static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
 
 // Both models over the same batches.
 Comparison compare(const QuantizeOptions& options, const Model& model, const Model& rounded,
@@ -88,8 +82,8 @@ Comparison compare(const QuantizeOptions& options, const Model& model, const Mod
     result.before.add(logits, labels);
     result.after.add(others, labels);
     for (size_t i = 0; i < labels.size(); ++i)
-      result.same +=
-          best_of(logits.subspan(i * K, K)) == best_of(std::span(others).subspan(i * K, K));
+      result.same += top_indices(logits.subspan(i * K, K), 1) ==
+                     top_indices(std::span(others).subspan(i * K, K), 1);
   });
   return result;
 }
@@ -138,15 +132,11 @@ Verb quantize_verb() {
   verb.summary = "Write a model with 8-bit or bf16 weights, and measure what that costs.";
   verb.details =
       "The weights of linear layers and convolutions, but for patch embedding and head, are "
-      "rounded: "
-      "to 8 bits with a scale for each output channel, or to bf16. Activations need no "
-      "calibration: "
-      "--dtype int8 finds a scale for every token as it goes. Every verb reads the result, and "
-      "computes "
-      "in any --dtype; in the type of the weights it answers as the original does in that type. "
-      "With "
-      "data, both are measured first, and nothing is written when top-1 falls by more than "
-      "--max-drop.";
+      "rounded: to 8 bits with a scale for each output channel, or to bf16. Activations need no "
+      "calibration: --dtype int8 finds a scale for every token as it goes. Every verb reads the "
+      "result, and computes in any --dtype; in the type of the weights it answers as the original "
+      "does in that type. With data, both are measured first, and nothing is written when top-1 "
+      "falls by more than --max-drop.";
   verb.examples =
       "nestvit quantize --model out/best --output small --data-dir photos\n"
       "nestvit predict --model small --dtype int8 cat.jpg";

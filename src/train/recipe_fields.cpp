@@ -178,8 +178,7 @@ Fields fields(Recipe& r) {
         "a variant of NesT, or resnet18, resnet50, resnet18_cifar (nestvit inspect NAME)");
   f.add("dataset", &r.dataset,
         "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, "
-        "csv, wds; "
-        "empty: recognised");
+        "csv, wds; empty: recognised");
   f.add("per_device_batch_size", &r.per_device_batch_size, "images per step");
   f.add("eval_batch_size", &r.eval_batch_size,
         "images per evaluation batch; 0: per_device_batch_size");

@@ -103,7 +103,6 @@ const Kind& find_kind(const std::string& name) {
 }
 
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
-  if (names_shards(options.root)) return open_webdataset(options);
   const bool asked = !options.name.empty() && find_kind(options.name).names.front() == "csv";
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
   throw Error(
@@ -146,7 +145,7 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   const Kind* kind = options.name.empty() ? nullptr : &find_kind(options.name);
   if (options.root.empty()) options.root = usual_place(kind, options.name);
   try {
-    if (names_shards(options.root)) return open_file(options);  // or a pattern of some
+    if (names_shards(options.root)) return open_webdataset(options);  // a pattern is no file
     if (!fs::exists(options.root))
       throw Error(
           fmt::format("{}: no such file or folder", options.root.string()),

@@ -1,5 +1,7 @@
-// Threads for the files of a dataset.
+// Threads and advice to the system for the files of a dataset.
 #include "data/shards.h"
+
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -29,6 +31,16 @@ void each_shard(size_t count, const std::function<void(size_t)>& work) {
   }
   for (const auto& failure : failures)
     if (failure) std::rethrow_exception(failure);
+}
+
+void in_jumps(std::span<const std::byte> file, const std::function<void()>& pass) {
+  const auto advise = [&](int advice) {
+    if (!file.empty()) ::madvise(const_cast<std::byte*>(file.data()), file.size(), advice);
+  };
+  advise(MADV_RANDOM);
+  pass();
+  advise(MADV_NORMAL);
+  advise(MADV_DONTNEED);  // what was in memory anyway does not stay mapped
 }
 
 }  // namespace nestvit

@@ -85,4 +85,13 @@ std::vector<int64_t> seeded_part(const std::vector<std::string>& keys,
   return part;
 }
 
+std::unique_ptr<Dataset> seeded_share(std::unique_ptr<Dataset> all,
+                                      const std::vector<std::string>& keys,
+                                      const DatasetOptions& options, Split split) {
+  std::vector<int> labels;
+  for (int64_t i = 0; i < all->size(); ++i) labels.push_back(all->label(i));
+  auto part = seeded_part(keys, labels, options, split);
+  return subset(std::move(all), std::move(part));
+}
+
 }  // namespace nestvit

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,5 +28,10 @@ inline bool is_split(const std::string& word) { return find_split_named(word).ha
 std::vector<int64_t> seeded_part(const std::vector<std::string>& keys,
                                  const std::vector<int>& labels, const DatasetOptions& options,
                                  Split split);
+
+// Those of `all`; keys: one per sample.
+std::unique_ptr<Dataset> seeded_share(std::unique_ptr<Dataset> all,
+                                      const std::vector<std::string>& keys,
+                                      const DatasetOptions& options, Split split);
 
 }  // namespace nestvit

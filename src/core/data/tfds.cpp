@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nestvit/error.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -13,6 +12,7 @@
 #include "base/file.h"
 #include "data/classes.h"
 #include "data/shards.h"
+#include "data/split.h"
 #include "data/tfds_tree.h"
 #include "data/tfrecord.h"
 
@@ -67,19 +67,15 @@ int scan_label(std::span<const std::byte> payload, const RecordPlace& place, int
 void scan(Shard& shard, int64_t classes) {
   shard.file = MappedFile::open(shard.path);
   const auto bytes = shard.file->bytes();
-  const auto advise = [&](int advice) {
-    if (!bytes.empty()) ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), advice);
-  };
-  advise(MADV_RANDOM);  // no read-ahead into images that are only jumped over
-  for (uint64_t at = 0; at < bytes.size();) {
-    const RecordPlace place{shard.path, at};
-    const auto payload = record_at(bytes, place);
-    shard.offsets.push_back(at);
-    shard.labels.push_back(scan_label(payload, place, classes));
-    at += kRecordFrame + payload.size();
-  }
-  advise(MADV_NORMAL);
-  advise(MADV_DONTNEED);  // what was in memory anyway does not stay mapped
+  in_jumps(bytes, [&] {
+    for (uint64_t at = 0; at < bytes.size();) {
+      const RecordPlace place{shard.path, at};
+      const auto payload = record_at(bytes, place);
+      shard.offsets.push_back(at);
+      shard.labels.push_back(scan_label(payload, place, classes));
+      at += kRecordFrame + payload.size();
+    }
+  });
 }
 
 std::vector<Shard> scan_shards(const TfdsShards& found, int64_t classes) {
@@ -124,12 +120,7 @@ class TfdsDataset : public Dataset {
   std::string kind() const override { return kind_; }
 
  private:
-  const Shard& find(int64_t index) const {
-    if (index < 0 || index >= size_) throw std::out_of_range("record " + std::to_string(index));
-    return *std::prev(
-        std::upper_bound(shards_.begin(), shards_.end(), index,
-                         [](int64_t i, const Shard& shard) { return i < shard.first; }));
-  }
+  const Shard& find(int64_t index) const { return shard_of(shards_, index, size_); }
   std::string kind_;
   std::vector<Shard> shards_;
   std::vector<std::string> classes_;
@@ -250,13 +241,8 @@ std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options) {
     throw Error(fmt::format("{}: no records in the split '{}'", folder->string(), found.split));
   if (!found.undivided) return dataset;
   std::vector<std::string> keys;
-  std::vector<int> labels;
-  for (int64_t i = 0; i < dataset->size(); ++i) {
-    keys.push_back(dataset->name(i));
-    labels.push_back(dataset->label(i));
-  }
-  auto part = seeded_part(keys, labels, options, split);
-  return subset(std::move(dataset), std::move(part));
+  for (int64_t i = 0; i < dataset->size(); ++i) keys.push_back(dataset->name(i));
+  return seeded_share(std::move(dataset), keys, options, split);
 }
 
 }  // namespace nestvit

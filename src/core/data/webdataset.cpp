@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nestvit/error.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cctype>
@@ -120,16 +119,12 @@ class Scan {
 void scan(Shard& shard) {
   shard.file = MappedFile::open(shard.path);
   const auto bytes = shard.file->bytes();
-  const auto advise = [&](int advice) {
-    if (!bytes.empty()) ::madvise(const_cast<std::byte*>(bytes.data()), bytes.size(), advice);
-  };
-  advise(MADV_RANDOM);  // no read-ahead into images that are only jumped over
-  Scan samples(shard);
-  read_tar(bytes, shard.path, [&](const TarMember& m) { samples.member(m); });
-  samples.finish();
+  in_jumps(bytes, [&] {
+    Scan samples(shard);
+    read_tar(bytes, shard.path, [&](const TarMember& m) { samples.member(m); });
+    samples.finish();
+  });
   shard.images.shrink_to_fit();
-  advise(MADV_NORMAL);
-  advise(MADV_DONTNEED);
 }
 
 class WebDataset : public Dataset {
@@ -162,12 +157,7 @@ class WebDataset : public Dataset {
   std::string kind() const override { return "webdataset"; }
 
  private:
-  const Shard& find(int64_t index) const {
-    if (index < 0 || index >= size_) throw std::out_of_range("sample " + std::to_string(index));
-    return *std::prev(
-        std::upper_bound(shards_.begin(), shards_.end(), index,
-                         [](int64_t i, const Shard& shard) { return i < shard.first; }));
-  }
+  const Shard& find(int64_t index) const { return shard_of(shards_, index, size_); }
   std::vector<Shard> shards_;
   std::vector<std::string> classes_;
   int64_t size_ = 0;
@@ -274,18 +264,6 @@ std::vector<Shard> scanned(const std::vector<fs::path>& paths) {
   return shards;
 }
 
-std::unique_ptr<Dataset> share(std::unique_ptr<Dataset> all, const DatasetOptions& options,
-                               Split split) {
-  std::vector<std::string> keys;
-  std::vector<int> labels;
-  for (int64_t i = 0; i < all->size(); ++i) {
-    keys.push_back(fs::path(all->name(i)).filename().string());
-    labels.push_back(all->label(i));
-  }
-  auto part = seeded_part(keys, labels, options, split);
-  return subset(std::move(all), std::move(part));
-}
-
 }  // namespace
 
 bool looks_like_webdataset(const fs::path& root) {
@@ -293,7 +271,10 @@ bool looks_like_webdataset(const fs::path& root) {
   return fs::is_directory(root, ignored) && !shards_at(root).empty();
 }
 
-bool names_shards(const fs::path& root) { return is_tar(root); }
+bool names_shards(const fs::path& root) {
+  std::error_code ignored;
+  return is_tar(root) && !fs::is_directory(root, ignored);
+}
 
 std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options) {
   const Split split = parse_split(options.split);
@@ -314,7 +295,10 @@ std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options) {
   require_two_classes(classes, options.root.string(), "every label is 0");
   auto all = std::make_unique<WebDataset>(std::move(shards), std::move(classes));
   if (!found.undivided) return all;
-  return share(std::move(all), options, split);
+  std::vector<std::string> keys;
+  for (int64_t i = 0; i < all->size(); ++i)
+    keys.push_back(fs::path(all->name(i)).filename().string());
+  return seeded_share(std::move(all), keys, options, split);
 }
 
 }  // namespace nestvit

@@ -25,12 +25,8 @@ int64_t images_at_a_time(const NestConfig& config) {
   return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
 }
 
-void check_options(Precision precision, bool is_fast) {
-  check_processor(precision);
-  if (precision != Precision::kF32 && !is_fast)
-    throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
-                                 precision_name(precision)),
-                     "run the model in f32");
+bool is_fast(const NestConfig& config, const EngineOptions& options) {
+  return options.path == Path::kFast && fast_covers(config);
 }
 
 template <class Body>
@@ -44,6 +40,14 @@ void with_memory(const NestConfig& config, Body body) {
 }
 
 }  // namespace
+
+void check_options(const NestConfig& config, const EngineOptions& options) {
+  check_processor(options.precision);
+  if (options.precision != Precision::kF32 && !is_fast(config, options))
+    throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
+                                 precision_name(options.precision)),
+                     "run the model in f32");
+}
 
 struct Engine::Impl {
   const NestConfig config;
@@ -59,12 +63,12 @@ struct Engine::Impl {
         levels(geometry(config)),
         piece(images_at_a_time(config)),
         compute(thread_count(options.threads)) {
-    const bool is_fast = options.path == Path::kFast && fast_covers(config);
-    check_options(options.precision, is_fast);
+    check_options(config, options);
     with_memory(config, [&] {
       compute.run([&] {
-        is_fast ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
-                : static_cast<void>(plain.emplace(model, compute.threads()));
+        is_fast(config, options)
+            ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
+            : static_cast<void>(plain.emplace(model, compute.threads()));
       });
     });
   }

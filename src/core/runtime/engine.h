@@ -26,6 +26,9 @@ struct EngineOptions {
   Precision precision = Precision::kF32;
 };
 
+// Throws UsageError where Engine's constructor does.
+void check_options(const NestConfig& config, const EngineOptions& options);
+
 struct LevelOutput {
   std::vector<int64_t> shape;  // [B, T, N, C]
   std::vector<float> values;

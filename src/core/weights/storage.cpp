@@ -20,17 +20,10 @@ bool is_rounded(const std::string& name, const Tensor& tensor) {
          !name.starts_with("head");
 }
 
-// `values` as a tensor of its own.
-template <class T>
-Tensor owned(DType dtype, std::vector<int64_t> shape, std::vector<T> values) {
-  auto memory = std::make_shared<const std::vector<T>>(std::move(values));
-  return {dtype, std::move(shape), std::as_bytes(std::span(*memory)), memory};
-}
-
 Tensor as_bf16(const Tensor& tensor) {
   std::vector<uint16_t> values;
   for (const float value : tensor.as<float>()) values.push_back(f32_to_bf16(value));
-  return owned(DType::kBF16, tensor.shape(), std::move(values));
+  return Tensor::bf16(tensor.shape(), std::move(values));
 }
 
 std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
@@ -44,7 +37,7 @@ std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
     scales.push_back(int8_scale(row));
     for (const float value : row) whole.push_back(int8_value(value, scales.back()));
   }
-  return {owned(DType::kI8, tensor.shape(), std::move(whole)),
+  return {Tensor::i8(tensor.shape(), std::move(whole)),
           Tensor::f32({tensor.dim(0)}, std::move(scales))};
 }
 

@@ -48,10 +48,15 @@ struct StoredAs<uint8_t> {
 };
 
 template <class T>
-Tensor owning(std::vector<int64_t> shape, std::vector<T> values) {
+Tensor owning(DType dtype, std::vector<int64_t> shape, std::vector<T> values) {
   auto owner = std::make_shared<const std::vector<T>>(std::move(values));
   const auto bytes = std::as_bytes(std::span<const T>(*owner));
-  return Tensor(StoredAs<T>::value, std::move(shape), bytes, owner);
+  return Tensor(dtype, std::move(shape), bytes, owner);
+}
+
+template <class T>
+Tensor owning(std::vector<int64_t> shape, std::vector<T> values) {
+  return owning(StoredAs<T>::value, std::move(shape), std::move(values));
 }
 
 template <class T, class Convert>
@@ -177,6 +182,12 @@ Tensor Tensor::u8(std::vector<int64_t> shape, std::vector<uint8_t> values) {
 }
 Tensor Tensor::i64(std::vector<int64_t> shape, std::vector<int64_t> values) {
   return owning(std::move(shape), std::move(values));
+}
+Tensor Tensor::i8(std::vector<int64_t> shape, std::vector<int8_t> values) {
+  return owning(std::move(shape), std::move(values));
+}
+Tensor Tensor::bf16(std::vector<int64_t> shape, std::vector<uint16_t> bits) {
+  return owning(DType::kBF16, std::move(shape), std::move(bits));
 }
 
 int64_t Tensor::size() const { return static_cast<int64_t>(bytes_.size() / dtype_size(dtype_)); }

@@ -33,6 +33,8 @@ class Tensor {
   static Tensor f32(std::vector<int64_t> shape, std::vector<float> values);
   static Tensor u8(std::vector<int64_t> shape, std::vector<uint8_t> values);
   static Tensor i64(std::vector<int64_t> shape, std::vector<int64_t> values);
+  static Tensor i8(std::vector<int64_t> shape, std::vector<int8_t> values);
+  static Tensor bf16(std::vector<int64_t> shape, std::vector<uint16_t> bits);
 
   DType dtype() const { return dtype_; }
   const std::vector<int64_t>& shape() const { return shape_; }

@@ -100,6 +100,12 @@ TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
   EXPECT_EQ(open("train")->size() + open("val")->size(), 10);
 }
 
+TEST_F(WebDatasetTest, FolderThatIsCalledLikeAShardIsAFolder) {
+  for (const char* image : {"a/1.png", "a/2.png", "b/1.png", "b/2.png"})
+    folder.png(std::string("pets.tar/") + image);
+  EXPECT_EQ(open("train", folder.path() / "pets.tar")->kind(), "image folder");
+}
+
 TEST_F(WebDatasetTest, ShardsWithoutAWordAreForTraining) {
   shard("x-0.tar", {0, 1, 1});
   shard("x-test-0.tar", {1, 0}, 3);

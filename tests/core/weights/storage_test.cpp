@@ -93,11 +93,6 @@ TEST(Storage, DirectoriesAreSmallerAndRead) {
   EXPECT_LT(size("int8", Storage::kInt8), 0.30 * f32);
 }
 
-Tensor int8_tensor(std::vector<int64_t> shape, size_t count) {
-  auto memory = std::make_shared<const std::vector<int8_t>>(count, int8_t{3});
-  return {DType::kI8, std::move(shape), std::as_bytes(std::span(*memory)), memory};
-}
-
 std::string error_of(const TensorMap& tensors) {
   try {
     as_f32(tensors, "bad.safetensors");
@@ -108,7 +103,7 @@ std::string error_of(const TensorMap& tensors) {
 }
 
 TEST(Storage, ScalesThatAreWrongAreErrors) {
-  const Tensor whole = int8_tensor({2, 3}, 6);
+  const Tensor whole = Tensor::i8({2, 3}, {3, 3, 3, 3, 3, 3});
   EXPECT_THAT(error_of({{"a.weight", whole}}),
               AllOf(HasSubstr("bad.safetensors"), HasSubstr("a.weight is I8 and has no")));
   const auto with = [&](Tensor scale) {
@@ -120,7 +115,7 @@ TEST(Storage, ScalesThatAreWrongAreErrors) {
   EXPECT_THAT(with(Tensor::f32({2}, {1, -1})), HasSubstr("-1"));
   EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::infinity()})),
               HasSubstr("inf"));
-  EXPECT_THAT(error_of({{"a", int8_tensor({}, 1)}, {"a_scale", Tensor::f32({}, {1})}}),
+  EXPECT_THAT(error_of({{"a", Tensor::i8({}, {3})}, {"a_scale", Tensor::f32({}, {1})}}),
               HasSubstr("one number for each of the rows"));
   EXPECT_EQ(with(Tensor::f32({2}, {1, 0})), "no error");
 }
