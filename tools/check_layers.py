@@ -25,7 +25,7 @@ TRAIN_MAY_INCLUDE = ["base", "model", "image", "data", "weights", "report", "tra
 
 # A header of a library, the files that may include it (paths from the root), and why there are so few.
 CONFINED = {
-    r"torch/|ATen/|c10/": ["src/train/torch.h"],
+    r"torch/|ATen/|c10/": ["src/train/torch.h", "src/train/c10d.h"],
     r"oneapi/|dnnl": ["src/core/runtime/gemm.cpp"],
     r"immintrin\.h|x86intrin\.h": ["src/core/kernels/"],
     r"yaml-cpp/": ["src/core/base/fields.cpp"],

@@ -83,7 +83,7 @@ void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& 
   }
 }
 
-// The batches of one optimiser step, one after the other: grad_accum_steps of them.
+// The batches of one optimiser step, one after the other.
 struct StepTensors {
   std::vector<float> images, targets;  // [B, C, S, S], [B, K]
   int64_t count = 0;                   // B
@@ -108,7 +108,7 @@ class Preview {
   Preview(const PreviewOptions& options, const Prepared& prepared, const train::StepPlan& plan)
       : options_(options),
         prepared_(prepared),
-        parts_(prepared.recipe.grad_accum_steps),
+        parts_(step_batches(prepared.recipe)),
         total_(plan.total),
         schedule_(schedule_of(prepared.recipe, plan)),
         batches_(prepared.recipe, *prepared.train, plan.total * parts_,

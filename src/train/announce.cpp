@@ -42,9 +42,13 @@ void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& 
 
 void announce_steps(const Recipe& r, const StepPlan& plan, const Schedule& schedule) {
   const std::string batch =
-      r.grad_accum_steps == 1
+      step_batches(r) == 1
           ? fmt::format("batches of {} images", r.per_device_batch_size)
-          : fmt::format("batches of {} x {} = {} images (accumulated)", r.grad_accum_steps,
+          : fmt::format("batches of {}{}{} = {} images",
+                        r.grad_accum_steps > 1
+                            ? fmt::format("{} (accumulated) x ", r.grad_accum_steps)
+                            : "",
+                        r.num_devices > 1 ? fmt::format("{} (devices) x ", r.num_devices) : "",
                         r.per_device_batch_size, step_images(r));
   log_info(fmt::format("steps          {} in all, {} per epoch, {}", human_count(plan.total),
                        human_count(plan.per_epoch), batch));

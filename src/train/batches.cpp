@@ -16,20 +16,30 @@ constexpr int64_t kSamplesPerLoader = 1 << 18;
 
 }  // namespace
 
-Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers)
+Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
+                 const Dealt& dealt)
     : recipe_(recipe),
       stream_(images),
       last_(last),
       workers_(workers),
+      dealt_(dealt),
       augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
       mix_(mix_settings(recipe)) {
   if (recipe.data.sampler == Sampler::kBalanced)
     balanced_.emplace(images, static_cast<uint64_t>(recipe.seed));
 }
 
-std::vector<int64_t> Batches::order(int64_t first, int64_t count) const {
-  if (balanced_) return balanced_->order(first, count);
-  return stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+// Stream indices of this process's batches among those from `number` on that have `count` images.
+std::vector<int64_t> Batches::order(int64_t number, int64_t count) const {
+  const int64_t size = recipe_.per_device_batch_size, first = (number - 1) * size;
+  std::vector<int64_t> all =
+      balanced_ ? balanced_->order(first, count)
+                : stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+  auto kept = all.begin();
+  for (auto batch = all.begin(); batch != all.end(); batch += size, ++number)
+    if (dealt_.mine(number, step_batches(recipe_))) kept = std::copy_n(batch, size, kept);
+  all.erase(kept, all.end());
+  return all;
 }
 
 std::optional<Batch> Batches::next(int64_t number) {
@@ -63,7 +73,7 @@ void Batches::open(int64_t number) {
                            static_cast<uint64_t>(stream_.image(index)));
     };
   loader_.emplace(
-      stream_, order(first, count),
+      stream_, order(number, count),
       [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
         const auto epoch = static_cast<uint64_t>(stream_.epoch(index));
         const auto image = static_cast<uint64_t>(stream_.image(index));

@@ -1,6 +1,6 @@
 // The training batches of a run, from any one on: order, decoding, augmentation, mixing. Batch b is
-// a pure function of the recipe and b; grad_accum_steps of them make an optimiser step. Free of
-// libtorch.
+// a pure function of the recipe and b; step_batches() of them make an optimiser step, which the
+// processes of a run deal out among themselves. Free of libtorch.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,24 @@
 
 namespace nestvit::train {
 
+// Which batches of a step are a process's: every size-th from the rank-th on.
+struct Dealt {
+  int rank = 0, size = 1;
+
+  bool mine(int64_t number, int64_t step_batches) const {
+    return (number - 1) % step_batches % size == rank;
+  }
+};
+
 class Batches {
  public:
   // `last`: the number of the run's last batch. Throws Error from next() for an image that cannot
   // be read, unless the recipe leaves such images out.
-  Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers);
+  Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
+          const Dealt& dealt = {});
 
-  // Images and labels of batch `number`, the first being 1; numbers follow one another. Empty when
-  // all its images were left out.
+  // Images and labels of batch `number`, the first being 1; those of this process follow one
+  // another. Empty when all its images were left out.
   std::optional<Batch> next(int64_t number);
   // Soft labels [B, K] of the batch; mixes its images with them where the recipe says so.
   std::vector<float> targets(Batch& batch, int64_t number) const;
@@ -35,12 +45,13 @@ class Batches {
 
  private:
   void open(int64_t number);
-  std::vector<int64_t> order(int64_t first, int64_t count) const;
+  std::vector<int64_t> order(int64_t number, int64_t count) const;
 
   const Recipe& recipe_;
   EpochStream stream_;
   int64_t last_;
   int workers_;
+  Dealt dealt_;
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
   std::optional<BalancedOrder> balanced_;

@@ -15,15 +15,18 @@ namespace nestvit::train {
 
 int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options) {
   const TensorMap tensors = starting_tensors(recipe, options.weights);
-  refuse_used(options.workdir);
+  const Group& group = *options.group;
+  if (group.first()) refuse_used(options.workdir);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   const std::shared_ptr<Network> net = make_network(network(recipe));
   net->to(device);
   load_tensors(*net, tensors);
-  const auto evaluation = evaluate(*net, val_set, recipe, options.workers, options.stop,
-                                   match_classes(val_set.classes(), *options.weights));
-  if (!evaluation) return options.stop();
+  const auto evaluation = evaluate_all(
+      *net, val_set, recipe,
+      {options.workers, options.stop, match_classes(val_set.classes(), *options.weights)}, group);
+  if (!evaluation) return group.highest_of_all(options.stop());
+  if (!group.first()) return 0;
 
   make_workdir(options.workdir);
   RunLog log(options.workdir);

@@ -10,6 +10,7 @@
 
 #include "data/dataset.h"
 #include "report/metrics.h"
+#include "train/group.h"
 #include "train/network.h"
 #include "train/recipe.h"
 #include "train/run_log.h"
@@ -26,12 +27,22 @@ struct Evaluation {
   Showcase showcase;
 };
 
-// Every image once, the last batch short (or the first num_eval_steps batches). `match`: the
-// model's class for each of the data's; empty: the same. Nothing when `stop` says so between
-// batches. Throws Error when no image can be read.
-std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
-                                   int workers, const std::function<int()>& stop,
-                                   const std::vector<int>& match = {});
+struct EvaluationOptions {
+  int workers = 2;
+  std::function<int()> stop = [] { return 0; };
+  std::vector<int> match = {};  // the model's class for each of the data's; empty: the same
+};
+
+// Every image once, the last batch short (or the first num_eval_steps batches). The processes of
+// `group` take a piece of the images each, and all get the whole result. Nothing when `stop` says
+// so between batches of any of them. Throws Error when no image can be read.
+std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, const Recipe& recipe,
+                                       const EvaluationOptions& options,
+                                       const Group& group = Group::alone());
+
+// Images left out by any process of the group, with the reasons.
+std::vector<std::pair<std::string, std::string>> names_of_all(
+    const std::vector<std::pair<std::string, std::string>>& mine, const Group& group);
 
 // The "eval" event; `accuracy` in it is a share, as in the reference.
 void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation);

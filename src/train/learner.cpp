@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -63,11 +64,13 @@ TensorMap take(TensorMap& state, const std::string& prefix) {
 
 }  // namespace
 
-Learner::Learner(const Recipe& recipe, const torch::Device& device)
+Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group& group)
     : recipe_(recipe),
       device_(device),
+      group_(group),
       net_(network_on(device, recipe)),
       optimizer_(*net_, network(recipe), optim_config(recipe)),
+      exchange_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
@@ -96,6 +99,33 @@ void Learner::resume(const TensorMap& model, TensorMap state) {
   optimizer_.load_state(state);
 }
 
+// All that training changes, but for the counters.
+std::vector<torch::Tensor> Learner::tensors() {
+  std::vector<torch::Tensor> all = optimizer_.moments();
+  for (Network* net : {net_.get(), averaged_.get()}) {
+    if (!net) continue;
+    for (const torch::Tensor& p : net->parameters()) all.push_back(p);
+    for (const torch::Tensor& b : net->buffers()) all.push_back(b);
+  }
+  return all;
+}
+
+void Learner::share_all() {
+  group_.copy_first_to_all(tensors());
+  const double scale = scale_ ? scale_->scale() : 0;
+  const auto good = scale_ ? static_cast<double>(scale_->good_steps()) : 0;
+  const torch::Tensor counters =
+      torch::tensor({static_cast<double>(optimizer_.steps()), scale, good}, torch::kFloat64);
+  group_.copy_first_to_all({counters});
+  optimizer_.set_steps(counters[0].item<int64_t>());
+  if (scale_) scale_->restore(counters[1].item<double>(), counters[2].item<int64_t>());
+}
+
+void Learner::average_statistics() {
+  for (Network* net : {net_.get(), averaged_.get()})
+    if (net) group_.average_all(net->buffers());
+}
+
 TensorMap Learner::model_tensors() const { return export_tensors(averaged_ ? *averaged_ : *net_); }
 
 TensorMap Learner::state() const {
@@ -108,7 +138,7 @@ TensorMap Learner::state() const {
   return state;
 }
 
-void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw) {
+void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw, bool last) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath, static_cast<uint64_t>(draw));
   torch::manual_seed(rng.next_u32());
   net_->train();
@@ -123,7 +153,7 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
   const torch::Tensor loss = soft_cross_entropy(logits, targets) + optimizer_.l2_term();
   // Its share of a step without gaps; update() corrects for images that were left out.
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
-  (loss * (share * loss_scale())).backward();
+  exchange_.backward(loss * (share * loss_scale()), last);
   const auto add_to = [&](torch::Tensor& sum, const torch::Tensor& value) {
     sum = sums_.images > 0 ? sum + value : value;
   };
@@ -132,13 +162,20 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
   sums_.images += batch.size;
 }
 
-std::optional<Learner::Update> Learner::update(int64_t step, double learning_rate) {
-  const Sums sums = std::exchange(sums_, {});
-  if (sums.images == 0) return std::nullopt;
-  const auto images = static_cast<double>(sums.images);
-  const double norm = optimizer_.step(
-      learning_rate, static_cast<double>(step_images(recipe_)) / images / loss_scale());
-  const double loss = sums.loss.item<double>() / images;
+std::optional<Learner::Update> Learner::update(int64_t step, double learning_rate, bool stop) {
+  const Sums mine = std::exchange(sums_, {});
+  const bool any = mine.images > 0;
+  std::array<double, 4> sums = {
+      static_cast<double>(mine.images), any ? mine.loss.item<double>() : 0,
+      any ? static_cast<double>(mine.correct.item<int64_t>()) : 0, stop ? 1.0 : 0.0};
+  group_.sum_all(sums);
+  const auto [images, loss_sum, correct, stops] = sums;
+  anyone_stops_ = stops > 0;
+  if (images == 0) return std::nullopt;
+  // The exchange made a mean over the processes of what is a sum over batches.
+  const double norm = optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) /
+                                                         images * group_.size() / loss_scale());
+  const double loss = loss_sum / images;
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   if (scale_ && finite) scale_->good();
   const bool skipped = !finite && scale_ && scale_->overflow();
@@ -151,7 +188,7 @@ std::optional<Learner::Update> Learner::update(int64_t step, double learning_rat
   if (averaged_ && !skipped)
     ema_update(*averaged_, *net_,
                ema_decay({recipe_.model_ema_decay, recipe_.model_ema_warmup}, step));
-  return Update{loss, norm, sums.images, sums.correct.item<int64_t>(), skipped};
+  return Update{loss, norm, static_cast<int64_t>(images), static_cast<int64_t>(correct), skipped};
 }
 
 }  // namespace nestvit::train

@@ -7,6 +7,7 @@
 
 #include "data/loader.h"
 #include "train/amp.h"
+#include "train/exchange.h"
 #include "train/network.h"
 #include "train/optim.h"
 #include "train/recipe.h"
@@ -17,15 +18,21 @@ class Learner {
  public:
   // Of a resolved recipe; its tensors lie on `device` (device.h). Parameters are uninitialised
   // until start() or resume().
-  explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU);
+  explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU,
+                   const Group& group = Group::alone());
 
   void start(const TensorMap& weights);
   // From what model_tensors() and state() gave. Throws Error when they do not fit.
   void resume(const TensorMap& model, TensorMap state);
+  // All processes of the group then hold what its first one holds.
+  void share_all();
 
   // Forward and backward: adds the batch's gradient to those of the step. `targets` [B, K]; `draw`
-  // seeds drop-path and dropout: the batch's number in the run.
-  void add(const Batch& batch, const std::vector<float>& targets, int64_t draw);
+  // seeds drop-path and dropout: the batch's number in the run. `last`: no other batch of the step
+  // follows in this process.
+  void add(const Batch& batch, const std::vector<float>& targets, int64_t draw, bool last = true);
+  // Instead of the last add() of a step that ends without images here.
+  void add_nothing() { exchange_.backward({}, /*last=*/true); }
 
   struct Update {
     double loss;           // mean over the images of the step
@@ -34,10 +41,17 @@ class Learner {
     int64_t correct;  // images whose strongest answer is the strongest of their targets
     bool skipped;     // the gradients overflowed in fp16: nothing was changed but the loss scale
   };
-  // The optimiser's step `step` (from 1), by the mean gradient of all images since the last one.
-  // Nothing when there were none. Throws Error when the loss or the gradient is no number.
-  std::optional<Update> update(int64_t step, double learning_rate);
+  // The optimiser's step `step` (from 1), by the mean gradient of all images since the last one, of
+  // all processes. Nothing when there were none. Throws Error when the loss or the gradient is no
+  // number.
+  // `stop`: this process has been asked to; all learn of it with the step's sums, since another
+  // exchange would cost another round through all of them.
+  std::optional<Update> update(int64_t step, double learning_rate, bool stop = false);
+  bool anyone_stops() const { return anyone_stops_; }  // as of the last update()
 
+  // Running statistics, which each process gathers from its own batches, become their mean; before
+  // an evaluation and a checkpoint. The reference keeps the first device's (reference.md A.4).
+  void average_statistics();
   // The network to evaluate and to keep: the running average when the recipe asks for one.
   Network& best_net() { return averaged_ ? *averaged_ : *net_; }
   TensorMap model_tensors() const;  // its tensors
@@ -56,14 +70,19 @@ class Learner {
     torch::Tensor loss, correct;  // f64 [], i64 []
   };
 
+  std::vector<torch::Tensor> tensors();
+
   const Recipe& recipe_;
   torch::Device device_;
+  const Group& group_;
   std::shared_ptr<Network> net_;
   std::shared_ptr<Network> averaged_;  // null without EMA
   Optimizer optimizer_;
+  Exchange exchange_;
   std::optional<LossScale> scale_;  // fp16
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
   Sums sums_;
+  bool anyone_stops_ = false;
 };
 
 }  // namespace nestvit::train

@@ -177,6 +177,21 @@ std::vector<Optimizer::Group> Optimizer::groups() const {
   return list;
 }
 
+std::vector<torch::Tensor> Optimizer::parameters() const {
+  std::vector<torch::Tensor> all;
+  for (const Entry& entry : entries_) all.push_back(entry.value);
+  return all;
+}
+
+std::vector<torch::Tensor> Optimizer::moments() const {
+  std::vector<torch::Tensor> all;
+  for (const Entry& entry : entries_) {
+    all.push_back(entry.first);
+    if (adaptive()) all.push_back(entry.second);
+  }
+  return all;
+}
+
 TensorMap Optimizer::state() const {
   TensorMap state;
   state["step"] = Tensor::i64({}, {steps_});

@@ -50,6 +50,12 @@ class Optimizer {
   std::vector<Group> groups()
       const;  // by share, largest first, and what decays before what does not
 
+  // What is trained, in the order of the parameter table.
+  std::vector<torch::Tensor> parameters() const;
+  std::vector<torch::Tensor> moments() const;
+  int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+
   // Moments by "NAME.exp_avg" / "NAME.exp_avg_sq" / "NAME.momentum_buffer", and "step" (int64
   // scalar).
   TensorMap state() const;

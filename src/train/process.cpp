@@ -19,8 +19,11 @@ void prepare_process(int threads) {
   // Before the first parallel region: its threads inherit the flag. Denormals are many times slower
   // to compute with.
   at::globalContext().setFlushDenormal(true);
-  at::set_num_threads(
-      threads > 0 ? threads : static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+  at::set_num_threads(threads > 0 ? threads : processors_for_each(1));
+}
+
+int processors_for_each(int processes) {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / processes);
 }
 
 }  // namespace nestvit::train

@@ -32,6 +32,7 @@ void check_share(const char* key, double value) {
 void check_numbers(const Recipe& r) {
   check_at_least("per_device_batch_size", r.per_device_batch_size, 1);
   check_at_least("grad_accum_steps", r.grad_accum_steps, 1);
+  check_at_least("num_devices", r.num_devices, 1);
   check_at_least("eval_batch_size", r.eval_batch_size, 0);
   check_at_least("num_epochs", r.num_epochs, 1);
   check_at_least("warmup_epochs", r.warmup_epochs, 0);
@@ -261,6 +262,7 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "num_classes",
                                      "per_device_batch_size",
                                      "grad_accum_steps",
+                                     "num_devices",
                                      "amp",
                                      "model_ema",
                                      "model_ema_decay",
@@ -283,15 +285,17 @@ std::string digest(Recipe recipe) {
   const Fields f = fields(recipe);
   uint64_t hash =
       0xcbf29ce484222325;  // FNV-1a: tells edited files apart, guards against nothing more
-  for (const std::string& key : locked_keys(recipe))
+  for (const std::string& key : locked_keys(recipe)) {
+    if (key == "num_devices") continue;  // RunState's batch_size tells; older runs have no such key
     for (const char c : key + "=" + f.get(key) + "\n")
       hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  }
   return fmt::format("{:016x}", hash);
 }
 
-int64_t step_images(const Recipe& r) {
-  return int64_t{r.per_device_batch_size} * r.grad_accum_steps;
-}
+int64_t step_batches(const Recipe& r) { return int64_t{r.grad_accum_steps} * r.num_devices; }
+
+int64_t step_images(const Recipe& r) { return r.per_device_batch_size * step_batches(r); }
 
 StepPlan step_plan(const Recipe& r, int64_t train_size) {
   StepPlan plan;
@@ -306,8 +310,10 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
     throw UsageError(fmt::format("{} training images make no full batch of {} in an epoch",
                                  train_size, step_images(r)),
                      fmt::format("use --batch-size {} or less{}",
-                                 std::max<int64_t>(1, train_size / r.grad_accum_steps),
-                                 r.grad_accum_steps > 1 ? ", or fewer --grad-accum-steps" : ""));
+                                 std::max<int64_t>(1, train_size / step_batches(r)),
+                                 r.grad_accum_steps > 1 ? ", or fewer --grad-accum-steps"
+                                 : r.num_devices > 1    ? ", or fewer processes"
+                                                        : ""));
   }
   double every = static_cast<double>(r.eval_every_steps);
   if (r.eval_every_steps < 1 || r.eval_per_epochs > 0)

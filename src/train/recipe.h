@@ -111,7 +111,8 @@ struct Recipe {
   std::vector<double> opt_betas = {0.9, 0.999};
   double sgd_momentum = 0.9;
   double grad_clip_max_norm = 0;
-  int grad_accum_steps = 1;  // batches per optimiser step
+  int grad_accum_steps = 1;  // batches of each device per optimiser step
+  int num_devices = 1;       // that the run is meant for, whatever processes compute it
   Amp amp = Amp::kNone;
   bool grad_checkpointing = false;
   bool model_ema = false;
@@ -150,8 +151,11 @@ struct Recipe {
 
 Fields fields(Recipe& recipe);
 
-// Images per optimiser step: per_device_batch_size x grad_accum_steps. The learning rate is scaled
-// by it, and steps are counted in it.
+// Batches per optimiser step: grad_accum_steps x num_devices. Each is drawn, mixed and normalised
+// by itself, whichever process computes it.
+int64_t step_batches(const Recipe& recipe);
+// Images per optimiser step: per_device_batch_size x step_batches. The learning rate is scaled by
+// it, and steps are counted in it.
 int64_t step_images(const Recipe& recipe);
 
 // What the user asked for: a YAML file, and KEY=TEXT settings over it, in order.

@@ -114,7 +114,8 @@ void add_optimisation(Fields& f, Recipe& r) {
   f.add("sgd_momentum", &r.sgd_momentum, "Nesterov momentum of sgd");
   f.add("grad_clip_max_norm", &r.grad_clip_max_norm,
         "clip the global gradient norm to this; 0: off");
-  f.add("grad_accum_steps", &r.grad_accum_steps, "batches whose gradients make one step");
+  f.add("grad_accum_steps", &r.grad_accum_steps,
+        "batches of each device whose gradients make one step");
   f.choice("amp", &r.amp,
            {{Amp::kNone, "none"}, {Amp::kBf16, "bf16"}, {Amp::kFp16, "fp16"}, {Amp::kTf32, "tf32"}},
            "type that products and convolutions compute in; fp16 scales the loss; tf32 is a GPU's");
@@ -179,7 +180,10 @@ Fields fields(Recipe& r) {
   f.add("dataset", &r.dataset,
         "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, "
         "csv, wds; empty: recognised");
-  f.add("per_device_batch_size", &r.per_device_batch_size, "images per step");
+  f.add("per_device_batch_size", &r.per_device_batch_size, "images per batch");
+  f.add("num_devices", &r.num_devices,
+        "devices that the run is meant for: a step has a batch of each, whatever processes compute "
+        "them; begun by several processes: as many");
   f.add("eval_batch_size", &r.eval_batch_size,
         "images per evaluation batch; 0: per_device_batch_size");
   f.add("input_size", &r.input_size, "side of the input in pixels; 0: the model's own");

@@ -35,6 +35,7 @@ class RunLog {
   // TensorBoard shows, or at once at "start" or "resume" in a folder that holds such files: they
   // end there.
   explicit RunLog(const std::filesystem::path& workdir);
+  RunLog() = default;  // writes nothing: another process of the run does
 
   // {"event": name, "time": seconds since 1970, ...}, and the numbers that have a tag to
   // TensorBoard, at "step". Throws Error when the disk is full.

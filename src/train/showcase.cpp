@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "report/metrics.h"
@@ -41,11 +42,39 @@ void Showcase::add(std::span<const float> logits, std::span<const int> labels,
     if (is_sample(indices[n])) samples_.push_back(shown(row, labels[n], indices[n], loss));
     if (top_indices(row, 1)[0] == labels[n]) continue;
     if (mistakes_.size() == kImages && loss <= mistakes_.back().loss) continue;
-    const auto place = std::find_if(mistakes_.begin(), mistakes_.end(),
-                                    [&](const ShownImage& m) { return m.loss < loss; });
-    mistakes_.insert(place, shown(row, labels[n], indices[n], loss));
-    if (mistakes_.size() > kImages) mistakes_.pop_back();
+    add_mistake(shown(row, labels[n], indices[n], loss));
   }
+}
+
+void Showcase::add_mistake(ShownImage image) {
+  const auto place = std::find_if(mistakes_.begin(), mistakes_.end(),
+                                  [&](const ShownImage& m) { return m.loss < image.loss; });
+  mistakes_.insert(place, std::move(image));
+  if (mistakes_.size() > kImages) mistakes_.pop_back();
+}
+
+// CBOR, not JSON: a loss may be infinite.
+std::string Showcase::packed() const {
+  nlohmann::json lists = nlohmann::json::array();
+  for (const auto* images : {&samples_, &mistakes_}) {
+    lists.push_back(nlohmann::json::array());
+    for (const ShownImage& image : *images)
+      lists.back().push_back({image.index, image.label, image.loss, image.answers});
+  }
+  std::string bytes;
+  nlohmann::json::to_cbor(lists, bytes);
+  return bytes;
+}
+
+void Showcase::add_packed(const std::string& other) {
+  const nlohmann::json lists = nlohmann::json::from_cbor(other);
+  const auto image = [](const nlohmann::json& fields) {
+    return ShownImage{fields.at(0).get<int64_t>(), fields.at(1).get<int>(),
+                      fields.at(2).get<double>(),
+                      fields.at(3).get<std::vector<std::pair<int, double>>>()};
+  };
+  for (const auto& fields : lists.at(0)) samples_.push_back(image(fields));
+  for (const auto& fields : lists.at(1)) add_mistake(image(fields));
 }
 
 }  // namespace nestvit::train

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -28,11 +29,16 @@ class Showcase {
   void add(std::span<const float> logits, std::span<const int> labels,
            std::span<const int64_t> indices);
 
+  // What another showcase of the same evaluation holds, of images that come after this one's.
+  std::string packed() const;
+  void add_packed(const std::string& other);
+
   const std::vector<ShownImage>& samples() const { return samples_; }    // by index
   const std::vector<ShownImage>& mistakes() const { return mistakes_; }  // highest loss first
 
  private:
   bool is_sample(int64_t index) const;
+  void add_mistake(ShownImage image);
 
   int64_t images_;
   std::vector<ShownImage> samples_, mistakes_;

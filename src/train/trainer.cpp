@@ -1,5 +1,5 @@
 // The loop of a training run, top to bottom: run() is the whole of it, everything below serves one
-// of its lines.
+// of its lines. Every process of the run's group goes through it; the first one writes.
 #include "train/trainer.h"
 
 #include <fmt/format.h>
@@ -38,8 +38,10 @@ class Trainer {
 
  private:
   void resume();
+  void load_last();
   void open_folder(bool resumed);
   void train_step();
+  void train_on(std::optional<Batch> batch, int64_t number, bool last);
   void count(const Learner::Update& done);
 
   bool row_due() const;
@@ -58,6 +60,7 @@ class Trainer {
   const Recipe& recipe_;
   const Dataset& val_set_;
   const TrainOptions& options_;
+  const Group& group_;
   StepPlan plan_;
   Schedule schedule_;
   Batches batches_;
@@ -75,10 +78,12 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
     : recipe_(recipe),
       val_set_(val_set),
       options_(options),
+      group_(*options.group),
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
-      batches_(recipe, train_set, plan_.total * recipe.grad_accum_steps, options.workers),
-      learner_(recipe, device),
+      batches_(recipe, train_set, plan_.total * step_batches(recipe), options.workers,
+               {group_.rank(), group_.size()}),
+      learner_(recipe, device, group_),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
@@ -97,11 +102,13 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   } else {
     resume();
   }
+  learner_.share_all();
   open_folder(fresh == nullptr);
   if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
   // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
   if (fresh && !recipe_.init_checkpoint.empty()) save();
+  const bool asked = group_.highest_of_all(options_.stop()) != 0;  // later each step tells
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
@@ -109,13 +116,13 @@ TrainResult Trainer::run(const TensorMap* fresh) {
       finish_early();
       return result(true, 0);
     }
-    if (options_.stop()) break;
+    if (asked || learner_.anyone_stops()) break;
     train_step();
     if (checkpoint_due() && !row_due()) save();
   }
   report_->close_bar();
   if (!saved_) save();
-  const int signal = options_.stop();
+  const int signal = group_.highest_of_all(options_.stop());
   log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
   return result(false, signal);
 }
@@ -123,6 +130,13 @@ TrainResult Trainer::run(const TensorMap* fresh) {
 // ---- beginning ----
 
 void Trainer::resume() {
+  if (group_.first()) load_last();
+  const std::string state = group_.first_of_all(state_json(state_));
+  if (!group_.first()) state_ = parse_state(state, "what rank 0 resumes from");
+  saved_ = true;
+}
+
+void Trainer::load_last() {
   Checkpoints::Saved saved = checkpoints_.load_last();
   const std::string last = (options_.workdir / "last").string();
   if (saved.state.recipe_digest != state_.recipe_digest || saved.model.config != model_.config ||
@@ -139,23 +153,28 @@ void Trainer::resume() {
                 "resume with the data and --class-map it was started with");
   learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
-  saved_ = true;
   checkpoints_.go_on_from(state_);
 }
 
 // Makes the folder's files tell what `state_` holds, and begins to add to them.
 void Trainer::open_folder(bool resumed) {
-  Recipe written = recipe_;
-  write_file(options_.workdir / "config.yaml",
-             "# The recipe of this run, complete: nestvit train --config takes it.\n" +
-                 fields(written).to_yaml());
-  write_summary(options_.workdir, state_.history);
-  std::vector<RunPoint> curve = cut_log(options_.workdir, state_);
-  log_.emplace(options_.workdir);
+  std::vector<RunPoint> curve;
+  if (group_.first()) {
+    Recipe written = recipe_;
+    write_file(options_.workdir / "config.yaml",
+               "# The recipe of this run, complete: nestvit train --config takes it.\n" +
+                   fields(written).to_yaml());
+    write_summary(options_.workdir, state_.history);
+    curve = cut_log(options_.workdir, state_);
+    log_.emplace(options_.workdir);
+  } else {
+    log_.emplace();
+  }
   log_->write(resumed ? "resume" : "start", {{"step", state_.step},
                                              {"steps", plan_.total},
                                              {"steps_per_epoch", plan_.per_epoch},
                                              {"parameters", parameter_count(model_.config)},
+                                             {"processes", int64_t{group_.size()}},
                                              {"train_images", state_.train_size},
                                              {"val_images", val_set_.size()},
                                              {"recipe_digest", state_.recipe_digest}});
@@ -168,22 +187,30 @@ void Trainer::open_folder(bool resumed) {
 void Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
-  const int64_t parts = recipe_.grad_accum_steps;
+  const int64_t parts = step_batches(recipe_), end = step * parts;
+  const Dealt dealt{group_.rank(), group_.size()};
   double waited = 0;
-  for (int64_t number = (step - 1) * parts + 1; number <= step * parts; ++number) {
+  for (int64_t number = end - parts + 1; number <= end; ++number) {
+    if (!dealt.mine(number, parts)) continue;
     std::optional<Batch> batch = batches_.next(number);
     waited += batches_.last_wait();
-    if (!batch) continue;
-    if (batch->size > 0) {
-      const std::vector<float> targets = batches_.targets(*batch, number);
-      learner_.add(*batch, targets, number);
-    }
-    batches_.recycle(std::move(*batch));
+    train_on(std::move(batch), number, /*last=*/number + group_.size() > end);
   }
   report_->waited(waited);
   const float learning_rate = schedule_.at(step);
-  if (const auto done = learner_.update(step, learning_rate)) count(*done);
+  const bool stop = options_.stop() != 0;
+  if (const auto done = learner_.update(step, learning_rate, stop)) count(*done);
   report_->step_done(step, learning_rate, row_due());
+}
+
+void Trainer::train_on(std::optional<Batch> batch, int64_t number, bool last) {
+  if (batch && batch->size > 0) {
+    const std::vector<float> targets = batches_.targets(*batch, number);
+    learner_.add(*batch, targets, number, last);
+  } else if (last) {
+    learner_.add_nothing();
+  }
+  if (batch) batches_.recycle(std::move(*batch));
 }
 
 void Trainer::count(const Learner::Update& done) {
@@ -225,7 +252,9 @@ bool Trainer::finish_interval() {
                                  recipe_.num_epochs, *row.train_loss);
   std::optional<Evaluation> evaluation;
   if (evaluation_due()) {
-    evaluation = evaluate(learner_.best_net(), val_set_, recipe_, options_.workers, options_.stop);
+    learner_.average_statistics();
+    evaluation = evaluate_all(learner_.best_net(), val_set_, recipe_,
+                              {options_.workers, options_.stop}, group_);
     if (!evaluation) return false;
     line += note_evaluation(*evaluation, row);
   }
@@ -234,8 +263,8 @@ bool Trainer::finish_interval() {
   state_.loss_steps = 0;
   saved_ = false;
   if (evaluation || checkpoint_due()) save();
-  write_summary(options_.workdir, state_.history);
-  if (evaluation)
+  if (group_.first()) write_summary(options_.workdir, state_.history);
+  if (evaluation && group_.first())
     write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
                                     model_.labels, evaluation->metrics, evaluation->showcase});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
@@ -284,11 +313,13 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 }
 
 void Trainer::save() {
-  note_skipped(batches_.skipped());
+  note_skipped(names_of_all(batches_.skipped(), group_));
+  learner_.average_statistics();
+  saved_ = true;
+  if (!group_.first()) return;
   model_.tensors = learner_.model_tensors();
   log_->sync();  // first: a checkpoint that survives a power cut has the lines that led to it
   checkpoints_.save(state_, model_, learner_.state());
-  saved_ = true;
   log_->write("checkpoint", {{"step", state_.step}});
 }
 
@@ -326,12 +357,24 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                   const TrainOptions& options) {
   // A wrong recipe, or weights that do not fit, leave no folder behind.
   schedule_of(recipe, step_plan(recipe, train_set.size()));
+  const Group& group = *options.group;
+  if (group.size() > step_batches(recipe))
+    throw UsageError(
+        fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
+                    "to do",
+                    group.size(), step_batches(recipe), step_batches(recipe) == 1 ? "" : "es"),
+        fmt::format("start {} or fewer", step_batches(recipe)));
+  const bool resumed =
+      group.first_of_all(group.first() && goes_on(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
-  if (!goes_on(recipe, options)) fresh = starting_tensors(recipe, options.weights);
+  if (!resumed) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
-  make_workdir(options.workdir);
-  const FolderLock lock(options.workdir);
+  std::optional<FolderLock> lock;
+  if (group.first()) {
+    make_workdir(options.workdir);
+    lock.emplace(options.workdir);
+  }
   return Trainer(recipe, train_set, val_set, options, device).run(fresh ? &*fresh : nullptr);
 }
 

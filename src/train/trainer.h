@@ -9,6 +9,7 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "train/group.h"
 #include "train/recipe.h"
 #include "weights/model_dir.h"
 
@@ -24,6 +25,7 @@ struct TrainOptions {
   std::function<int()> stop = [] { return 0; };
   // What init_checkpoint names; a resumed run does not look at it.
   const AnyModel* weights = nullptr;
+  const Group* group = &Group::alone();  // the processes that run this together
 };
 
 struct TrainResult {

@@ -73,5 +73,37 @@ TEST(Showcase, ABrokenModelIsShownToo) {
   EXPECT_EQ(showcase.mistakes()[0].index, 0);
 }
 
+// Pieces of an evaluation, put together in order, are the whole one; ties and infinite losses too.
+TEST(Showcase, PiecesMakeTheWhole) {
+  Rng rng(2, Purpose::kTest, 0, 0);
+  constexpr int64_t kImages = 100;
+  std::vector<float> logits;
+  std::vector<int> labels;
+  for (int64_t i = 0; i < kImages; ++i) {
+    labels.push_back(static_cast<int>(rng.below(kClasses)));
+    for (int k = 0; k < kClasses; ++k) logits.push_back(static_cast<float>(rng.below(4)));
+  }
+  logits[0] = std::numeric_limits<float>::quiet_NaN();
+  const Showcase whole = shown(logits, labels, kImages);
+  Showcase together(kImages);
+  for (int64_t first = 0; first < kImages; first += 37) {
+    const int64_t count = std::min<int64_t>(37, kImages - first);
+    Showcase piece(kImages);
+    for (int64_t i = first; i < first + count; ++i)
+      piece.add(std::span(logits).subspan(i * kClasses, kClasses), {&labels[i], 1}, {&i, 1});
+    together.add_packed(piece.packed());
+  }
+  const auto same = [](const std::vector<ShownImage>& a, const std::vector<ShownImage>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_EQ(a[i].index, b[i].index);
+      EXPECT_EQ(a[i].label, b[i].label);
+      EXPECT_EQ(a[i].loss, b[i].loss);
+    }
+  };
+  same(together.samples(), whole.samples());
+  same(together.mistakes(), whole.mistakes());
+}
+
 }  // namespace
 }  // namespace nestvit::train

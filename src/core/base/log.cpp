@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -20,6 +21,8 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+std::atomic<bool> silent = false;
+
 int terminal_columns() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
@@ -27,8 +30,13 @@ int terminal_columns() {
 
 }  // namespace
 
-void log_info(const std::string& message) { fmt::print(stderr, "{}\n", message); }
-void log_warning(const std::string& message) { fmt::print(stderr, "warning: {}\n", message); }
+void log_info(const std::string& message) {
+  if (!silent) fmt::print(stderr, "{}\n", message);
+}
+void log_warning(const std::string& message) {
+  if (!silent) fmt::print(stderr, "warning: {}\n", message);
+}
+void log_nothing() { silent = true; }
 
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
@@ -73,6 +81,7 @@ void Progress::finish(const std::string& detail) {
 }
 
 void Progress::draw(const std::string& detail, bool last) {
+  if (silent) return;
   last_ = Clock::now();
   drawn_ = true;
   const double elapsed = seconds_since(start_);

@@ -9,6 +9,9 @@ namespace nestvit {
 
 void log_info(const std::string& message);
 void log_warning(const std::string& message);
+// From now on neither says anything, and bars are not drawn: of several processes that do the same,
+// one speaks.
+void log_nothing();
 
 // True when stderr is a terminal, NO_COLOR and CLICOLOR_FORCE aside.
 bool stderr_is_terminal();

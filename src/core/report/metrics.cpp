@@ -140,6 +140,21 @@ void Metrics::merge(const Metrics& other) {
   for (size_t i = 0; i < confusion_.size(); ++i) confusion_[i] += other.confusion_[i];
 }
 
+Metrics::Sums Metrics::sums() const {
+  Sums sums{{count_, correct1_, correct5_}, loss_};
+  sums.counts.insert(sums.counts.end(), confusion_.begin(), confusion_.end());
+  return sums;
+}
+
+void Metrics::set_sums(const Sums& sums) {
+  NESTVIT_CHECK(sums.counts.size() == 3 + confusion_.size());
+  count_ = sums.counts[0];
+  correct1_ = sums.counts[1];
+  correct5_ = sums.counts[2];
+  loss_ = sums.loss;
+  std::copy(sums.counts.begin() + 3, sums.counts.end(), confusion_.begin());
+}
+
 double Metrics::top1() const { return 100 * ratio(correct1_, count_); }
 double Metrics::top5() const { return 100 * ratio(correct5_, count_); }
 double Metrics::loss() const { return count_ == 0 ? 0 : loss_ / static_cast<double>(count_); }

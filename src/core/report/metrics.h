@@ -21,6 +21,15 @@ class Metrics {
   // with a smaller index: a constant model scores chance, as with a stable top-k. NaN ranks last.
   void add(std::span<const float> logits, std::span<const int> labels);
   void merge(const Metrics& other);
+
+  // All that add() counts, for adding up over processes.
+  struct Sums {
+    std::vector<int64_t> counts;  // images, top-1, top-5, then confusion()
+    double loss = 0;
+  };
+  Sums sums() const;
+  void set_sums(const Sums& sums);  // of as many classes
+
   int classes() const { return classes_; }
   int64_t count() const { return count_; }
   double top1() const;  // in percent

@@ -1,0 +1,82 @@
+// The processes of a training run: what they agree on, add up and tell one another. A group of one
+// does nothing of it, so that who uses a group need not know. Free of libtorch.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "train/launch.h"
+
+namespace at {
+class Tensor;
+}
+
+namespace nestvit::train {
+
+struct GroupOptions {
+  // How long an exchange waits for a process that lives but does not come.
+  std::chrono::seconds patience{600};
+  // How long a process may give no sign of life at all; never more than `patience`.
+  std::chrono::seconds silence{30};
+};
+
+// Every call with "all" in its name is made by all processes, in the same order. Where one of them
+// has ended, is silent or does not come, the others throw Error that names it, or, where they
+// cannot since they wait inside a library, end with exit code 1 and the same words: at once when
+// its connections broke, after the limits of GroupOptions otherwise.
+class Group {
+ public:
+  Group();  // of one
+  static const Group& alone();
+  // Meets the others. Throws Error that names those who did not come within `patience`.
+  explicit Group(const Launch& launch, const GroupOptions& options = {});
+  ~Group();  // leaves without a word: finish() or fail() come before
+  Group(const Group&) = delete;
+  Group& operator=(const Group&) = delete;
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  bool first() const { return rank_ == 0; }  // the one that writes files and speaks
+
+  void sum_all(std::span<double> values) const;
+  void sum_all(std::span<int64_t> values) const;
+  int highest_of_all(int value) const;
+  std::string first_of_all(const std::string& text) const;               // rank 0's
+  std::vector<std::string> texts_of_all(const std::string& text) const;  // by rank
+  // In place: rank 0's values, or the mean of all. Floating point tensors of equal sizes.
+  void copy_first_to_all(const std::vector<at::Tensor>& tensors) const;
+  void average_all(const std::vector<at::Tensor>& tensors) const;
+
+  // The run is over: waits for the others, then stops watching them.
+  void finish_all();
+  // Tells the others why this process ends. False when they know the same reason already, from
+  // another one: then there is nothing to say.
+  bool fail(const std::string& reason);
+
+  class Exchange;  // exchange.h
+  // What exchange.h needs to work on; null for a group of one.
+  struct Members;
+  Members* members() const { return members_.get(); }
+
+ private:
+  int rank_ = 0, size_ = 1;
+  std::unique_ptr<Members> members_;
+};
+
+// A place for processes to meet, held by a process that is none of them, for as long as it lives.
+class MeetingPoint {
+ public:
+  MeetingPoint();  // on this machine, at a free port
+  ~MeetingPoint();
+  uint16_t port() const;
+
+ private:
+  struct Server;
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace nestvit::train

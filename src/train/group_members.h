@@ -1,0 +1,40 @@
+// What a group of several processes consists of: for group.cpp and exchange.cpp.
+#pragma once
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <memory>
+#include <optional>
+
+#include "train/c10d.h"
+#include "train/group.h"
+#include "train/watch.h"
+
+namespace nestvit::train {
+
+struct Group::Members {
+  c10::intrusive_ptr<c10d::TCPStore> server;  // of rank 0, unless the launcher holds the place
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::ProcessGroup> processes;
+  std::optional<Watch> watch;
+
+  // Runs `exchange`; when it fails, throws Error that names the process to blame. Memory that runs
+  // out is nobody else's fault.
+  template <class Exchanging>
+  void guarded(const Exchanging& exchange) {
+    watch->exchanging();
+    try {
+      exchange();
+    } catch (const c10::OutOfMemoryError&) {
+      throw;
+    } catch (const std::exception& e) {
+      throw Error(fmt::format("the run cannot go on: {}", watch->blame(first_line(e.what()))),
+                  "the last checkpoint is whole: start the same command with --resume");
+    }
+  }
+
+  static std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+};
+
+}  // namespace nestvit::train
