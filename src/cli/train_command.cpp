@@ -9,13 +9,15 @@
 #include <algorithm>
 #include <csignal>
 #include <memory>
-#include <thread>
 
 #include "base/log.h"
 #include "options.h"
+#include "train/group.h"
+#include "train/process.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
 #include "train_command_announce.h"
+#include "train_command_launch.h"
 #include "train_command_prepare.h"
 
 namespace nestvit::cli {
@@ -138,24 +140,46 @@ int stopped_by(int signal, const std::string& what) {
   return 128 + signal;
 }
 
+// Processors that are this process's own: a launcher that binds has shared them out already.
+int processors_of(const train::Launch& launch) {
+  return train::processors_for_each(launch.bound ? 1 : launch.local_size);
+}
+
 // On the CPU two keep small images coming, and more would take cores from the training itself.
-int default_workers(const std::string& device) {
-  const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+int default_workers(const std::string& device, int processors) {
   return device == "cpu" ? std::min(processors, 2) : processors;
 }
 
-int run_training(const TrainArguments& arguments, const Invocation& invocation) {
-  const Prepared prepared = prepare(arguments, invocation);
-  announce(prepared);
+// "cuda" means each process's own one of a machine's GPUs.
+std::string own_device(const std::string& device, const train::Launch& launch) {
+  if (device != "cuda" || launch.size == 1) return device;
+  return fmt::format("cuda:{}", launch.local_rank);
+}
+
+train::TrainOptions train_options(const TrainArguments& arguments, const Prepared& prepared,
+                                  const train::Launch& launch) {
   train::TrainOptions options;
   options.workdir = prepared.workdir;
-  options.resume = arguments.resume;
+  options.resume = prepared.resumed;
   options.weights = prepared.weights ? &*prepared.weights : nullptr;
-  options.workers = arguments.workers > 0 ? arguments.workers : default_workers(arguments.device);
-  options.threads = arguments.threads;
-  options.device = arguments.device;
+  const int processors = processors_of(launch);
+  options.workers =
+      arguments.workers > 0 ? arguments.workers : default_workers(arguments.device, processors);
+  options.threads = arguments.threads > 0 ? arguments.threads : processors;
+  options.device = own_device(arguments.device, launch);
   options.stop = [] { return static_cast<int>(stop_signal); };
-  catch_signals();
+  return options;
+}
+
+int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
+                 const train::Launch& launch, const train::Group& group) {
+  const Prepared prepared = prepare(arguments, invocation, launch);
+  announce(prepared);
+  if (group.size() > 1)
+    log_info(fmt::format("processes      {}, {} on this machine; gradients by Gloo", group.size(),
+                         launch.local_size));
+  train::TrainOptions options = train_options(arguments, prepared, launch);
+  options.group = &group;
   if (prepared.recipe.eval_only) {
     const int signal = train::evaluate_only(prepared.recipe, *prepared.val, options);
     return signal == 0 ? 0 : stopped_by(signal, "stopped: nothing was written");
@@ -170,6 +194,36 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
   if (result.best_top1)
     log_info(fmt::format("best top-1 {:.2f} %; the model: {}/best", *result.best_top1, workdir));
   return 0;
+}
+
+train::GroupOptions group_options(const TrainArguments& arguments) {
+  train::GroupOptions options;
+  options.patience = std::chrono::seconds(arguments.dist_timeout);
+  options.silence = std::min(options.silence, options.patience);
+  return options;
+}
+
+int run_training(const TrainArguments& arguments, const Invocation& invocation) {
+  const train::Launch launch = train::read_launch();
+  catch_signals();
+  if (arguments.nproc > 1 && launch.size > 1)
+    throw UsageError(
+        fmt::format("--nproc {} inside a job of {} processes", arguments.nproc, launch.size),
+        "the launcher has started the processes: leave --nproc out");
+  if (arguments.nproc > 1) return cli::launch(arguments.nproc, invocation, stop_signal);
+  train::Group group(launch, group_options(arguments));
+  if (!group.first()) log_nothing();
+  try {
+    const int code = run_in_group(arguments, invocation, launch, group);
+    group.finish_all();
+    return code;
+  } catch (const UsageError& error) {
+    if (!group.fail(error.what())) return 2;
+    throw;
+  } catch (const std::exception& error) {
+    if (!group.fail(error.what())) return 1;
+    throw;
+  }
 }
 
 void declare_options(CLI::App& app, TrainArguments& a) {
@@ -220,6 +274,15 @@ void declare_options(CLI::App& app, TrainArguments& a) {
       "Threads that read and transform images; 0: one or two, beside a GPU one per processor.");
   add_number(app, "--threads", &a.threads, 0,
              "Threads that compute; 0: as many as there are processors.");
+  add_number(
+      app, "--nproc,--nproc-per-node", &a.nproc, 0,
+      "Train in N processes on this machine, each with a share of its processors and batches "
+      "of its own. For several machines: torchrun, srun or mpirun (scripts/launch).");
+  add_number(app, "--dist-timeout", &a.dist_timeout, 1,
+             "Seconds that the processes wait for one that does not come, before the job ends.");
+  app.add_option("--local_rank,--local-rank", "Read for compatibility: LOCAL_RANK counts.")
+      ->type_name("N")
+      ->expected(1);
   add_text(app, "--device", &a.device, "cpu|cuda|cuda:I",
            "Where the network computes. A GPU needs libtorch's CUDA library: see NESTVIT_TORCH_LIB "
            "in docs/training.md.");

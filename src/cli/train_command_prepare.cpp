@@ -39,9 +39,12 @@ std::string path_word(const std::string& path) {
   return word + '"';
 }
 
-Settings settings_of(const TrainArguments& arguments, const Invocation& invocation) {
+Settings settings_of(const TrainArguments& arguments, const Invocation& invocation,
+                     const train::Launch& launch) {
   Settings settings;
   settings.file = arguments.config;
+  if (launch.size > 1 && !arguments.resume)
+    settings.values.emplace_back("num_devices", std::to_string(launch.size));
   for (const auto& [option, flag] : arguments.switches)
     if (option->count() > 0) settings.values.emplace_back(flag->key, flag->value);
   for (const auto& [option, flag] : arguments.keys)
@@ -205,13 +208,17 @@ void sort_out_folders(TrainArguments& arguments) {
 
 }  // namespace
 
-Prepared prepare(TrainArguments arguments, const Invocation& invocation) {
+Prepared prepare(TrainArguments arguments, const Invocation& invocation,
+                 const train::Launch& launch) {
   sort_out_folders(arguments);
-  const Settings settings = settings_of(arguments, invocation);
+  if (launch.restarts > 0 && !arguments.resume && !arguments.workdir.empty())
+    arguments.resume = fs::exists(choose_workdir(arguments, nullptr) / "config.yaml");
+  const Settings settings = settings_of(arguments, invocation, launch);
   Prepared prepared = arguments.resume
                           ? prepare_resumed(settings, arguments, choose_workdir(arguments, nullptr))
                           : prepare_fresh(settings, arguments);
   prepared.workdir = choose_workdir(arguments, &prepared.recipe);
+  prepared.resumed = arguments.resume;
   return prepared;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "train/launch.h"
 #include "train/recipe.h"
 #include "verbs.h"
 #include "weights/model_dir.h"
@@ -44,6 +45,8 @@ struct TrainArguments {
   std::optional<double> lr, min_lr, warmup_lr;  // for the batch itself, not for 256
   int workers = 0;
   int threads = 0;
+  int nproc = 0;           // 0: this process alone, or as the launcher says
+  int dist_timeout = 600;  // seconds
   std::string device = "cpu";
   std::deque<std::string> texts;  // what CLI11 writes into; a deque keeps addresses
   std::vector<std::pair<CLI::Option*, const KeyFlag*>> keys;
@@ -55,11 +58,15 @@ struct Prepared {
   std::unique_ptr<Dataset> train, val;  // train: null for eval_only
   train::DataFacts facts;
   std::optional<AnyModel> weights;  // of init_checkpoint, when the run starts from them
-  std::string base;                 // where the recipe starts from, for the announcement
+  bool resumed = false;
+  std::string base;  // where the recipe starts from, for the announcement
   std::filesystem::path workdir;
 };
 
-// Throws UsageError for arguments that contradict each other or the data.
-Prepared prepare(TrainArguments arguments, const Invocation& invocation);
+// `launch`: the processes that run this; a new run is meant for as many devices unless it says
+// otherwise, and a job that was started again goes on from its checkpoint. Throws UsageError for
+// arguments that contradict each other or the data.
+Prepared prepare(TrainArguments arguments, const Invocation& invocation,
+                 const train::Launch& launch = {});
 
 }  // namespace nestvit::cli
