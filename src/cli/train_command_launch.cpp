@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <thread>
 
 #include "base/log.h"
@@ -88,6 +89,8 @@ pid_t Children::start(int rank, int processes) {
   argv.push_back(nullptr);
   envp.push_back(nullptr);
 
+  // Not the link itself: ps would show its name.
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   const pid_t parent = getpid(), child = fork();
   if (child < 0)
     throw Error(
@@ -98,7 +101,7 @@ pid_t Children::start(int rank, int processes) {
   setpgid(0, 0);  // Ctrl-C reaches the parent alone, which passes it on once
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
-  execve("/proc/self/exe", argv.data(), envp.data());
+  execve(program.c_str(), argv.data(), envp.data());
   _exit(127);
 }
 

@@ -203,7 +203,7 @@ TEST_F(DistributedTest, ASilentProcessIsNamedInTime) {
   const auto stopped = std::chrono::steady_clock::now();
   const Finished ended = wait(child);
   // 4 s of silence, 5 s for the run to notice, 10 s until the stopped one is ended by force.
-  EXPECT_LT(std::chrono::steady_clock::now() - stopped, std::chrono::seconds(40));
+  EXPECT_LT(std::chrono::steady_clock::now() - stopped, std::chrono::seconds(90));
   EXPECT_EQ(ended.code, 1) << ended.text;
   EXPECT_THAT(ended.text, HasSubstr("rank 1 ("));
 }
