@@ -262,10 +262,8 @@ void FastForward::reserve() {
     }
     const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
     const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row
-    scratch =
-        std::max({scratch, piece * (C + level.mlp + half),
-                  piece * (C + half) + std::max(kernels::attend_scratch(level.attention),
-                                                kernels::bf16_attend_scratch(level.attention))});
+    scratch = std::max({scratch, piece * (C + level.mlp + half),
+                        piece * (C + half) + kernels::attend_scratch(level.attention)});
     below = rows;
     from = &level.shape;
   }
