@@ -44,8 +44,7 @@ struct Bf16Products {
   // x [2 * pairs] -> packed [pairs]
   void (*round)(const float* x, int64_t pairs, uint32_t* packed);
   void (*row_product)(const Bf16RowProduct& product);
-  // As InferenceKernels::attend, of operands and weights rounded to bf16; softmax is f32. `scratch`
-  // has bf16_attend_scratch() floats.
+  // As InferenceKernels::attend, of operands and weights rounded to bf16; softmax is f32.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
                  const float* v, float* out, float* scratch);
   // c [m, n] = a b, row-major and dense; with `add`, c += a b.
@@ -58,12 +57,6 @@ static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
 }
 static constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
   return (n + kRightPanel - 1) / kRightPanel * kRightPanel * ((k + 1) / 2);
-}
-
-constexpr int64_t kBf16Queries = 32;  // whose scores stay in the first-level cache
-static constexpr int64_t bf16_attend_scratch(const AttentionShape& shape) {
-  const int64_t n = shape.tokens + kLeftPanel, d = shape.head_dim + kLeftPanel;  // padded
-  return 2 * kBf16Queries * n + kBf16Queries * d + 2 * d * n;
 }
 
 // Those that this processor runs, best first; the last is plain C++, and slower than f32.

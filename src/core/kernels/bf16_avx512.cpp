@@ -103,7 +103,7 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
 }  // namespace
 
 extern const Bf16Products kBf16Avx512;
-const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left, pack_right, round,
-                                  row_product,   attend,    product};
+const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
+                                  row_product,   attend_in<InBf16>, product};
 
 }  // namespace nestvit::kernels

@@ -9,10 +9,13 @@
 namespace nestvit::kernels {
 namespace {
 
+// Of lane i of both.
 inline __m512i pairs_of(__m512 low, __m512 high) {
-  const __m512i l = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(low)));
-  const __m512i h = _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(high)));
-  return _mm512_or_si512(l, _mm512_slli_epi32(h, 16));
+  const __m512i in_turn = _mm512_set_epi32(  // value i of one, then of the other
+      0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007,
+      0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
+  return _mm512_permutexvar_epi16(in_turn,
+                                  reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
 }
 
 // 16 pairs of each of 16 rows of x [count, k], turned round: pair p of row i to packed[p * panel +

@@ -68,7 +68,8 @@ static inline int64_t packed_columns(const InferenceKernels& kernels, int64_t n)
 static inline int64_t packed_size(const InferenceKernels& kernels, int64_t n, int64_t k) {
   return packed_columns(kernels, n) * k;
 }
-// Floats of attend()'s scratch.
+constexpr int64_t kQueryRows = 32;  // whose scores attend() keeps in the first-level cache
+// Floats of the scratch of attend(), here and in Bf16Products.
 int64_t attend_scratch(const AttentionShape& shape);
 
 // Those that this process uses, best first; the last is plain C++.

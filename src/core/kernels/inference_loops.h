@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/inference.h"
+#include "kernels/inference_attention.h"
 #include "kernels/training_loops.h"
 #include "kernels/winograd.h"
 
@@ -97,32 +98,6 @@ void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
   tanh ? gelu_values_by_tanh(x, rows * C) : gelu_values_by_erf(x, rows * C);
 }
 
-constexpr int64_t kQueryRows = 32;  // whose scores stay in the first-level cache
-
-void attend(const AttentionShape& s, const float* q, int64_t queries, const float* k,
-            const float* v, float* out, float* scratch) {
-  const int64_t N = s.tokens, D = s.head_dim, np = whole_registers(padded(N)), dp = padded(D);
-  float *scores = scratch, *turned = scores + kQueryRows * np, *copy = turned + D * np;
-  float inverse[kQueryRows];
-  const float scale = inverse_sqrt(static_cast<float>(D));
-  ConstMatrix values{};
-  for (int64_t h = 0; h < s.heads; ++h) {
-    if (h == 0 || s.kv_heads > 1) {
-      turn(k + h * D, s.ld, N, D, np, turned);
-      values = columns(v + h * D, s.ld, N, D, dp, copy);
-    }
-    for (int64_t r = 0; r < queries; r += kQueryRows) {
-      const int64_t rows = queries - r < kQueryRows ? queries - r : kQueryRows;
-      small_product({q + r * s.ld + h * D, s.ld, 1}, {turned, np}, rows, np, D, {scores, np});
-      for (int64_t i = 0; i < rows; ++i) inverse[i] = exponentials(scores + i * np, N, np, scale);
-      float* to = out + r * s.ld_out + h * D;
-      small_product({scores, np, 1}, values, rows, D, N, {to, s.ld_out});
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t d = 0; d < D; ++d) to[i * s.ld_out + d] *= inverse[i];
-    }
-  }
-}
-
 void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
               int64_t count, float* y) {
   for (int64_t x = ox; x < ox + count; ++x, y += C) {
@@ -137,8 +112,8 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name,   kPanel,   pack_panel, product,     layer_norm_rows, gelu,
-          attend, max_pool, kLanes,     winograd_in, winograd_out};
+  return {name,     kPanel, pack_panel,  product,     layer_norm_rows, gelu, attend_in<InF32>,
+          max_pool, kLanes, winograd_in, winograd_out};
 }
 
 }  // namespace

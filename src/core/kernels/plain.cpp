@@ -22,7 +22,7 @@ int64_t attention_scratch(const AttentionShape& shape) {
 int64_t attend_scratch(const AttentionShape& shape) {
   const int64_t n = shape.tokens, d = shape.head_dim;
   const int64_t np = n + kWidest, dp = d + kWidest;
-  return kQueryRows * np + d * np + n * dp;
+  return kQueryRows * (np + dp) + np + d * np + n * dp;  // attention_tiles.h, Work
 }
 
 const std::vector<const TrainingKernels*>& training_kernels() {

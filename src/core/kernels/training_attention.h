@@ -38,18 +38,21 @@ ConstMatrix columns(const float* x, int64_t ld, int64_t N, int64_t D, int64_t dp
 // A row's length in whole registers, which the compiler sees to be just that: no remainder loops.
 inline int64_t whole_registers(int64_t np) { return np / kLanes * kLanes; }
 
-// 2^t for t <= 0 within 3 units in the last place; below -125, where it is next to nothing, 2^-125.
-// The best polynomial of its degree on [-1/2, 1/2] with 2^0 = 1.
-inline Vec power_of_two(Vec t) {
-  typedef int32_t Ints __attribute__((vector_size(sizeof(float) * kLanes)));
-  t = larger(t, Vec{} - 125.0f);
-  const Vec rounded = t + 12582912.0f;  // leaves round(t) in the low bits, as in exp_poly
-  const Vec r = t - (rounded - 12582912.0f);
+// 2^r on [-1/2, 1/2]: the best polynomial of its degree with 2^0 = 1.
+inline Vec power_of_fraction(Vec r) {
   Vec p = 1.32646667e-3f * r + 9.67151265e-3f;
   p = p * r + 5.55073389e-2f;
   p = p * r + 2.40222421e-1f;
   p = p * r + 6.93146978e-1f;
-  p = p * r + 1.0f;
+  return p * r + 1.0f;
+}
+
+// 2^t for t <= 0 within 3 units in the last place; below -125, where it is next to nothing, 2^-125.
+inline Vec power_of_two(Vec t) {
+  typedef int32_t Ints __attribute__((vector_size(sizeof(float) * kLanes)));
+  t = larger(t, Vec{} - 125.0f);
+  const Vec rounded = t + 12582912.0f;  // leaves round(t) in the low bits, as in exp_poly
+  const Vec p = power_of_fraction(t - (rounded - 12582912.0f));
   return (Vec)((Ints)p + ((Ints)rounded << 23));
 }
 

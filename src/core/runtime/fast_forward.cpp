@@ -229,16 +229,20 @@ void FastForward::head(const Level& level, float* logits) {
   });
 }
 
-// About as many rows for each, a multiple of the threads, cut where a tile of rows ends.
+// About as many rows for each, a multiple of the threads. They are whole blocks where that gives
+// each thread as many: a block's keys are then prepared once. Else they end where a tile of rows
+// does.
 std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
   constexpr int64_t kTile = 4;
-  const int64_t rows = B_ * rows_of(level.shape);
+  const int64_t N = level.shape.tokens, blocks = B_ * level.shape.blocks;
   const int64_t most = std::clamp<int64_t>(kPieceFloats / level.mlp, kTile, kMostRows);
-  int64_t count = (rows + most - 1) / most;
+  const int64_t unit = N <= most && blocks % threads_ == 0 ? N : kTile;
+  const int64_t rows = blocks * N, each = most / unit * unit;
+  int64_t count = (rows + each - 1) / each;
   count = (count + threads_ - 1) / threads_ * threads_;
   std::vector<Piece> all;
   for (int64_t i = 0, first = 0; i < count; ++i) {
-    const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / kTile * kTile;
+    const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / unit * unit;
     if (end > first) all.push_back({first, end - first});
     first = std::max(first, end);
   }
@@ -262,10 +266,8 @@ void FastForward::reserve() {
     }
     const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
     const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row
-    scratch =
-        std::max({scratch, piece * (C + level.mlp + half),
-                  piece * (C + half) + std::max(kernels::attend_scratch(level.attention),
-                                                kernels::bf16_attend_scratch(level.attention))});
+    scratch = std::max({scratch, piece * (C + level.mlp + half),
+                        piece * (C + half) + kernels::attend_scratch(level.attention)});
     below = rows;
     from = &level.shape;
   }

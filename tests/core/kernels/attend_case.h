@@ -18,7 +18,9 @@ struct AttendCase {
   kernels::AttentionShape shape;
   std::vector<float> qkv, out;
 
-  AttendCase(int64_t tokens, int64_t head_dim, int64_t kv)
+  // `shift` is added to every score, which changes no result: the first value of queries and keys
+  // is then the same everywhere.
+  AttendCase(int64_t tokens, int64_t head_dim, int64_t kv, float shift = 0)
       : N(tokens),
         D(head_dim),
         kv_heads(kv),
@@ -27,7 +29,14 @@ struct AttendCase {
         queries(N - first),
         shape{N, kHeads, D, kv_heads, C + 2 * kv_heads * D + 3, C + 1},
         qkv(random_floats(N * shape.ld, static_cast<uint64_t>(N * 100 + D))),
-        out(static_cast<size_t>(N * shape.ld_out), kBeside) {}
+        out(static_cast<size_t>(N * shape.ld_out), kBeside) {
+    if (shift == 0) return;
+    for (int64_t i = 0; i < N; ++i) {
+      for (int64_t h = 0; h < kHeads; ++h) qkv[i * shape.ld + h * D] = 8;
+      for (int64_t h = 0; h < kv_heads; ++h)
+        qkv[i * shape.ld + C + h * D] = shift * std::sqrt(static_cast<float>(D)) / 8;
+    }
+  }
 
   const float* q() const { return qkv.data() + first * shape.ld; }
   const float* k() const { return qkv.data() + C; }

@@ -10,6 +10,7 @@
 #include "base/half.h"
 #include "core/kernels/attend_case.h"
 #include "core/random_floats.h"
+#include "kernels/inference.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -116,23 +117,41 @@ TEST_P(Bf16, RowProductEqualsDoublePrecision) {
 }
 
 TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
-  for (const int64_t N : {1, 4, 9, 16, 33, 50, 196})
-    for (const int64_t D : {1, 5, 16, 32, 50})
-      for (const int64_t kv_heads : {1, 2}) {
-        AttendCase c(N, D, kv_heads);
-        Floats scratch(bf16_attend_scratch(c.shape), NAN);
-        kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
-        for (int64_t h = 0; h < c.kHeads; ++h)
-          for (int64_t i = 0; i < c.queries; ++i) {
-            const auto want =
-                c.expected(h, i, [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; });
-            // A weight is rounded by 2^-8 of itself; its exponential is off by 1e-4, as the sum is.
-            for (int64_t d = 0; d < D; ++d)
-              ASSERT_NEAR(c.got(h, i, d), want.values[d], (1.0 / 256 + 3e-4) * want.sizes[d])
-                  << N << " " << D << " " << kv_heads;
-          }
-        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);
-      }
+  for (const float shift : {0.0f, -120.0f})
+    for (const int64_t N : {1, 4, 9, 16, 33, 50, 70, 196})
+      for (const int64_t D : {1, 5, 16, 32, 50})
+        for (const int64_t kv_heads : {1, 2}) {
+          AttendCase c(N, D, kv_heads, shift);
+          Floats scratch(attend_scratch(c.shape), NAN);
+          kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+          // A weight is rounded by 2^-8 of itself; its exponential is off by 1e-4, as the sum is,
+          // and by what the sum of its score is.
+          const double off = 1.0 / 256 + 3e-4 +
+                             2 * std::numeric_limits<float>::epsilon() * std::fabs(shift) *
+                                 static_cast<double>(8 + D);
+          for (int64_t h = 0; h < c.kHeads; ++h)
+            for (int64_t i = 0; i < c.queries; ++i) {
+              const auto want =
+                  c.expected(h, i, [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; });
+              for (int64_t d = 0; d < D; ++d)
+                ASSERT_NEAR(c.got(h, i, d), want.values[d], off * want.sizes[d])
+                    << N << " " << D << " " << kv_heads << ", scores " << shift;
+            }
+          for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);
+        }
+}
+
+// A query's values do not depend on the queries beside it.
+TEST_P(Bf16, AttendOfAQueryIsTheSameAnywhere) {
+  AttendCase all(100, 32, 2);
+  Floats scratch(attend_scratch(all.shape), NAN), one(all.out.size());
+  kernel.attend(all.shape, all.q(), all.queries, all.k(), all.v(), all.out.data(), scratch.data());
+  for (int64_t i = 0; i < all.queries; ++i) {
+    kernel.attend(all.shape, all.q() + i * all.shape.ld, 1, all.k(), all.v(), one.data(),
+                  scratch.data());
+    for (int64_t c = 0; c < all.C; ++c)
+      ASSERT_EQ(one[c], all.out[i * all.shape.ld_out + c]) << "query " << i;
+  }
 }
 
 // Ties go to even, and what overflows or is no number stays so.

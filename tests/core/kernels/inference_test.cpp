@@ -112,22 +112,42 @@ TEST_P(Inference, Gelu) {
 }
 
 TEST_P(Inference, AttendEqualsDoublePrecision) {
-  for (const int64_t N : {1, 4, 9, 16, 50})
-    for (const int64_t D : {1, 5, 16, 32})
-      for (const int64_t kv_heads : {1, 2}) {
-        AttendCase c(N, D, kv_heads);
-        Floats scratch(attend_scratch(c.shape), NAN);
-        kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
-        for (int64_t h = 0; h < c.kHeads; ++h)
-          for (int64_t i = 0; i < c.queries; ++i) {
-            const auto want = c.expected(h, i, [](float x) { return double{x}; });
-            for (int64_t d = 0; d < D; ++d)
-              ASSERT_NEAR(c.got(h, i, d), want.values[d],
-                          kEps * 4 * static_cast<double>(16 + N + D))
-                  << N << " tokens of " << D;
-          }
-        for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);  // untouched
-      }
+  // Far below 0, where what pads the tokens must not be taken for the largest score.
+  for (const float shift : {0.0f, -120.0f})
+    for (const int64_t N : {1, 4, 9, 16, 33, 50, 70, 100, 196})
+      for (const int64_t D : {1, 5, 16, 32, 48, 50})
+        for (const int64_t kv_heads : {1, 2}) {
+          AttendCase c(N, D, kv_heads, shift);
+          Floats scratch(attend_scratch(c.shape), NAN);
+          kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+          // The exponent's error is the scores'; the other sums' is as large as they are long.
+          const double terms =
+              static_cast<double>(16 + N + D) + std::fabs(shift) * static_cast<double>(8 + D);
+          for (int64_t h = 0; h < c.kHeads; ++h)
+            for (int64_t i = 0; i < c.queries; ++i) {
+              const auto want = c.expected(h, i, [](float x) { return double{x}; });
+              for (int64_t d = 0; d < D; ++d)
+                ASSERT_NEAR(c.got(h, i, d), want.values[d], kEps * 4 * terms)
+                    << N << " tokens of " << D << ", scores " << shift;
+            }
+          for (int64_t i = 0; i < N; ++i) EXPECT_EQ(c.beside(i), c.kBeside);  // untouched
+        }
+}
+
+// A query's values do not depend on the queries beside it.
+TEST_P(Inference, AttendOfAQueryIsTheSameAnywhere) {
+  for (const int64_t D : {5, 32, 48}) {
+    AttendCase all(100, D, 2);
+    Floats scratch(attend_scratch(all.shape), NAN), one(all.out.size());
+    kernel.attend(all.shape, all.q(), all.queries, all.k(), all.v(), all.out.data(),
+                  scratch.data());
+    for (int64_t i = 0; i < all.queries; ++i) {
+      kernel.attend(all.shape, all.q() + i * all.shape.ld, 1, all.k(), all.v(), one.data(),
+                    scratch.data());
+      for (int64_t c = 0; c < all.C; ++c)
+        ASSERT_EQ(one[c], all.out[i * all.shape.ld_out + c]) << "query " << i << ", D " << D;
+    }
+  }
 }
 
 TEST_P(Inference, MaxPool) {

@@ -1,0 +1,183 @@
+// Attention inside a block in tiles that stay in registers, for any type of operand: f32
+// (inference_attention.h) and pairs of bf16 (bf16_attention.h). Like training_loops.h in an unnamed
+// namespace and free of the standard library.
+//
+// What a type says, as static functions of `Type`:
+//   Word                           what one multiplication takes of a row: a float, a pair of bf16
+//   words(n)                       how many of them hold n values
+//   add(sum, left, right)          sum + left * right, of a word and the words at an address
+//   queries(q, shape, rows, room)  -> rows of words, in `room` or where they lie
+//   keys(k, shape, np, to)         k [N, D] turned: words(D) rows of np columns, padded with zeros
+//   values(v, shape, dp, to)       v [N, D]: words(N) rows of dp columns, padded with zeros
+//   weigh(x, np, factor, largest)  np scores -> words of 2^(factor (x - largest)); returns their
+//   sum
+#pragma once
+
+#include "kernels/inference.h"
+#include "kernels/training_lanes.h"
+
+namespace nestvit::kernels {
+namespace {
+
+constexpr float kNoScore = -1e30f;  // of the padding beyond a block's tokens
+
+template <class Word>
+struct Rows {
+  const Word* data;
+  int64_t ld;
+};
+
+// sum[i][j] += row i of left times register j of right's rows, over `count` words.
+template <class Type, int kRows, int kVecs>
+inline void add_products(Rows<typename Type::Word> left, Rows<typename Type::Word> right,
+                         int64_t count, Vec (&sum)[kRows][kVecs]) {
+  for (int64_t p = 0; p < count; ++p)
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 3
+      for (int j = 0; j < kVecs; ++j)
+        sum[i][j] = Type::add(sum[i][j], left.data[i * left.ld + p],
+                              right.data + p * right.ld + j * kLanes);
+}
+
+// body.operator()<rows, registers>(row, column) of tiles that cover [rows, columns]. Columns are
+// whole registers; four that are left are better halved than cut into three and one.
+template <int kVecs, class Body>
+inline void each_row_tile(int64_t rows, int64_t column, const Body& body) {
+  int64_t i = 0;
+  for (; i + kTileRows <= rows; i += kTileRows)
+    body.template operator()<kTileRows, kVecs>(i, column);
+  if constexpr (kTileRows > 4)
+    for (; i + 4 <= rows; i += 4) body.template operator()<4, kVecs>(i, column);
+  for (; i + 2 <= rows; i += 2) body.template operator()<2, kVecs>(i, column);
+  for (; i < rows; ++i) body.template operator()<1, kVecs>(i, column);
+}
+
+template <class Body>
+inline void each_tile(int64_t rows, int64_t columns, const Body& body) {
+  for (int64_t j = 0; j < columns;) {
+    const int64_t left = (columns - j) / kLanes, vecs = left == 4 ? 2 : left < 3 ? left : 3;
+    if (vecs == 3)
+      each_row_tile<3>(rows, j, body);
+    else if (vecs == 2)
+      each_row_tile<2>(rows, j, body);
+    else
+      each_row_tile<1>(rows, j, body);
+    j += vecs * kLanes;
+  }
+}
+
+// The scratch of one head. Columns beyond N or D up to the next multiple of kLanes are padding.
+template <class Type>
+struct Work {
+  using Word = typename Type::Word;
+  int64_t D, np, dp;
+  int64_t key_words, value_words;
+  float* scores;              // [kQueryRows, np], which weights then replace
+  float* start;               // [np]: what a score's sum begins with, 0 or kNoScore
+  Word* keys;                 // [key_words, np]
+  Word* values;               // [value_words, dp]
+  Word* room;                 // for queries
+  Vec tops[kQueryRows];       // the largest score of each row is in one of its lanes
+  float inverse[kQueryRows];  // 1 / the sum of a row's weights
+
+  Work(const AttentionShape& s, float* memory)
+      : D(s.head_dim),
+        np(padded(s.tokens)),
+        dp(padded(D)),
+        key_words(Type::words(D)),
+        value_words(Type::words(s.tokens)),
+        scores(memory),
+        start(scores + kQueryRows * np),
+        keys(reinterpret_cast<Word*>(start + np)),
+        values(keys + key_words * np),
+        room(values + value_words * dp) {
+    for (int64_t n = 0; n < np; ++n) start[n] = n < s.tokens ? 0 : kNoScore;
+  }
+};
+
+// scores [rows, np] = q k^T, and tops.
+template <class Type>
+inline void score(Work<Type>& w, Rows<typename Type::Word> q, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) w.tops[i] = Vec{} + kNoScore;
+  each_tile(rows, w.np, [&]<int kRows, int kVecs>(int64_t r, int64_t c) {
+    Vec sum[kRows][kVecs];
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 3
+      for (int j = 0; j < kVecs; ++j) sum[i][j] = load(w.start + c + j * kLanes);
+    add_products<Type>({q.data + r * q.ld, q.ld}, {w.keys + c, w.np}, w.key_words, sum);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+      Vec top = w.tops[r + i];
+#pragma GCC unroll 3
+      for (int j = 0; j < kVecs; ++j) {
+        top = larger(sum[i][j], top);
+        store(sum[i][j], w.scores + (r + i) * w.np + c + j * kLanes);
+      }
+      w.tops[r + i] = top;
+    }
+  });
+}
+
+inline void store_first(const Vec& v, int64_t count, float* to) {
+  if (count >= kLanes) return store(v, to);
+  float whole[kLanes];
+  store(v, whole);
+  for (int64_t j = 0; j < count; ++j) to[j] = whole[j];
+}
+
+// out [rows, D] = inverse[row] * (weights v)
+template <class Type>
+inline void mix(const Work<Type>& w, int64_t rows, float* out, int64_t ld_out) {
+  const auto* weights = reinterpret_cast<const typename Type::Word*>(w.scores);
+  each_tile(rows, w.dp, [&]<int kRows, int kVecs>(int64_t r, int64_t c) {
+    Vec sum[kRows][kVecs] = {};
+    add_products<Type>({weights + r * w.np, w.np}, {w.values + c, w.dp}, w.value_words, sum);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 3
+      for (int j = 0; j < kVecs; ++j)
+        store_first(w.inverse[r + i] * sum[i][j], w.D - c - j * kLanes,
+                    out + (r + i) * ld_out + c + j * kLanes);
+  });
+}
+
+// Query i's share of fetching the next head's keys and values: another core may hold them, and
+// their rows lie too far apart for the processor to foresee.
+inline void fetch_share(const AttentionShape& s, const float* k, const float* v, int64_t i,
+                        int64_t queries) {
+  for (int64_t n = i * s.tokens / queries; n < (i + 1) * s.tokens / queries; ++n)
+    for (int64_t d = 0; d < s.head_dim; d += 16) {
+      __builtin_prefetch(k + n * s.ld + d);
+      __builtin_prefetch(v + n * s.ld + d);
+    }
+}
+
+// InferenceKernels::attend. A query's result does not depend on the queries beside it.
+template <class Type>
+void attend_in(const AttentionShape& s, const float* q, int64_t queries, const float* k,
+               const float* v, float* out, float* scratch) {
+  Work<Type> w(s, scratch);
+  const float factor = 1.44269504f * inverse_sqrt(static_cast<float>(w.D));
+  for (int64_t h = 0; h < s.heads; ++h, q += w.D, out += w.D) {
+    if (h < s.kv_heads) {
+      Type::keys(k, s, w.np, w.keys);
+      Type::values(v, s, w.dp, w.values);
+      k += w.D, v += w.D;  // the next head's
+    }
+    for (int64_t r = 0; r < queries; r += kQueryRows) {
+      const int64_t rows = queries - r < kQueryRows ? queries - r : kQueryRows;
+      score(w, Type::queries(q + r * s.ld, s, rows, w.room), rows);
+      for (int64_t i = 0; i < rows; ++i) {
+        const float top = largest_of(w.tops[i]);
+        w.inverse[i] = 1.0f / Type::weigh(w.scores + i * w.np, w.np, factor, top);
+        if (h + 1 < s.kv_heads) fetch_share(s, k, v, r + i, queries);
+      }
+      mix(w, rows, out + r * s.ld_out, s.ld_out);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nestvit::kernels
