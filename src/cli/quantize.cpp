@@ -106,15 +106,24 @@ void measure(const QuantizeOptions& options, const Model& model, const Model& ro
         options.type == "int8" ? "--type bf16 keeps more" : "keep the model as it is");
 }
 
+void print_rounding(const Rounding& worst) {
+  if (worst.name.empty())
+    fmt::print("rounding   changes no weight\n");
+  else
+    fmt::print("rounding   changes {} most, by {:.2g} % of its norm\n", worst.name,
+               100 * worst.relative);
+}
+
 int quantize(const QuantizeOptions& options, const Invocation& invocation) {
   check_output(options);
   const Model model = options.model.load(invocation);
   const TensorMap small = stored(model.tensors, options.storage());
   fmt::print("weights    {:.1f} MB in f32, {:.1f} MB in {}\n", megabytes(model.tensors),
              megabytes(small), options.type);
+  Model rounded = model;
+  rounded.tensors = as_f32(small, options.model.name);
+  print_rounding(worst_rounding(model.tensors, rounded.tensors));
   if (options.data.named()) {
-    Model rounded = model;
-    rounded.tensors = as_f32(small, options.model.name);
     measure(options, model, rounded);
   } else {
     log_warning("without --data-dir nothing is measured: check the model before you use it");

@@ -67,7 +67,49 @@ Tensor times(const Tensor& tensor, const Tensor& scale) {
   return Tensor::f32(tensor.shape(), std::move(values));
 }
 
+double relative_difference(std::span<const float> before, std::span<const float> after) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const double value = before[i], change = after[i] - value;
+    difference += change * change;
+    size += value * value;
+  }
+  return size > 0 ? std::sqrt(difference / size) : 0;
+}
+
 }  // namespace
+
+const char* storage_name(Storage storage) {
+  switch (storage) {
+    case Storage::kBf16:
+      return "bf16";
+    case Storage::kInt8:
+      return "int8";
+    default:
+      return "f32";
+  }
+}
+
+void check_storage(const TensorMap& tensors, Storage storage, const std::string& origin) {
+  const DType expected = storage == Storage::kInt8   ? DType::kI8
+                         : storage == Storage::kBf16 ? DType::kBF16
+                                                     : DType::kF32;
+  for (const auto& [name, tensor] : tensors)
+    if (is_rounded(name, tensor) && tensor.dtype() != expected)
+      throw Error(fmt::format("{}: {} is {}, expected {}: config.json says that its weights are {}",
+                              origin, name, dtype_name(tensor.dtype()), dtype_name(expected),
+                              storage_name(storage)),
+                  "the two files are not of the same nestvit quantize: write both anew");
+}
+
+Rounding worst_rounding(const TensorMap& before, const TensorMap& after) {
+  Rounding worst;
+  for (const auto& [name, tensor] : before) {
+    const double relative = relative_difference(tensor.as<float>(), after.at(name).as<float>());
+    if (relative > worst.relative) worst = {name, relative};
+  }
+  return worst;
+}
 
 TensorMap stored(const TensorMap& tensors, Storage storage) {
   TensorMap result = tensors;
