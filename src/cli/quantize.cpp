@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "base/log.h"
@@ -12,12 +11,11 @@
 #include "options.h"
 #include "report/metrics.h"
 #include "runtime/engine.h"
+#include "weights/export.h"
 #include "weights/storage.h"
 
 namespace nestvit::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct QuantizeOptions {
   ModelSource model;
@@ -29,14 +27,6 @@ struct QuantizeOptions {
 
   Storage storage() const { return type == "int8" ? Storage::kInt8 : Storage::kBf16; }
 };
-
-void check_output(const QuantizeOptions& options) {
-  std::error_code ignored;
-  const fs::path path = options.output;
-  if (!options.overwrite && fs::exists(path, ignored) && !fs::is_empty(path, ignored))
-    throw Error(fmt::format("{} is there already", options.output),
-                "name another place, or give --overwrite");
-}
 
 double megabytes(const TensorMap& tensors) {
   double bytes = 0;
@@ -115,7 +105,7 @@ void print_rounding(const Rounding& worst) {
 }
 
 int quantize(const QuantizeOptions& options, const Invocation& invocation) {
-  check_output(options);
+  check_place(options.output, options.overwrite);
   const Model model = options.model.load(invocation);
   const TensorMap small = stored(model.tensors, options.storage());
   fmt::print("weights    {:.1f} MB in f32, {:.1f} MB in {}\n", megabytes(model.tensors),
@@ -128,7 +118,7 @@ int quantize(const QuantizeOptions& options, const Invocation& invocation) {
   } else {
     log_warning("without --data-dir nothing is measured: check the model before you use it");
   }
-  save_model(options.output, model, options.storage());
+  save_stored(options.output, model, small, options.storage());
   fmt::print("written    {}\n", options.output);
   return 0;
 }

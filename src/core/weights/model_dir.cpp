@@ -106,12 +106,17 @@ AnyModel load_any_model(const fs::path& directory) {
 }
 
 void save_model(const fs::path& directory, const AnyModel& model, Storage storage) {
+  save_stored(directory, model, stored(model.tensors, storage), storage);
+}
+
+void save_stored(const fs::path& directory, const AnyModel& model, const TensorMap& tensors,
+                 Storage storage) {
   verify_tensors(model.tensors, model.config, "the model to be saved");
   const std::string config = config_text(model, storage);
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw Error(fmt::format("cannot create {}: {}", directory.string(), error.message()));
-  write_safetensors(directory / kWeightsFile, stored(model.tensors, storage));
+  write_safetensors(directory / kWeightsFile, tensors);
   write_file(directory / kConfigFile, config);
 }
 

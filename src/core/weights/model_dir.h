@@ -59,6 +59,9 @@ AnyModel load_any_config(const std::filesystem::path& directory);
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
 void save_model(const std::filesystem::path& directory, const AnyModel& model,
                 Storage storage = Storage::kF32);
+// The same where `tensors`, stored(model.tensors, storage), are there already.
+void save_stored(const std::filesystem::path& directory, const AnyModel& model,
+                 const TensorMap& tensors, Storage storage);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
 // file.

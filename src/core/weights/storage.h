@@ -13,6 +13,7 @@ const char* storage_name(Storage storage);  // "f32", "bf16", "int8"
 // and convolutions, but those of patch embedding and head, become BF16; or I8 with a scale for each
 // output channel, F32 [C'], under NAME_scale. They are the ones whose products compute in those
 // types, so a model stored in the type that it computes in answers as the one it was made from.
+// Throws Error that names the tensor where a number is so large that it could become infinity.
 TensorMap stored(const TensorMap& tensors, Storage storage);
 
 // Throws Error unless a file's `tensors` have the types that stored() gives them; `origin` names
@@ -29,7 +30,8 @@ struct Rounding {
 Rounding worst_rounding(const TensorMap& before, const TensorMap& after);
 
 // Its inverse: I8 tensors times their scales, in f32. Throws Error for a scale that is missing, of
-// another type or length, negative or not finite; `origin` names the file.
+// another type or length, negative or so large that a product could be infinite; `origin` names the
+// file.
 TensorMap unscaled(TensorMap tensors, const std::string& origin);
 
 }  // namespace nestvit

@@ -121,6 +121,23 @@ TEST(Storage, ConfigJsonSaysTheTypeAndTheFileMustHaveIt) {
   EXPECT_NO_THROW(load_model(folder.path() / "int8"));
 }
 
+TEST(Storage, WhatCouldBecomeInfiniteIsAnError) {
+  const float largest = std::numeric_limits<float>::max();
+  for (const Storage storage : {Storage::kBf16, Storage::kInt8}) {
+    try {
+      stored({{"a.weight", Tensor::f32({1, 2}, {0, -largest})}}, storage);
+      ADD_FAILURE() << storage_name(storage);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("a.weight"), HasSubstr("3.403e+38"),
+                                      HasSubstr(storage_name(storage))));
+    }
+    const TensorMap fits =
+        stored({{"a.weight", Tensor::f32({1, 2}, {0, -0.99f * largest})}}, storage);
+    EXPECT_TRUE(std::isfinite(as_f32(fits, "test").at("a.weight").as<float>()[1]));
+  }
+  EXPECT_NO_THROW(stored({{"a.bias", Tensor::f32({1}, {largest})}}, Storage::kInt8));
+}
+
 TEST(Storage, TheWorstRoundingIsOfTheTensorsNorm) {
   const TensorMap before = {{"a.weight", Tensor::f32({1, 2}, {127, 0.4f})},
                             {"b.weight", Tensor::f32({1, 2}, {127, 100})},
@@ -154,6 +171,8 @@ TEST(Storage, ScalesThatAreWrongAreErrors) {
   EXPECT_THAT(with(Tensor::f32({2}, {1, -1})), HasSubstr("-1"));
   EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::infinity()})),
               HasSubstr("inf"));
+  EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::max() / 127})),
+              HasSubstr("from 0 to"));
   EXPECT_THAT(error_of({{"a", Tensor::i8({}, {3})}, {"a_scale", Tensor::f32({}, {1})}}),
               HasSubstr("one number for each of the rows"));
   EXPECT_EQ(with(Tensor::f32({2}, {1, 0})), "no error");
