@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "image/transform.h"
 #include "model/params.h"
+#include "report/metrics.h"
 
 namespace nestvit::cli {
 namespace {
@@ -61,10 +62,6 @@ struct Difference {
   double mean() const { return count ? sum / static_cast<double>(count) : 0; }
   double relative() const { return scale > 0 ? largest / scale : largest; }
 };
-
-int top1(std::span<const float> logits) {
-  return static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
 
 // ---- the settings, one list for both kinds ----
 
@@ -259,7 +256,8 @@ Comparison compare(const Side& a, const Side& b, const Dataset& images,
     const std::optional<Output> b_on_a =
         networks ? std::optional(run_b.run(trace_a.input)) : std::nullopt;
     stages.add(trace_a, trace_b, b_on_a ? &*b_on_a : nullptr);
-    if (networks) agree += top1(trace_a.output.logits) == top1(trace_b.output.logits);
+    if (networks)
+      agree += top_indices(trace_a.output.logits, 1) == top_indices(trace_b.output.logits, 1);
     for (size_t k = 0; k < settings.size(); ++k) {
       const Trace changed = alone[k].run(sample);
       effects[k].pixels.add(trace_a.pixels, changed.pixels);

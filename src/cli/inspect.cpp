@@ -112,8 +112,9 @@ Value::List stage_values(const ResNetConfig& config) {
 
 void print_json(const Description& description, const std::string& name) {
   const Architecture& config = description.config;
-  Value labels, preprocessing;
+  Value weights, labels, preprocessing;
   if (description.stored) {
+    if (const auto storage = description.stored->storage) weights = storage_name(*storage);
     Preprocessing stored = description.stored->preprocessing;
     labels = Value::list(description.stored->labels);
     preprocessing = members_of(fields(stored));
@@ -135,6 +136,7 @@ void print_json(const Description& description, const std::string& name) {
   } else {
     members.emplace_back("stages", stage_values(*config.resnet()));
   }
+  members.emplace_back("weights", weights);
   members.emplace_back("labels", labels);
   members.emplace_back("preprocessing", preprocessing);
   fmt::print("{}\n", to_json(std::move(members)));
@@ -192,6 +194,8 @@ void print_table(const Description& description, const std::string& name) {
              config.image_size());
   fmt::print("classes               {}\n", human_count(config.num_classes()));
   fmt::print("parameters            {}\n", human_count(parameters));
+  if (description.stored && description.stored->storage)
+    fmt::print("weights stored in     {}\n", storage_name(*description.stored->storage));
   fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
              human_count(multiply_accumulates(config)),
              static_cast<double>(multiply_accumulates(config)) / 1e9);
@@ -235,7 +239,8 @@ Verb inspect_verb() {
       "--json prints one object with the keys model, variant, input [C, S, S], num_classes, "
       "parameters, multiply_accumulates, parameters_patch_embed, parameters_head, levels (level, "
       "blocks, tokens, width, heads, head_dim, layers, map, parameters), config (the keys below), "
-      "labels and preprocessing (both null for a variant). A baseline has stages (stage, blocks, "
+      "weights (int8 or bf16 where they are stored so, else null), labels and preprocessing (both "
+      "null for a variant). A baseline has stages (stage, blocks, "
       "width, map, parameters) instead of levels, config and the parameters of parts.\n\n{}",
       fmt::join(architecture_names(), ", "), config_keys_help());
   verb.examples =

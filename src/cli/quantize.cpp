@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <filesystem>
 #include <memory>
 
 #include "base/log.h"
@@ -12,12 +11,11 @@
 #include "options.h"
 #include "report/metrics.h"
 #include "runtime/engine.h"
+#include "weights/export.h"
 #include "weights/storage.h"
 
 namespace nestvit::cli {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct QuantizeOptions {
   ModelSource model;
@@ -29,14 +27,6 @@ struct QuantizeOptions {
 
   Storage storage() const { return type == "int8" ? Storage::kInt8 : Storage::kBf16; }
 };
-
-void check_output(const QuantizeOptions& options) {
-  std::error_code ignored;
-  const fs::path path = options.output;
-  if (!options.overwrite && fs::exists(path, ignored) && !fs::is_empty(path, ignored))
-    throw Error(fmt::format("{} is there already", options.output),
-                "name another place, or give --overwrite");
-}
 
 double megabytes(const TensorMap& tensors) {
   double bytes = 0;
@@ -106,20 +96,29 @@ void measure(const QuantizeOptions& options, const Model& model, const Model& ro
         options.type == "int8" ? "--type bf16 keeps more" : "keep the model as it is");
 }
 
+void print_rounding(const Rounding& worst) {
+  if (worst.name.empty())
+    fmt::print("rounding   changes no weight\n");
+  else
+    fmt::print("rounding   changes {} most, by {:.2g} % of its norm\n", worst.name,
+               100 * worst.relative);
+}
+
 int quantize(const QuantizeOptions& options, const Invocation& invocation) {
-  check_output(options);
+  check_place(options.output, options.overwrite);
   const Model model = options.model.load(invocation);
   const TensorMap small = stored(model.tensors, options.storage());
   fmt::print("weights    {:.1f} MB in f32, {:.1f} MB in {}\n", megabytes(model.tensors),
              megabytes(small), options.type);
+  Model rounded = model;
+  rounded.tensors = as_f32(small, options.model.name);
+  print_rounding(worst_rounding(model.tensors, rounded.tensors));
   if (options.data.named()) {
-    Model rounded = model;
-    rounded.tensors = as_f32(small, options.model.name);
     measure(options, model, rounded);
   } else {
     log_warning("without --data-dir nothing is measured: check the model before you use it");
   }
-  save_model(options.output, model, options.storage());
+  save_stored(options.output, model, small, options.storage());
   fmt::print("written    {}\n", options.output);
   return 0;
 }

@@ -56,7 +56,7 @@ TEST_F(ConvertCli, Mistakes) {
   expect_failure(convert("model"), 2, {"OUT"});
   expect_failure(convert("model out --to onnx"), 2, {"onnx"});
   expect_failure(convert("absent out"), 1, {"there is no model absent"});
-  expect_failure(convert("model model"), 1, {"exists already", "--overwrite"});
+  expect_failure(convert("model model"), 1, {"is there already", "--overwrite"});
   expect_failure(convert("model out --config.learning_rate=1"), 2, {"--config.nest.KEY"});
   expect_failure(convert("model out --config.nest.patch_sise=1"), 2, {"patch_size"});
   write_file(path("broken.pth"), std::string_view("PK\3\4 and nothing more of a zip file"));

@@ -26,15 +26,29 @@ TEST_F(QuantizeCli, SmallerAndReadByTheOtherVerbs) {
     const Outcome made =
         nestvit(fmt::format("quantize --model model --output {0} --type {0}", type));
     EXPECT_EQ(made.code, 0) << made.err;
-    EXPECT_THAT(made.out, AllOf(HasSubstr("MB in f32"), HasSubstr(type)));
+    EXPECT_THAT(made.out, AllOf(HasSubstr("MB in f32"), HasSubstr(type),
+                                HasSubstr("rounding   changes levels.")));
     EXPECT_THAT(made.err, HasSubstr("nothing is measured"));
     EXPECT_LT(size(type), 0.8 * size("model"));
     const std::string image = "'data/val/class 0/a.png'";
     EXPECT_EQ(nestvit(fmt::format("predict --model {} {}", type, image)).code, 0);
-    EXPECT_EQ(nestvit(fmt::format("inspect {}", type)).code, 0);
+    EXPECT_THAT(nestvit(fmt::format("inspect {}", type)).out,
+                HasSubstr(fmt::format("weights stored in     {}\n", type)));
+    EXPECT_THAT(nestvit(fmt::format("inspect {} --json", type)).out,
+                HasSubstr(fmt::format("\"weights\": \"{}\"", type)));
     EXPECT_EQ(nestvit(fmt::format("convert {0} {0}-f32", type)).code, 0);
     EXPECT_GT(size(std::string(type) + "-f32"), 0.99 * size("model"));
+    EXPECT_THAT(nestvit(fmt::format("inspect {}-f32 --json", type)).out,
+                HasSubstr("\"weights\": null"));
   }
+}
+
+TEST_F(QuantizeCli, AWeightsFileOfAnotherTypeIsAnError) {
+  EXPECT_EQ(nestvit("quantize --model model --output int8").code, 0);
+  fs::copy_file(path("model") / "model.safetensors", path("int8") / "model.safetensors",
+                fs::copy_options::overwrite_existing);
+  expect_failure(nestvit("predict --model int8 'data/val/class 0/a.png'"), 1,
+                 {"model.safetensors", "is F32, expected I8", "config.json"});
 }
 
 TEST_F(QuantizeCli, MeasuresFirst) {

@@ -11,9 +11,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
     const nestvit::Model model = nestvit::parse_config(text, "fuzz");
     if (model.labels.size() > 4096) return 0;  // legal, and slow to write
-    const nestvit::Model again = nestvit::parse_config(nestvit::config_text(model), "again");
-    if (!(again.config == model.config) || !(again.preprocessing == model.preprocessing) ||
-        again.labels != model.labels)
+    const auto storage = model.storage.value_or(nestvit::Storage::kF32);
+    const nestvit::Model again =
+        nestvit::parse_config(nestvit::config_text(model, storage), "again");
+    if (again.storage != model.storage || !(again.config == model.config) ||
+        !(again.preprocessing == model.preprocessing) || again.labels != model.labels)
       std::abort();
   } catch (const nestvit::Error&) {
   }

@@ -247,6 +247,14 @@ Architecture own_model(const json& own) {
   return config;
 }
 
+std::optional<Storage> own_storage(const json& own) {
+  const json* name = find(own, "weights");
+  if (!name) return std::nullopt;
+  for (const Storage storage : {Storage::kBf16, Storage::kInt8})
+    if (*name == storage_name(storage)) return storage;
+  wrong("nestvit.weights", *name, "\"bf16\" or \"int8\"");
+}
+
 void read_labels(const json& root, const json& pretrained, AnyModel& model) {
   const auto classes = static_cast<size_t>(model.config.num_classes());
   model.labels = numbered_labels(model.config.num_classes());
@@ -455,9 +463,11 @@ AnyModel parse_any_config(std::string_view text, const std::string& origin) {
     const json* own = find(root, "nestvit");
     model.config = own ? own_model(*own) : Architecture(timm_model(root, pretrained));
     read_timm_preprocessing(pretrained, model);
-    if (own)
+    if (own) {
+      model.storage = own_storage(*own);
       if (const json* fields_given = find(*own, "preprocessing"))
         read_fields(*fields_given, "nestvit.preprocessing", fields(model.preprocessing));
+    }
     check_model(model);
     read_labels(root, pretrained, model);
     return model;
@@ -475,7 +485,7 @@ bool timm_knows_sizes(const NestConfig& config) {
   return level_numbers(variant(timm_family(config))) == level_numbers(config);
 }
 
-std::string config_text(const AnyModel& model) {
+std::string config_text(const AnyModel& model, Storage storage) {
   check_model(model);
   const TimmFacts facts = timm_facts(model.config);
   Preprocessing preprocessing = model.preprocessing;
@@ -490,6 +500,7 @@ std::string config_text(const AnyModel& model) {
   if (!facts.model_args.is_null()) root["model_args"] = facts.model_args;
   root["pretrained_cfg"] = pretrained_json(facts, model, words);
   root["nestvit"] = own_json(model.config, words);
+  if (storage != Storage::kF32) root["nestvit"]["weights"] = storage_name(storage);
   // A class may be named after a folder, whose name may be no UTF-8.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

@@ -12,8 +12,9 @@ namespace nestvit {
 AnyModel parse_any_config(std::string_view text, const std::string& origin);
 Model parse_config(std::string_view text, const std::string& origin);  // throws as as_nest, too
 
-// What timm loads, where timm has the model, and the exact description under "nestvit".
-std::string config_text(const AnyModel& model);
+// What timm loads, where timm has the model, and the exact description under "nestvit", with the
+// type of weights that are stored short.
+std::string config_text(const AnyModel& model, Storage storage = Storage::kF32);
 
 // timm's name for the NesT ("nest_tiny_jx"); the variant's own name where timm has no such network.
 std::string timm_architecture(const NestConfig& config);

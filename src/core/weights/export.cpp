@@ -107,13 +107,17 @@ std::vector<std::string> lost_in(ExportFormat format, const Model& model) {
   }
 }
 
+void check_place(const fs::path& path, bool overwrite) {
+  std::error_code ignored;
+  if (!overwrite && fs::exists(path, ignored) && !fs::is_empty(path, ignored))
+    throw Error(fmt::format("{} is there already", path.string()),
+                "name another place, or give --overwrite");
+}
+
 void export_model(const Model& model, ExportFormat format, const fs::path& path, bool overwrite) {
   lost_in(format, model);
   verify_tensors(model.tensors, model.config, model.origin);
-  std::error_code ignored;
-  if (!overwrite && fs::exists(path, ignored) && !fs::is_empty(path, ignored))
-    throw Error(fmt::format("{} exists already", path.string()),
-                "name another place, or give --overwrite");
+  check_place(path, overwrite);
   switch (format) {
     case ExportFormat::kNestvit:
     case ExportFormat::kTimm:

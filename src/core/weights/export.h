@@ -26,8 +26,10 @@ ExportFormat export_format(const std::string& name);    // throws UsageError
 // (multi-query attention in timm).
 std::vector<std::string> lost_in(ExportFormat format, const Model& model);
 
-// Writes beside `path` and renames; checks with lost_in first. Throws Error when `path` is there
-// already, unless `overwrite`.
+// Throws Error when something is at `path` already, unless `overwrite`.
+void check_place(const std::filesystem::path& path, bool overwrite);
+
+// Writes beside `path` and renames; checks with lost_in and check_place first.
 void export_model(const Model& model, ExportFormat format, const std::filesystem::path& path,
                   bool overwrite = false);
 

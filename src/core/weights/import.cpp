@@ -91,9 +91,12 @@ std::optional<AnyModel> description_of(const fs::path& path, const std::string& 
 Found from_safetensors(const fs::path& path) {
   Found found;
   Metadata metadata;
-  found.tensors = as_f32(read_safetensors(path, &metadata), path.string());
+  TensorMap tensors = read_safetensors(path, &metadata);
   const auto own = metadata.find(kConfigKey);
   found.described = description_of(path, own == metadata.end() ? "" : own->second);
+  if (found.described && found.described->storage)
+    check_storage(tensors, *found.described->storage, path.string());
+  found.tensors = as_f32(std::move(tensors), path.string());
   return found;
 }
 

@@ -98,18 +98,25 @@ AnyModel load_any_model(const fs::path& directory) {
   AnyModel model = load_any_config(directory);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
-  model.tensors = as_f32(read_safetensors(path), path.string());
+  TensorMap tensors = read_safetensors(path);
+  if (model.storage) check_storage(tensors, *model.storage, path.string());
+  model.tensors = as_f32(std::move(tensors), path.string());
   verify_tensors(model.tensors, model.config, path.string());
   return model;
 }
 
 void save_model(const fs::path& directory, const AnyModel& model, Storage storage) {
+  save_stored(directory, model, stored(model.tensors, storage), storage);
+}
+
+void save_stored(const fs::path& directory, const AnyModel& model, const TensorMap& tensors,
+                 Storage storage) {
   verify_tensors(model.tensors, model.config, "the model to be saved");
-  const std::string config = config_text(model);
+  const std::string config = config_text(model, storage);
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw Error(fmt::format("cannot create {}: {}", directory.string(), error.message()));
-  write_safetensors(directory / kWeightsFile, stored(model.tensors, storage));
+  write_safetensors(directory / kWeightsFile, tensors);
   write_file(directory / kConfigFile, config);
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct ModelContent {
   std::vector<std::string> labels;  // one per class; "class 7" when the file names none
   std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
   TensorMap tensors;                                // exactly the parameter table's, f32
-  std::string origin;                               // where it was read, for messages
+  std::optional<Storage> storage;  // what config.json says that its file holds them in
+  std::string origin;              // where it was read, for messages
 };
 
 // A NesT: what everything but training works with.
@@ -47,7 +49,7 @@ Model as_nest(AnyModel model);
 
 // Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
 // parameter table. Throws Error: missing file, unknown architecture, missing, additional or
-// misshapen tensor (named, got, expected).
+// misshapen tensor (named, got, expected), weights of another type than config.json says.
 AnyModel load_any_model(const std::filesystem::path& directory);
 Model load_model(const std::filesystem::path& directory);  // throws as as_nest, too
 
@@ -57,6 +59,9 @@ AnyModel load_any_config(const std::filesystem::path& directory);
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
 void save_model(const std::filesystem::path& directory, const AnyModel& model,
                 Storage storage = Storage::kF32);
+// The same where `tensors`, stored(model.tensors, storage), are there already.
+void save_stored(const std::filesystem::path& directory, const AnyModel& model,
+                 const TensorMap& tensors, Storage storage);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
 // file.

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -41,6 +43,21 @@ std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
           Tensor::f32({tensor.dim(0)}, std::move(scales))};
 }
 
+// Whether all that a byte can be times the scale are numbers.
+bool is_finite_scale(float scale) { return std::isfinite(128 * scale); }
+
+// Near f32's largest number the nearest bf16 is infinity, and 8-bit integers come close to it.
+void check_size(const std::string& name, const Tensor& tensor, Storage storage) {
+  float largest = 0;
+  for (const float value : tensor.as<float>()) largest = std::max(largest, std::fabs(value));
+  const bool fits = storage == Storage::kBf16 ? std::isfinite(bf16_to_f32(f32_to_bf16(largest)))
+                                              : is_finite_scale(int8_scale({&largest, 1}));
+  if (!fits)
+    throw Error(fmt::format("{} has a value of size {:.4g}, too large for weights in {}", name,
+                            largest, storage_name(storage)),
+                "no training makes such weights: look at where they come from");
+}
+
 void check_scale(const Tensor& scale, const std::string& name, const Tensor& tensor,
                  const std::string& origin) {
   constexpr const char* kHint = "the file is damaged, or no other program's: write it anew";
@@ -52,8 +69,9 @@ void check_scale(const Tensor& scale, const std::string& name, const Tensor& ten
                             name, shape_text(tensor.shape())),
                 kHint);
   for (const float value : scale.as<float>())
-    if (!(std::isfinite(value) && value >= 0))
-      throw Error(fmt::format("{}: {}_scale has {}, expected numbers from 0", origin, name, value),
+    if (!(is_finite_scale(value) && value >= 0))
+      throw Error(fmt::format("{}: {}_scale has {}, expected numbers from 0 to {:.3g}", origin,
+                              name, value, std::numeric_limits<float>::max() / 128),
                   kHint);
 }
 
@@ -67,12 +85,55 @@ Tensor times(const Tensor& tensor, const Tensor& scale) {
   return Tensor::f32(tensor.shape(), std::move(values));
 }
 
+double relative_difference(std::span<const float> before, std::span<const float> after) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < before.size(); ++i) {
+    const double value = before[i], change = after[i] - value;
+    difference += change * change;
+    size += value * value;
+  }
+  return size > 0 ? std::sqrt(difference / size) : 0;
+}
+
 }  // namespace
+
+const char* storage_name(Storage storage) {
+  switch (storage) {
+    case Storage::kBf16:
+      return "bf16";
+    case Storage::kInt8:
+      return "int8";
+    default:
+      return "f32";
+  }
+}
+
+void check_storage(const TensorMap& tensors, Storage storage, const std::string& origin) {
+  const DType expected = storage == Storage::kInt8   ? DType::kI8
+                         : storage == Storage::kBf16 ? DType::kBF16
+                                                     : DType::kF32;
+  for (const auto& [name, tensor] : tensors)
+    if (is_rounded(name, tensor) && tensor.dtype() != expected)
+      throw Error(fmt::format("{}: {} is {}, expected {}: config.json says that its weights are {}",
+                              origin, name, dtype_name(tensor.dtype()), dtype_name(expected),
+                              storage_name(storage)),
+                  "the two files are not of the same nestvit quantize: write both anew");
+}
+
+Rounding worst_rounding(const TensorMap& before, const TensorMap& after) {
+  Rounding worst;
+  for (const auto& [name, tensor] : before) {
+    const double relative = relative_difference(tensor.as<float>(), after.at(name).as<float>());
+    if (relative > worst.relative) worst = {name, relative};
+  }
+  return worst;
+}
 
 TensorMap stored(const TensorMap& tensors, Storage storage) {
   TensorMap result = tensors;
   for (const auto& [name, tensor] : tensors) {
     if (storage == Storage::kF32 || !is_rounded(name, tensor)) continue;
+    check_size(name, tensor, storage);
     if (storage == Storage::kBf16) {
       result[name] = as_bf16(tensor);
       continue;

@@ -7,15 +7,31 @@
 namespace nestvit {
 
 enum class Storage { kF32, kBf16, kInt8 };
+const char* storage_name(Storage storage);  // "f32", "bf16", "int8"
 
 // What a file holds for `tensors`, f32 under timm's names. The weights of a NesT's linear layers
 // and convolutions, but those of patch embedding and head, become BF16; or I8 with a scale for each
 // output channel, F32 [C'], under NAME_scale. They are the ones whose products compute in those
 // types, so a model stored in the type that it computes in answers as the one it was made from.
+// Throws Error that names the tensor where a number is so large that it could become infinity.
 TensorMap stored(const TensorMap& tensors, Storage storage);
 
+// Throws Error unless a file's `tensors` have the types that stored() gives them; `origin` names
+// the file.
+void check_storage(const TensorMap& tensors, Storage storage, const std::string& origin);
+
+// What rounding did to a tensor: |rounded - before| / |before|, Euclidean norms.
+struct Rounding {
+  std::string name;
+  double relative = 0;
+};
+
+// The tensor that lost most between `before` and `after`, both f32 with the same names and shapes.
+Rounding worst_rounding(const TensorMap& before, const TensorMap& after);
+
 // Its inverse: I8 tensors times their scales, in f32. Throws Error for a scale that is missing, of
-// another type or length, negative or not finite; `origin` names the file.
+// another type or length, negative or so large that a product could be infinite; `origin` names the
+// file.
 TensorMap unscaled(TensorMap tensors, const std::string& origin);
 
 }  // namespace nestvit

@@ -93,6 +93,62 @@ TEST(Storage, DirectoriesAreSmallerAndRead) {
   EXPECT_LT(size("int8", Storage::kInt8), 0.30 * f32);
 }
 
+TEST(Storage, ConfigJsonSaysTheTypeAndTheFileMustHaveIt) {
+  const testing::TemporaryDirectory folder;
+  const Model model = model_of("nest_tiny_s16_32");
+  for (const Storage storage : {Storage::kF32, Storage::kBf16, Storage::kInt8}) {
+    const auto place = folder.path() / storage_name(storage);
+    save_model(place, model, storage);
+    const bool is_short = storage != Storage::kF32;
+    EXPECT_EQ(load_any_config(place).storage, is_short ? std::optional(storage) : std::nullopt);
+    EXPECT_EQ(load_model(place).storage, load_any_config(place).storage);
+  }
+  for (const char* other : {"f32", "bf16"}) {
+    write_safetensors(folder.path() / "int8" / kWeightsFile,
+                      read_safetensors(folder.path() / other / kWeightsFile));
+    try {
+      load_model(folder.path() / "int8");
+      ADD_FAILURE() << other;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("expected I8"), HasSubstr("config.json says"),
+                                      HasSubstr("levels.0.")));
+    }
+  }
+  // A config.json that says nothing, as those of before had it, fits any file.
+  std::filesystem::copy_file(folder.path() / "f32" / kConfigFile,
+                             folder.path() / "int8" / kConfigFile,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_NO_THROW(load_model(folder.path() / "int8"));
+}
+
+TEST(Storage, WhatCouldBecomeInfiniteIsAnError) {
+  const float largest = std::numeric_limits<float>::max();
+  for (const Storage storage : {Storage::kBf16, Storage::kInt8}) {
+    try {
+      stored({{"a.weight", Tensor::f32({1, 2}, {0, -largest})}}, storage);
+      ADD_FAILURE() << storage_name(storage);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("a.weight"), HasSubstr("3.403e+38"),
+                                      HasSubstr(storage_name(storage))));
+    }
+    const TensorMap fits =
+        stored({{"a.weight", Tensor::f32({1, 2}, {0, -0.99f * largest})}}, storage);
+    EXPECT_TRUE(std::isfinite(as_f32(fits, "test").at("a.weight").as<float>()[1]));
+  }
+  EXPECT_NO_THROW(stored({{"a.bias", Tensor::f32({1}, {largest})}}, Storage::kInt8));
+}
+
+TEST(Storage, TheWorstRoundingIsOfTheTensorsNorm) {
+  const TensorMap before = {{"a.weight", Tensor::f32({1, 2}, {127, 0.4f})},
+                            {"b.weight", Tensor::f32({1, 2}, {127, 100})},
+                            {"b.bias", Tensor::f32({2}, {0.3f, 0.4f})}};
+  const TensorMap after = as_f32(stored(before, Storage::kInt8), "test");
+  const Rounding worst = worst_rounding(before, after);
+  EXPECT_EQ(worst.name, "a.weight");
+  EXPECT_NEAR(worst.relative, 0.4 / std::sqrt(127 * 127 + 0.16), 1e-7);
+  EXPECT_EQ(worst_rounding(after, after).name, "");
+}
+
 std::string error_of(const TensorMap& tensors) {
   try {
     as_f32(tensors, "bad.safetensors");
@@ -115,6 +171,8 @@ TEST(Storage, ScalesThatAreWrongAreErrors) {
   EXPECT_THAT(with(Tensor::f32({2}, {1, -1})), HasSubstr("-1"));
   EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::infinity()})),
               HasSubstr("inf"));
+  EXPECT_THAT(with(Tensor::f32({2}, {1, std::numeric_limits<float>::max() / 127})),
+              HasSubstr("from 0 to"));
   EXPECT_THAT(error_of({{"a", Tensor::i8({}, {3})}, {"a_scale", Tensor::f32({}, {1})}}),
               HasSubstr("one number for each of the rows"));
   EXPECT_EQ(with(Tensor::f32({2}, {1, 0})), "no error");
