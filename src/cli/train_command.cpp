@@ -106,6 +106,8 @@ constexpr Switch kSwitches[] = {
     {"--amp", "amp", "bf16", "Products and convolutions in bf16; --amp-dtype says another type."},
     {"--grad-checkpointing", "grad_checkpointing", "true",
      "Compute encoder layers again in the backward: less memory, a third more time."},
+    {"--sync-bn", "sync_bn", "true",
+     "Batch norm takes its statistics over all processes instead of each by itself."},
     {"--model-ema", "model_ema", "true",
      "Evaluate and keep a running average of the weights instead of themselves."},
     {"--model-ema-warmup", "model_ema_warmup", "true",

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "train/batch_norm.h"
 #include "train/bridge.h"
 #include "train/device.h"
 #include "train/ema.h"
@@ -141,6 +142,7 @@ TensorMap Learner::state() const {
 void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw, bool last) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath, static_cast<uint64_t>(draw));
   torch::manual_seed(rng.next_u32());
+  const SharedStatistics shared(recipe_.sync_bn ? &group_ : nullptr);
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
   const torch::Tensor targets =

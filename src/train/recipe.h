@@ -113,6 +113,7 @@ struct Recipe {
   double grad_clip_max_norm = 0;
   int grad_accum_steps = 1;  // batches of each device per optimiser step
   int num_devices = 1;       // that the run is meant for, whatever processes compute it
+  bool sync_bn = false;      // batch norm's statistics over all processes
   Amp amp = Amp::kNone;
   bool grad_checkpointing = false;
   bool model_ema = false;

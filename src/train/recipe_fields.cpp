@@ -184,6 +184,8 @@ Fields fields(Recipe& r) {
   f.add("num_devices", &r.num_devices,
         "devices that the run is meant for: a step has a batch of each, whatever processes compute "
         "them; begun by several processes: as many");
+  f.add("sync_bn", &r.sync_bn,
+        "batch norm takes its statistics over the batches of all processes, not of each");
   f.add("eval_batch_size", &r.eval_batch_size,
         "images per evaluation batch; 0: per_device_batch_size");
   f.add("input_size", &r.input_size, "side of the input in pixels; 0: the model's own");

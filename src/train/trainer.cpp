@@ -364,6 +364,11 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                     "to do",
                     group.size(), step_batches(recipe), step_batches(recipe) == 1 ? "" : "es"),
         fmt::format("start {} or fewer", step_batches(recipe)));
+  if (recipe.sync_bn && step_batches(recipe) % group.size() != 0)
+    throw UsageError(fmt::format("sync_bn with {} processes for the {} batches of a step: some "
+                                 "would wait for statistics of batches that others do not have",
+                                 group.size(), step_batches(recipe)),
+                     "start a number of processes that divides the batches");
   const bool resumed =
       group.first_of_all(group.first() && goes_on(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;

@@ -113,6 +113,27 @@ TEST_F(DistributedTest, NProcessesOfBAreOneOfNTimesB) {
   expect_same_steps("one", "two");
 }
 
+TEST_F(DistributedTest, SharedBatchNormIsThatOfTheWholeBatch) {
+  const Arguments norm = {"--lr", "1e-4", "--drop-path", "0", "--config.nest.norm_type=BN"};
+  Arguments one = steps(50, "one", norm), two = steps(50, "two", norm), own = two;
+  one.insert(one.end(), {"-b", "16"});
+  two.insert(two.end(), {"-b", "8", "--nproc", "2", "--sync-bn"});
+  own.insert(own.end(), {"-b", "8", "--nproc", "2", "--workdir", (root_ / "own").string()});
+  run_well(one);
+  run_well(two);
+  run_well(own);
+  expect_same_steps("one", "two");
+  const double whole = logged(root_ / "one", "train").front().at("loss");
+  EXPECT_GT(std::abs(logged(root_ / "own", "train").front().at("loss").get<double>() - whole), 1e-4)
+      << "each process by itself normalises otherwise";
+  const Tensor& mean = load_model(root_ / "two/last")
+                           .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
+  const Tensor& expected = load_model(root_ / "one/last")
+                               .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
+  for (int64_t c = 0; c < mean.size(); ++c)
+    EXPECT_NEAR(mean.to_f32()[c], expected.to_f32()[c], 1e-4);
+}
+
 TEST_F(DistributedTest, EvaluationCountsEveryImageOnceWhateverTheRemainder) {
   run_well(steps(4, "trained"));
   write_image("dark", 97);  // makes 41 images, of which 9 are for evaluation
