@@ -65,7 +65,7 @@ std::vector<int> numbers(const std::string& text, const std::string& flag) {
 // A path or remote model; or a variant's name, with random weights: they take as long.
 Model model_of(const BenchOptions& options, const Invocation& invocation) {
   const std::string& name = options.model.name;
-  if (options.model.is_place()) return options.model.load(invocation);
+  if (options.model.is_place()) return options.model.load(invocation, Types::kReal);
   Model model;
   const Architecture known = architecture(name);
   if (!known.nest())
