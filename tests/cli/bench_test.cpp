@@ -72,6 +72,24 @@ TEST_F(BenchCli, ShortTypesAnswerOrSayThatTheyCannot) {
                    {"AVX512_BF16", "f32"});
 }
 
+TEST_F(BenchCli, AgainstAPeerRunsTheScriptOfTheSourceTree) {
+  const Outcome outcome = shell(
+      "NESTVIT_PYTHON=echo nestvit bench --model nest_tiny --against timm --batch 1,8 "
+      "--dtype f32,bf16 --threads 2 --rounds 3");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("/bench/infer.py "));
+  EXPECT_THAT(outcome.out,
+              HasSubstr(" --rounds 3 --models nest_tiny --peers eager compile --batches 1 8 "
+                        "--dtypes f32 bf16 --threads 2\n"));
+  save("model", tiny_model());
+  expect_failure(nestvit("bench --model ./model --against openvino"), 2, {"a model's name"});
+  expect_failure(shell("NESTVIT_PYTHON=no-python nestvit bench --model nest_tiny --against timm"),
+                 1, {"no-python", "requirements.txt"});
+  expect_failure(shell("mkdir bin && cp \"$(command -v nestvit)\" bin && "
+                       "bin/nestvit bench --model nest_tiny --against timm"),
+                 1, {"source tree", "bench/infer.py"});
+}
+
 TEST_F(BenchCli, AutoIsMeasuredOnceAndKept) {
   save("model", tiny_model());
   write_image("red.png", {250, 10, 10});
