@@ -30,8 +30,8 @@ inline namespace v0 {
 NESTVIT_API std::string version();
 
 // What products round their operands to; all else is f32. bf16 is for processors with AVX512_BF16,
-// int8 for those with AVX512_VNNI, and an error on others. Both are faster than f32 and answer a
-// little differently.
+// and an error on others; int8 runs on all, fastest on those with AVX512_VNNI, slower than f32 on
+// those without AVX2. Both answer a little differently.
 enum class Dtype { f32, bf16, int8 };
 
 struct Options {

@@ -35,6 +35,7 @@ struct Classifier::State {
 Classifier::Classifier(const std::filesystem::path& path, const ClassifierOptions& options) {
   ImportOptions import;
   import.prefer_ema = options.use_ema;
+  import.types = Types::kReal;
   EngineOptions engine;
   engine.threads = options.threads;
   engine.precision = options.precision;

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 
+#include "against.h"
 #include "auto_type.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -28,7 +29,7 @@ namespace {
 
 struct BenchOptions {
   ModelSource model;
-  std::string batches = "1,8", threads, path = "fast", dtypes = "f32";
+  std::string batches = "1,8", threads, path = "fast", dtypes = "f32", against;
   int rounds = 5;
   bool csv = false, profile = false, explain = false;
 };
@@ -65,7 +66,7 @@ std::vector<int> numbers(const std::string& text, const std::string& flag) {
 // A path or remote model; or a variant's name, with random weights: they take as long.
 Model model_of(const BenchOptions& options, const Invocation& invocation) {
   const std::string& name = options.model.name;
-  if (options.model.is_place()) return options.model.load(invocation);
+  if (options.model.is_place()) return options.model.load(invocation, Types::kReal);
   Model model;
   const Architecture known = architecture(name);
   if (!known.nest())
@@ -205,7 +206,26 @@ void explain(const Model& model, const BenchOptions& options) {
              speeds.kept.empty() ? "" : fmt::format(", kept in {}", speeds.kept.string()));
 }
 
+// The same settings for the script that lets the peer take turns with this program.
+void measure_against(const BenchOptions& options) {
+  if (options.model.is_place() || options.path != "fast" || options.csv || options.profile)
+    throw UsageError("--against takes a model's name, and no --path, --csv or --profile",
+                     "for instance: nestvit bench --model nest_tiny --against onnxruntime");
+  std::vector<std::string> arguments = {"--rounds", fmt::format("{}", options.rounds), "--models",
+                                        options.model.name};
+  const auto add = [&](const char* flag, const std::string& list) {
+    arguments.emplace_back(flag);
+    for (const std::string& word : CLI::detail::split(list, ',')) arguments.push_back(word);
+  };
+  add("--peers", options.against == "timm" ? "eager,compile" : options.against);
+  add("--batches", options.batches);
+  add("--dtypes", options.dtypes);
+  if (!options.threads.empty()) add("--threads", options.threads);
+  exec_infer_script(arguments);
+}
+
 int bench(const BenchOptions& options, const Invocation& invocation) {
+  if (!options.against.empty()) measure_against(options);
   const Model model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);
@@ -269,6 +289,10 @@ Verb bench_verb() {
     add_flag(app, "--explain", &options->explain,
              "Instead: what computes each type here, how the convolutions are done, and which type "
              "--dtype auto takes.");
+    add_choice(app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
+               "Instead: in turns with that program on timm's model of the same name, by "
+               "bench/infer.py of the source tree. Python, NESTVIT_PYTHON or python3, must have "
+               "bench/requirements.txt.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

@@ -57,7 +57,7 @@ void print_summary(const EvalOptions& options, const Model& model, const Dataset
 int evaluate(const EvalOptions& options, const MakeForward& make_forward,
              const Invocation& invocation) {
   if (!options.results_file.empty()) check_results_path(options.results_file);
-  const Model model = options.model.load(invocation);
+  const Model model = options.model.load(invocation, Types::kReal);
   const std::unique_ptr<Dataset> dataset = options.data.open();
   const std::vector<int> match = match_classes(*dataset, model);
   const Forward forward = make_forward(model, options.run.forward());

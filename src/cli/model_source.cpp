@@ -35,8 +35,10 @@ bool ModelSource::is_place() const {
   return std::filesystem::exists(name, ignored) || name.find('/') != std::string::npos;
 }
 
-Model ModelSource::load(const Invocation& invocation) const {
-  return import_model(local_model(name), import_options(*this, invocation));
+Model ModelSource::load(const Invocation& invocation, Types types) const {
+  ImportOptions options = import_options(*this, invocation);
+  options.types = types;
+  return import_model(local_model(name), options);
 }
 
 AnyModel ModelSource::describe(const Invocation& invocation) const {

@@ -16,8 +16,9 @@ struct ModelSource {
 
   // Whether `name` says where a model is, not what one is called (nest_tiny).
   bool is_place() const;
-  // With --config.nest.KEY=VALUE of the invocation over what was found.
-  Model load(const Invocation& invocation) const;
+  // With --config.nest.KEY=VALUE of the invocation over what was found. Types::kReal is enough to
+  // run it.
+  Model load(const Invocation& invocation, Types types = Types::kF32) const;
   // Its description; tensors are read only where nothing else describes it.
   AnyModel describe(const Invocation& invocation) const;
 };

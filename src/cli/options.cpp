@@ -147,10 +147,11 @@ LoaderOptions RunOptions::loader() const {
 }
 
 void add_dtype_option(CLI::App& app, std::string* dtype) {
-  add_choice(app, "--dtype", dtype, {"f32", "bf16", "int8", "auto"},
-             "What products round their operands to. bf16 is faster where the processor has "
-             "AVX512_BF16, int8 where it has AVX512_VNNI; both answer a little differently. auto: "
-             "f32 or bf16, measured once on this processor.");
+  add_choice(
+      app, "--dtype", dtype, {"f32", "bf16", "int8", "auto"},
+      "What products round their operands to. bf16 needs AVX512_BF16; int8 is fastest where the "
+      "processor has AVX512_VNNI; both answer a little differently. auto: f32 or bf16, "
+      "measured once on this processor.");
 }
 
 ForwardOptions forward_options(int threads, const std::string& dtype) {

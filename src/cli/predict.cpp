@@ -156,7 +156,7 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
     throw UsageError(
         options.inputs.empty() ? "no image to look at" : "images and --data-dir exclude each other",
         "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
-  const Model model = options.model.load(invocation);
+  const Model model = options.model.load(invocation, Types::kReal);
   const bool from_dataset = options.data.named();
   const std::unique_ptr<Dataset> dataset =
       from_dataset ? options.data.open() : open_inputs(options.inputs, model.labels);

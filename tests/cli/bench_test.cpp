@@ -56,23 +56,38 @@ TEST_F(BenchCli, WrongSettingsAreErrors) {
 TEST_F(BenchCli, ShortTypesAnswerOrSayThatTheyCannot) {
   save("model", tiny_model());
   write_image("red.png", {250, 10, 10});
-  const std::tuple<const char*, const char*, kernels::Isa> types[] = {
-      {"bf16", "AVX512_BF16", kernels::Isa::kAvx512Bf16},
-      {"int8", "AVX512_VNNI", kernels::Isa::kAvx512Vnni}};
-  for (const auto& [type, need, isa] : types) {
+  const auto expect_answer = [&](const std::string& isa, const std::string& type) {
     const std::string rest = fmt::format("--model model --dtype {}", type);
-    if (kernels::uses(isa)) {
-      const Outcome outcome = nestvit(fmt::format("predict {} red.png", rest));
-      EXPECT_EQ(outcome.code, 0) << outcome.err;
-      EXPECT_THAT(outcome.out, HasSubstr("red.png"));
-      EXPECT_THAT(nestvit(fmt::format("bench {} --rounds 1", rest)).out,
-                  HasSubstr(fmt::format("of the {} peak", type)));
-    }
-    expect_failure(shell(fmt::format("NESTVIT_ISA=avx2 nestvit predict {} red.png", rest)), 2,
-                   {need, "f32"});
-    expect_failure(shell(fmt::format("NESTVIT_ISA=avx2 nestvit bench {} --rounds 1", rest)), 2,
-                   {need, "f32"});
-  }
+    const Outcome outcome =
+        shell(fmt::format("NESTVIT_ISA={} nestvit predict {} red.png", isa, rest));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("red.png"));
+    EXPECT_THAT(shell(fmt::format("NESTVIT_ISA={} nestvit bench {} --rounds 1", isa, rest)).out,
+                HasSubstr(fmt::format("of the {} peak", type)));
+  };
+  if (kernels::uses(kernels::Isa::kAvx512Bf16)) expect_answer("", "bf16");
+  for (const char* isa : {"plain", "avx2", "avx512", ""}) expect_answer(isa, "int8");
+  for (const char* verb : {"predict --model model red.png", "bench --model model --rounds 1"})
+    expect_failure(shell(fmt::format("NESTVIT_ISA=avx2 nestvit {} --dtype bf16", verb)), 2,
+                   {"AVX512_BF16", "f32"});
+}
+
+TEST_F(BenchCli, AgainstAPeerRunsTheScriptOfTheSourceTree) {
+  const Outcome outcome = shell(
+      "NESTVIT_PYTHON=echo nestvit bench --model nest_tiny --against timm --batch 1,8 "
+      "--dtype f32,bf16 --threads 2 --rounds 3");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("/bench/infer.py "));
+  EXPECT_THAT(outcome.out,
+              HasSubstr(" --rounds 3 --models nest_tiny --peers eager compile --batches 1 8 "
+                        "--dtypes f32 bf16 --threads 2\n"));
+  save("model", tiny_model());
+  expect_failure(nestvit("bench --model ./model --against openvino"), 2, {"a model's name"});
+  expect_failure(shell("NESTVIT_PYTHON=no-python nestvit bench --model nest_tiny --against timm"),
+                 1, {"no-python", "requirements.txt"});
+  expect_failure(shell("mkdir bin && cp \"$(command -v nestvit)\" bin && "
+                       "bin/nestvit bench --model nest_tiny --against timm"),
+                 1, {"source tree", "bench/infer.py"});
 }
 
 TEST_F(BenchCli, AutoIsMeasuredOnceAndKept) {

@@ -9,7 +9,7 @@
 namespace nestvit::kernels {
 
 #if defined(__x86_64__)
-extern const Int8Products kInt8Vnni;
+extern const Int8Products kInt8Vnni, kInt8Avx2;
 #endif
 
 namespace {
@@ -87,6 +87,7 @@ const std::vector<const Int8Products*>& int8_products() {
     std::vector<const Int8Products*> list;
 #if defined(__x86_64__)
     if (uses(Isa::kAvx512Vnni)) list.push_back(&kInt8Vnni);
+    if (uses(Isa::kAvx2)) list.push_back(&kInt8Avx2);
 #endif
     list.push_back(&kPlain);
     return list;

@@ -21,8 +21,8 @@ struct EngineOptions {
   int threads = 0;  // 0: as many as the process may use (affinity, cgroup quota, OMP_NUM_THREADS)
   Path path = Path::kFast;
   // kBf16: products round their operands to bf16, on processors with AVX512_BF16; kInt8: to 8-bit
-  // integers, on those with AVX512_VNNI. Throws UsageError where the processor or the model's norms
-  // do not allow it.
+  // integers, on all, though without AVX2 far slower than f32. Throws UsageError where the
+  // processor or the model's norms do not allow it.
   Precision precision = Precision::kF32;
 };
 

@@ -12,7 +12,7 @@ class FastPacker {
  public:
   FastPacker(const Model& model, Precision precision)
       : model_(model), config_(model.config), levels_(geometry(config_)), precision_(precision) {
-    verify_tensors(model.tensors, config_, model.origin);
+    verify_tensors(model.tensors, config_, model.origin, Types::kReal);
   }
 
   FastModel build() {
@@ -30,12 +30,13 @@ class FastPacker {
   }
   bool multi_query() const { return config_.attn_type == Attention::kMultiQuery; }
 
-  // verify_tensors() has seen that all are f32.
-  std::span<const float> view(const std::string& name) const {
-    return find_tensor(model_.tensors, name, model_.origin).as<float>();
+  // Short types are widened one by one, so that no more than a layer of them is there in f32.
+  Tensor f32(const std::string& name) const {
+    return widened(find_tensor(model_.tensors, name, model_.origin));
   }
   PanelLinear linear(const std::string& name, int64_t n, Precision precision) const {
-    PanelLinear packed(view(name + ".weight"), view(name + ".bias"), n, precision);
+    PanelLinear packed(f32(name + ".weight").as<float>(), f32(name + ".bias").as<float>(), n,
+                       precision);
     forget(name);
     return packed;
   }
@@ -71,11 +72,17 @@ class FastPacker {
     const int64_t C = level.shape.width;
     return {norm(prefix + "norm1"),
             qkv(level, prefix + "attn."),
-            PanelLinear(by_heads(values(prefix + "attn.proj.weight"), level.shape),
-                        values(prefix + "attn.proj.bias"), C, precision_),
+            projection(level, prefix + "attn.proj"),
             norm(prefix + "norm2"),
             linear(prefix + "mlp.fc1", level.mlp, precision_),
             linear(prefix + "mlp.fc2", C, precision_)};
+  }
+
+  PanelLinear projection(const FastLevel& level, const std::string& name) const {
+    PanelLinear packed(by_heads(values(name + ".weight"), level.shape), values(name + ".bias"),
+                       level.shape.width, precision_);
+    forget(name);
+    return packed;
   }
 
   PanelLinear qkv(const FastLevel& level, const std::string& prefix) const {
@@ -92,8 +99,8 @@ class FastPacker {
   }
 
   Convolution convolution(const std::string& name, const Level& from, const Level& to) const {
-    Convolution packed(view(name + ".weight"), view(name + ".bias"), to.width, from.map(),
-                       precision_);
+    Convolution packed(f32(name + ".weight").as<float>(), f32(name + ".bias").as<float>(), to.width,
+                       from.map(), precision_);
     forget(name);
     return packed;
   }

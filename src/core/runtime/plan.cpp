@@ -18,7 +18,7 @@ class Packer {
  public:
   explicit Packer(const Model& model)
       : model_(model), config_(model.config), levels_(geometry(config_)) {
-    verify_tensors(model.tensors, config_, model.origin);
+    verify_tensors(model.tensors, config_, model.origin, Types::kReal);
   }
 
   PackedModel build() {

@@ -69,7 +69,8 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
     for (unsigned t = 0; t < std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++t)
       threads.emplace_back([&] {
         for (size_t i = next++; i < list.size(); i = next++)
-          bad[i] = count_no_numbers(list[i]->second.as<float>());
+          if (const Tensor& tensor = list[i]->second; !tensor.is_scaled())  // scales are checked
+            bad[i] = count_no_numbers(widened(tensor).as<float>());
       });
   }
   for (size_t i = 0; i < list.size(); ++i)
@@ -88,7 +89,7 @@ std::optional<AnyModel> description_of(const fs::path& path, const std::string& 
   return load_any_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-Found from_safetensors(const fs::path& path) {
+Found from_safetensors(const fs::path& path, Types types) {
   Found found;
   Metadata metadata;
   TensorMap tensors = read_safetensors(path, &metadata);
@@ -96,7 +97,7 @@ Found from_safetensors(const fs::path& path) {
   found.described = description_of(path, own == metadata.end() ? "" : own->second);
   if (found.described && found.described->storage)
     check_storage(tensors, *found.described->storage, path.string());
-  found.tensors = as_f32(std::move(tensors), path.string());
+  found.tensors = as_types(types, std::move(tensors), path.string());
   return found;
 }
 
@@ -194,7 +195,8 @@ Kind kind_of(const fs::path& path) {
 AnyModel from_file(const fs::path& path, const ImportOptions& options) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kFlax) return from_flax_file(path, options);
-  Found found = kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path);
+  Found found =
+      kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path, options.types);
   found.origin = path.string();
   const bool baseline = found.described && found.described->config.resnet();
   if (!baseline && naming_of(found.tensors, found.origin) == Naming::kFlax)
@@ -231,7 +233,7 @@ AnyModel from_anywhere(const fs::path& path, const ImportOptions& options) {
 AnyModel import_any_model(const fs::path& path, const ImportOptions& options) {
   AnyModel model = from_anywhere(path, options);
   model.origin = path.string();
-  verify_tensors(model.tensors, model.config, model.origin);
+  verify_tensors(model.tensors, model.config, model.origin, options.types);
   check_finite(model.tensors, model.origin);
   if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes());
   name_imagenet_classes(model.labels, model.descriptions);

@@ -12,7 +12,8 @@
 namespace nestvit {
 
 struct ImportOptions {
-  bool prefer_ema = false;  // take a checkpoint's averaged weights where it has them
+  bool prefer_ema = false;    // take a checkpoint's averaged weights where it has them
+  Types types = Types::kF32;  // kReal: tensors of a safetensors file stay as it holds them
   Hints hints;  // what weights without a description are; else: by their names and shapes
 };
 

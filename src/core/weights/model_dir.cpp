@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -53,6 +54,12 @@ class Findings {
   std::string kind_, examples_;
   size_t count_ = 0;
 };
+
+// Of real numbers, but not in f32.
+bool needs_widening(const Tensor& tensor) {
+  const DType type = tensor.dtype();
+  return type == DType::kF16 || type == DType::kBF16 || type == DType::kF64 || tensor.is_scaled();
+}
 
 uint64_t name_hash(const std::string& name) {  // FNV-1a
   uint64_t hash = 0xcbf29ce484222325u;
@@ -120,8 +127,8 @@ void save_stored(const fs::path& directory, const AnyModel& model, const TensorM
   write_file(directory / kConfigFile, config);
 }
 
-void verify_tensors(const TensorMap& tensors, const Architecture& config,
-                    const std::string& origin) {
+void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
+                    Types types) {
   Findings missing("missing"), unknown("unknown"), different("of another shape or type");
   size_t known = 0;
   TensorMap rest = tensors;
@@ -132,7 +139,9 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config,
       continue;
     }
     const Tensor& tensor = found->second;
-    if (tensor.shape() != param.shape || tensor.dtype() != DType::kF32)
+    const bool right =
+        tensor.dtype() == DType::kF32 || (types == Types::kReal && needs_widening(tensor));
+    if (tensor.shape() != param.shape || !right)
       different.add(fmt::format("{} is {} {}, expected F32 {}", param.name,
                                 dtype_name(tensor.dtype()), shape_text(tensor.shape()),
                                 shape_text(param.shape)));
@@ -154,13 +163,22 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config,
 }
 
 TensorMap as_f32(TensorMap tensors, const std::string& origin) {
-  tensors = unscaled(std::move(tensors), origin);
+  return as_types(Types::kF32, std::move(tensors), origin);
+}
+
+Tensor widened(const Tensor& tensor) {
+  return needs_widening(tensor) ? Tensor::f32(tensor.shape(), tensor.to_f32()) : tensor;
+}
+
+TensorMap as_types(Types types, TensorMap tensors, const std::string& origin) {
+  tensors = with_scales(std::move(tensors), origin);
   std::erase_if(tensors,
                 [](const auto& entry) { return entry.first.ends_with(".num_batches_tracked"); });
-  for (auto& [name, tensor] : tensors)
-    if (const DType type = tensor.dtype();
-        type == DType::kF16 || type == DType::kBF16 || type == DType::kF64)
-      tensor = Tensor::f32(tensor.shape(), tensor.to_f32());
+  if (types == Types::kF32)
+    for (auto& [name, tensor] : tensors) {
+      const Tensor narrow = std::exchange(tensor, widened(tensor));
+      if (tensor.dtype() != narrow.dtype()) narrow.forget();
+    }
   return tensors;
 }
 

@@ -22,12 +22,16 @@ inline constexpr const char* kWeightsFile = "model.safetensors";
 // checkpoint's key.
 inline constexpr const char* kConfigKey = "nestvit.config";
 
+// What tensors of a model are: f32, which everything takes; or any type with a to_f32() of real
+// numbers, as their file holds them, for what widens one after the other: the engine.
+enum class Types { kF32, kReal };
+
 // What a model directory holds beside the network's configuration.
 struct ModelContent {
   Preprocessing preprocessing;
   std::vector<std::string> labels;  // one per class; "class 7" when the file names none
   std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
-  TensorMap tensors;                                // exactly the parameter table's, f32
+  TensorMap tensors;                                // exactly the parameter table's, f32 or kReal
   std::optional<Storage> storage;  // what config.json says that its file holds them in
   std::string origin;              // where it was read, for messages
 };
@@ -63,14 +67,18 @@ void save_model(const std::filesystem::path& directory, const AnyModel& model,
 void save_stored(const std::filesystem::path& directory, const AnyModel& model,
                  const TensorMap& tensors, Storage storage);
 
-// Throws Error unless `tensors` holds exactly parameter_table(config), in F32; `origin` names the
-// file.
-void verify_tensors(const TensorMap& tensors, const Architecture& config,
-                    const std::string& origin);
+// Throws Error unless `tensors` holds exactly parameter_table(config), in these types; `origin`
+// names the file.
+void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
+                    Types types = Types::kF32);
 
-// Half and double precision widened to f32, 8-bit integers by their scales (storage.h); PyTorch's
-// counts of batches, which nothing reads, left out. Throws as unscaled().
+// A file's tensors as a model's: 8-bit integers with their scales (storage.h); PyTorch's counts of
+// batches, which nothing reads, left out; for kF32 half and double precision and 8-bit integers
+// widened. Throws as with_scales().
+TensorMap as_types(Types types, TensorMap tensors, const std::string& origin);
 TensorMap as_f32(TensorMap tensors, const std::string& origin);
+// One of them in f32: itself where it is that.
+Tensor widened(const Tensor& tensor);
 
 // Fresh weights by reference.md A.5 and H, a pure function of (config, seed, tensor name).
 TensorMap initial_tensors(const Architecture& config, uint64_t seed);

@@ -75,16 +75,6 @@ void check_scale(const Tensor& scale, const std::string& name, const Tensor& ten
                   kHint);
 }
 
-Tensor times(const Tensor& tensor, const Tensor& scale) {
-  std::vector<float> values = tensor.to_f32();
-  const auto scales = scale.as<float>();
-  const size_t width = scales.empty() ? 0 : values.size() / scales.size();
-  float* row = values.data();
-  for (const float factor : scales)
-    for (const float* end = row + width; row < end; ++row) *row *= factor;
-  return Tensor::f32(tensor.shape(), std::move(values));
-}
-
 double relative_difference(std::span<const float> before, std::span<const float> after) {
   double difference = 0, size = 0;
   for (size_t i = 0; i < before.size(); ++i) {
@@ -145,7 +135,7 @@ TensorMap stored(const TensorMap& tensors, Storage storage) {
   return result;
 }
 
-TensorMap unscaled(TensorMap tensors, const std::string& origin) {
+TensorMap with_scales(TensorMap tensors, const std::string& origin) {
   for (auto& [name, tensor] : tensors) {
     if (tensor.dtype() != DType::kI8) continue;
     const auto scale = tensors.find(name + std::string(kScale));
@@ -153,8 +143,8 @@ TensorMap unscaled(TensorMap tensors, const std::string& origin) {
       throw Error(fmt::format("{}: {} is I8 and has no {}_scale", origin, name, name),
                   "only nestvit quantize's 8-bit weights can be read");
     check_scale(scale->second, name, tensor, origin);
-    const Tensor whole = std::exchange(tensor, times(tensor, scale->second));
-    whole.forget();
+    const auto scales = scale->second.as<float>();
+    tensor = tensor.scaled({scales.begin(), scales.end()});
     tensors.erase(scale);  // comes after `tensor` in the map
   }
   return tensors;

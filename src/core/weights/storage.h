@@ -29,9 +29,9 @@ struct Rounding {
 // The tensor that lost most between `before` and `after`, both f32 with the same names and shapes.
 Rounding worst_rounding(const TensorMap& before, const TensorMap& after);
 
-// Its inverse: I8 tensors times their scales, in f32. Throws Error for a scale that is missing, of
-// another type or length, negative or so large that a product could be infinite; `origin` names the
-// file.
-TensorMap unscaled(TensorMap tensors, const std::string& origin);
+// Of what a file holds, I8 tensors with their scales (Tensor::scaled). Nothing is copied. Throws
+// Error for a scale that is missing, of another type or length, negative or so large that a product
+// could be infinite; `origin` names the file.
+TensorMap with_scales(TensorMap tensors, const std::string& origin);
 
 }  // namespace nestvit

@@ -75,6 +75,15 @@ std::vector<float> cast(std::span<const std::byte> bytes) {
   return converted<T>(bytes, [](T value) { return static_cast<float>(value); });
 }
 
+// Each row times its scale.
+std::vector<float> times(std::vector<float> values, const std::vector<float>& scales) {
+  const size_t width = scales.empty() ? 0 : values.size() / scales.size();
+  float* row = values.data();
+  for (const float scale : scales)
+    for (const float* end = row + width; row < end; ++row) *row *= scale;
+  return values;
+}
+
 }  // namespace
 
 size_t dtype_size(DType dtype) {
@@ -190,6 +199,13 @@ Tensor Tensor::bf16(std::vector<int64_t> shape, std::vector<uint16_t> bits) {
   return owning(DType::kBF16, std::move(shape), std::move(bits));
 }
 
+Tensor Tensor::scaled(std::vector<float> scales) const {
+  NESTVIT_CHECK(dtype_ == DType::kI8 && !shape_.empty() && std::ssize(scales) == shape_[0]);
+  Tensor other = *this;
+  other.scales_ = std::make_shared<const std::vector<float>>(std::move(scales));
+  return other;
+}
+
 int64_t Tensor::size() const { return static_cast<int64_t>(bytes_.size() / dtype_size(dtype_)); }
 
 template <class T>
@@ -225,7 +241,7 @@ std::vector<float> Tensor::to_f32() const {
     case DType::kI16:
       return cast<int16_t>(bytes_);
     case DType::kI8:
-      return cast<int8_t>(bytes_);
+      return scales_ ? times(cast<int8_t>(bytes_), *scales_) : cast<int8_t>(bytes_);
     case DType::kU8:
     case DType::kBool:
       return cast<uint8_t>(bytes_);

@@ -41,11 +41,15 @@ class Tensor {
   int64_t dim(size_t i) const { return shape_.at(i); }
   int64_t size() const;  // elements
   std::span<const std::byte> bytes() const { return bytes_; }
+  // 8-bit integers (I8) that stand for themselves times their row's scale; `scales` has dim(0).
+  Tensor scaled(std::vector<float> scales) const;
+  bool is_scaled() const { return scales_ != nullptr; }
   // The values, when they are stored as T (float, double, int64_t, int32_t, int16_t, int8_t,
   // uint8_t); Error otherwise.
   template <class T>
   std::span<const T> as() const;
-  // Any floating dtype or integer, converted (F16 and BF16 exactly).
+  // Any floating dtype or integer, converted (F16 and BF16 exactly), times the scales where there
+  // are any.
   std::vector<float> to_f32() const;
   Tensor reshaped(std::vector<int64_t> shape) const;
 
@@ -60,6 +64,7 @@ class Tensor {
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
   std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const std::vector<float>> scales_;
 };
 
 using TensorMap = std::map<std::string, Tensor>;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -128,6 +129,84 @@ TEST_P(Int8, ProductEqualsDoublePrecisionOfRoundedOperands) {
             }
           }
         }
+}
+
+struct Operands {
+  std::vector<int64_t> taps;
+  int64_t m, n, width;
+  Floats a, weight;  // [rows, width], [n, taps * width]
+
+  int64_t tap_count() const { return static_cast<int64_t>(taps.size()); }
+};
+
+// What `set` makes of them, by its own rounding.
+Floats product_of(const Int8Products& set, const Operands& o) {
+  const auto rows = static_cast<int64_t>(o.a.size()) / o.width;
+  std::vector<uint32_t> packed(rows * int8_row_words(o.width));
+  set.round(o.a.data(), rows, o.width, packed.data());
+  const Packed w(o.weight, o.n, o.tap_count(), o.width);
+  const Floats bias(w.scales.size());
+  Floats c(o.m * o.n);
+  set.product({packed.data(), o.taps.data(), o.tap_count(), o.width, w.words.data(),
+               w.offsets.data(), w.scales.data(), bias.data(), o.m, o.n, /*add=*/false, c.data(),
+               o.n});
+  return c;
+}
+
+// Rows of whole numbers with 127 or -127 among them have a scale of 1, so that nothing is rounded
+// and c is the integers' sum itself, where that is below 2^24.
+TEST_P(Int8, SumsOfIntegersAreExact) {
+  const auto integers = [](int64_t rows, int64_t width, uint64_t seed, bool extreme) {
+    Floats x = random_floats(rows * width, seed);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const bool end = extreme || static_cast<int64_t>(i) % width == 0;
+      x[i] = end ? std::copysign(127.0f, x[i])
+                 : std::clamp(std::nearbyint(40 * x[i]), -127.0f, 127.0f);
+    }
+    return x;
+  };
+  const std::vector<int64_t> one = {0}, nine = {0, 1, 2, 7, 8, 9, 14, 15, 16};
+  for (const bool extreme : {false, true})
+    for (const auto& [taps, width] :
+         {std::pair{one, int64_t{4}}, {one, 1000}, {one, 2052}, {nine, 68}})
+      for (const int64_t m : {1, 5, 9})
+        for (const int64_t n : {1, 33, 97}) {
+          Operands o{taps, m, n, width, integers(m + taps.back(), width, 5, extreme), {}};
+          if (extreme) std::fill(o.a.begin(), o.a.end(), 127.0f);  // all sums at their largest
+          o.weight = integers(n, width * o.tap_count(), 6, extreme);
+          if (extreme) std::fill(o.weight.begin(), o.weight.begin() + width * o.tap_count(), -127);
+          const Floats c = product_of(kernel, o);
+          for (int64_t i = 0; i < m; ++i)
+            for (int64_t j = 0; j < n; ++j) {
+              int64_t want = 0;
+              for (int64_t t = 0; t < o.tap_count(); ++t)
+                for (int64_t p = 0; p < width; ++p)
+                  want += static_cast<int64_t>(o.a[(i + taps[t]) * width + p]) *
+                          static_cast<int64_t>(o.weight[(j * o.tap_count() + t) * width + p]);
+              if (std::abs(want) < 1 << 24) {
+                ASSERT_EQ(c[i * n + j], static_cast<float>(want)) << width << " " << i << " " << j;
+              } else {
+                ASSERT_NEAR(c[i * n + j], static_cast<double>(want), 1);  // below 2^25
+              }
+            }
+        }
+}
+
+// AVX2's and AVX512_VNNI's arithmetic is the same, down to the last bit of scales and bias.
+TEST(Int8Sets, VectorsAgreeBitForBit) {
+  const auto& sets = int8_products();
+  for (const int64_t width : {4, 20, 384, 2500})
+    for (const int64_t m : {1, 3, 11}) {
+      const Operands o{{0, 2},
+                       m,
+                       70,
+                       width,
+                       random_floats((m + 2) * width, 7),
+                       random_floats(70 * 2 * width, 8)};
+      for (size_t i = 0; i + 2 < sets.size(); ++i)
+        EXPECT_EQ(product_of(*sets[i], o), product_of(*sets[i + 1], o))
+            << sets[i]->name << " and " << sets[i + 1]->name << ", " << width;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sets, Int8, ::testing::ValuesIn(int8_products()),

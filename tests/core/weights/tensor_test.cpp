@@ -45,6 +45,15 @@ TEST(Tensor, ConvertsEveryTypeToFloat) {
   EXPECT_THAT(stored<uint8_t>(DType::kBool, {1, 0}).to_f32(), ElementsAre(1.f, 0.f));
 }
 
+TEST(Tensor, ScaledIntegersAreTimesTheirRowsScale) {
+  const Tensor whole = Tensor::i8({2, 3}, {1, -128, 127, 4, 0, -1});
+  EXPECT_FALSE(whole.is_scaled());
+  const Tensor scaled = whole.scaled({0.5f, 3});
+  EXPECT_TRUE(scaled.is_scaled());
+  EXPECT_EQ(scaled.to_f32(), (std::vector<float>{0.5f, -64, 63.5f, 12, 0, -3}));
+  EXPECT_EQ(whole.to_f32(), (std::vector<float>{1, -128, 127, 4, 0, -1}));
+}
+
 TEST(Tensor, ReadsBytesAtAnyAddress) {
   const std::vector<float> values = {1.5f, -2.25f};
   for (size_t shift = 0; shift < 4; ++shift) {
