@@ -44,6 +44,7 @@ class Batches {
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
   std::optional<BalancedOrder> balanced_;
+  std::optional<WindowOrder> window_;
   std::optional<Loader> loader_;
   std::vector<std::pair<std::string, std::string>> skipped_;  // of loaders that are done
   double last_wait_ = 0;

@@ -36,6 +36,7 @@ class FieldReader {
     if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;  // Excel's byte order mark
   }
   bool done() const { return at_ >= text_.size(); }
+  size_t position() const { return at_; }
   int64_t line() const { return line_; }  // of the row that next() returned last
 
   std::vector<std::string> next() {
@@ -210,6 +211,8 @@ Rows read_list(const fs::path& path) {
   const auto file = MappedFile::open(path);
   const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
                               file->bytes().size());
+  constexpr size_t kRead = 64 << 20;  // what has been read so long ago need not stay in memory
+  size_t forgotten = 0;
   Rows rows;
   std::unordered_map<std::string, int> seen;
   each_row(text, list_delimiter(path, text), path.string(), [&](const ListRow& row) {
@@ -218,6 +221,10 @@ Rows read_list(const fs::path& path) {
     if (fresh) rows.texts.push_back({row.label, row.line});
     rows.paths.add(row.path);
     rows.labels.push_back(label->second);
+    if (row.end - forgotten > kRead) {
+      file->forget(file->bytes().subspan(forgotten, row.end - forgotten));
+      forgotten = row.end;
+    }
   });
   if (rows.labels.empty())
     throw Error(path.string() + ": no rows", "write one row per image: path,label");
@@ -277,7 +284,8 @@ void each_row(std::string_view text, char delimiter, const std::string& origin,
       throw Error(fmt::format("{} line {}: {} fields, expected {}{}", origin, reader.line(),
                               fields.size(), columns.header ? "at least " : "", needed),
                   "a row is path,label; put a path with a comma in double quotes");
-    ListRow row{std::move(fields[columns.path]), std::move(fields[columns.label]), reader.line()};
+    ListRow row{std::move(fields[columns.path]), std::move(fields[columns.label]), reader.line(),
+                reader.position()};
     if (row.path.empty() || row.label.empty() || row.path.find('\0') != std::string::npos)
       throw Error(fmt::format("{} line {}: {}", origin, row.line,
                               row.path.empty()    ? "no path"

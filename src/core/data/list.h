@@ -19,6 +19,7 @@ struct ListRow {
   std::string path;
   std::string label;
   int64_t line = 0;  // from 1, of the file
+  size_t end = 0;    // where it ends, in bytes
 };
 
 // RFC 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes. A first
