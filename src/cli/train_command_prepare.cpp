@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "model_source.h"
 #include "train/finetune.h"
+#include "train/trainer.h"
 
 namespace nestvit::cli {
 namespace {
@@ -72,19 +73,26 @@ Recipe with_settings(const Recipe& base, const Settings& settings,
   return recipe;
 }
 
-void open_data(Prepared& prepared, const Recipe& recipe) {
+// `workdir`: of the run that goes on, with its indexes; empty for a new one.
+void open_data(Prepared& prepared, const Recipe& recipe, const fs::path& workdir = {}) {
   if (recipe.data.dir.empty() && recipe.dataset.empty())
     throw UsageError("no data given", "name the folder: nestvit train DIR, or --data-dir DIR");
-  if (!recipe.eval_only)
-    prepared.train = open_dataset(dataset_options(recipe, recipe.data.train_split));
-  prepared.val = open_dataset(dataset_options(recipe, recipe.data.val_split));
+  const auto open = [&](const std::string& split, const char* part) {
+    DatasetOptions options = dataset_options(recipe, split);
+    if (!workdir.empty()) options.index = train::index_file(workdir, part);
+    return open_dataset(options);
+  };
+  if (!recipe.eval_only) prepared.train = open(recipe.data.train_split, "train");
+  prepared.val = open(recipe.data.val_split, "val");
   prepared.facts =
       train::data_facts(prepared.train ? *prepared.train : *prepared.val, *prepared.val);
 }
 
 void refuse_changed_keys(Recipe before, Recipe after) {
   const Fields old_fields = train::fields(before), new_fields = train::fields(after);
-  for (const std::string& key : train::locked_keys(before))
+  std::vector<std::string> keys = train::locked_keys(before), also = train::locked_keys(after);
+  keys.insert(keys.end(), also.begin(), also.end());
+  for (const std::string& key : keys)
     if (old_fields.get(key) != new_fields.get(key))
       throw UsageError(fmt::format("{} was {} when the run started and is {} now", key,
                                    old_fields.get(key), new_fields.get(key)),
@@ -167,7 +175,7 @@ Prepared prepare_resumed(const Settings& settings, const TrainArguments& argumen
   if (prepared.recipe.init_checkpoint != before.init_checkpoint)
     log_info(fmt::format("{} is not read: a resumed run goes on from its own checkpoint",
                          std::exchange(prepared.recipe.init_checkpoint, before.init_checkpoint)));
-  open_data(prepared, prepared.recipe);
+  open_data(prepared, prepared.recipe, workdir);
   train::resolve(prepared.recipe, prepared.facts);
   refuse_changed_keys(before, prepared.recipe);
   return prepared;

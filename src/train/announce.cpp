@@ -64,6 +64,9 @@ void announce_steps(const Recipe& r, const StepPlan& plan, const Schedule& sched
   log_info(fmt::format("learning rate  {}", rate));
   if (r.data.sampler == Sampler::kBalanced)
     log_info("sampler        balanced: every class comes equally often");
+  if (r.data.shuffle_window > 0)
+    log_info(fmt::format("order          shards in random order, shuffled in windows of {} images",
+                         human_count(r.data.shuffle_window)));
   if (r.patience > 0)
     log_info(fmt::format("early stop     after {} evaluations without a better top-1{}", r.patience,
                          r.min_delta > 0 ? fmt::format(" (by {} %)", r.min_delta) : ""));

@@ -27,14 +27,21 @@ Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int 
       mix_(mix_settings(recipe)) {
   if (recipe.data.sampler == Sampler::kBalanced)
     balanced_.emplace(images, static_cast<uint64_t>(recipe.seed));
+  if (recipe.data.shuffle_window > 0)
+    window_.emplace(images, static_cast<uint64_t>(recipe.seed), recipe.data.shuffle_window);
 }
 
-// Stream indices of this process's batches among those from `number` on that have `count` images.
+// Stream indices of `count` samples from position `first` on, of all processes.
+std::vector<int64_t> Batches::stream(int64_t first, int64_t count) const {
+  if (balanced_) return balanced_->order(first, count);
+  if (window_) return window_->order(first, count);
+  return stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+}
+
+// Of this process's batches among those from `number` on that have `count` images.
 std::vector<int64_t> Batches::order(int64_t number, int64_t count) const {
-  const int64_t size = recipe_.per_device_batch_size, first = (number - 1) * size;
-  std::vector<int64_t> all =
-      balanced_ ? balanced_->order(first, count)
-                : stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
+  const int64_t size = recipe_.per_device_batch_size;
+  std::vector<int64_t> all = stream((number - 1) * size, count);
   auto kept = all.begin();
   for (auto batch = all.begin(); batch != all.end(); batch += size, ++number)
     if (dealt_.mine(number, step_batches(recipe_))) kept = std::copy_n(batch, size, kept);
@@ -57,6 +64,7 @@ std::optional<Batch> Batches::next(int64_t number) {
 
 void Batches::open(int64_t number) {
   if (loader_) skipped_ = skipped();
+  loader_.reset();  // its order is as large as the next one's
   const int64_t images = stream_.images(), batch_size = recipe_.per_device_batch_size;
   const int64_t first = (number - 1) * batch_size;
   const int64_t wanted = std::max(images, kSamplesPerLoader) / batch_size * batch_size;

@@ -45,6 +45,7 @@ class Batches {
 
  private:
   void open(int64_t number);
+  std::vector<int64_t> stream(int64_t first, int64_t count) const;
   std::vector<int64_t> order(int64_t number, int64_t count) const;
 
   const Recipe& recipe_;
@@ -55,6 +56,7 @@ class Batches {
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
   std::optional<BalancedOrder> balanced_;
+  std::optional<WindowOrder> window_;
   std::optional<Loader> loader_;
   std::vector<std::pair<std::string, std::string>> skipped_;  // of loaders that are done
   double last_wait_ = 0;

@@ -31,6 +31,30 @@ class EpochStream : public Dataset {
 // an order that is a pure function of (seed, epoch).
 std::vector<int64_t> stream_order(int64_t images, uint64_t seed, int64_t first, int64_t count);
 
+// The order for data in shards: an epoch goes through the shards in random order and shuffles what
+// it meets in windows of `window` samples, so that reading stays sequential on the whole; no sample
+// moves further than a window. A pure function of (seed, epoch). What is asked for costs time and
+// memory for itself, one window and the list of shards, wherever it lies.
+class WindowOrder {
+ public:
+  // Throws UsageError for data that is not in shards.
+  WindowOrder(const Dataset& images, uint64_t seed, int64_t window);
+  // As stream_order.
+  std::vector<int64_t> order(int64_t first, int64_t count) const;
+
+ private:
+  struct Span {
+    int64_t position, image, count;  // `count` images from `image` on, at `position` of the epoch
+  };
+  std::vector<Span> spans(int64_t epoch) const;
+  void append(int64_t epoch, int64_t begin, int64_t end, std::vector<int64_t>& order) const;
+
+  int64_t images_;
+  uint64_t seed_;
+  int64_t window_;
+  std::vector<int64_t> starts_;  // of shards
+};
+
 // The order where every class comes equally often: an epoch is as long as ever, images of rare
 // classes come several times in it, those of frequent ones in turns. A class is gone through image
 // by image, each pass in another order, so that index / images counts the times that an image came

@@ -50,6 +50,10 @@ void check_numbers(const Recipe& r) {
   check_at_least("input_size", r.input_size, 0);
   check_at_least("num_classes", r.num_classes, 0);
   check_at_least("in_channels", r.in_channels, 0);
+  check_at_least("data.shuffle_window", static_cast<double>(r.data.shuffle_window), 0);
+  if (r.data.shuffle_window > 0 && r.data.sampler == Sampler::kBalanced)
+    throw UsageError("data.shuffle_window and data.sampler=balanced are two orders of the images",
+                     "leave one of them out");
   check_share("mix.smoothing", r.mix.smoothing);
   check_share("sgd_momentum", r.sgd_momentum);
   check_share("model_ema_decay", r.model_ema_decay);
@@ -276,6 +280,8 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
                                      "data.val_share",
                                      "data.sampler",
                                      "freeze"};
+  // Where it is not asked for, runs from before it was there keep their digest.
+  if (recipe.data.shuffle_window != 0) locked.emplace_back("data.shuffle_window");
   for (const std::string& key : fields(recipe).keys())
     if (key.starts_with("nest.") || key.starts_with("preprocessing.")) locked.push_back(key);
   return locked;

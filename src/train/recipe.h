@@ -83,6 +83,7 @@ struct DataKeys {
   double val_share = 0.2;
   OnBadImage on_bad_image = OnBadImage::kError;
   Sampler sampler = Sampler::kShuffle;
+  int64_t shuffle_window = 0;  // 0: the whole epoch
   bool jpeg_round_trip = true;  // reference.md D.6
 };
 

@@ -74,6 +74,10 @@ Fields fields(DataKeys& d) {
            {{Sampler::kShuffle, "shuffle"}, {Sampler::kBalanced, "balanced"}},
            "shuffle: every image once per epoch; balanced: every class as often");
   f.add(
+      "shuffle_window", &d.shuffle_window,
+      "TFDS and WebDataset: shards in random order, shuffled in windows of so many images, so that "
+      "they are read one after the other; 0: the whole epoch is shuffled");
+  f.add(
       "jpeg_round_trip", &d.jpeg_round_trip,
       "CIFAR at another size than 32: training images pass through JPEG, as in the official code");
   return f;

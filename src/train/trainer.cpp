@@ -351,7 +351,22 @@ bool goes_on(const Recipe& recipe, const TrainOptions& options) {
   return false;
 }
 
+// They only save time: a run goes on without.
+void save_indexes(const std::filesystem::path& workdir, const Dataset& train_set,
+                  const Dataset& val_set) {
+  try {
+    train_set.save_index(index_file(workdir, "train"));
+    val_set.save_index(index_file(workdir, "val"));
+  } catch (const Error& error) {
+    log_warning(fmt::format("no index of the data is kept: {}", error.what()));
+  }
+}
+
 }  // namespace
+
+std::filesystem::path index_file(const std::filesystem::path& workdir, const std::string& part) {
+  return workdir / (part + ".index");
+}
 
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options) {
@@ -379,6 +394,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   if (group.first()) {
     make_workdir(options.workdir);
     lock.emplace(options.workdir);
+    save_indexes(options.workdir, train_set, val_set);
   }
   return Trainer(recipe, train_set, val_set, options, device).run(fresh ? &*fresh : nullptr);
 }

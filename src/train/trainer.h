@@ -35,6 +35,10 @@ struct TrainResult {
   std::optional<double> best_top1;  // in percent
 };
 
+// The index of the data's part "train" or "val" in a run's folder: DatasetOptions::index. train()
+// writes it.
+std::filesystem::path index_file(const std::filesystem::path& workdir, const std::string& part);
+
 // Trains by `recipe` (resolved) on `train_set`, evaluates on `val_set`. Throws Error: a loss that
 // is no number, a full disk, an unreadable image, a checkpoint that does not fit.
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,

@@ -66,6 +66,25 @@ TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
     EXPECT_THAT(entry.path().filename().string(), ::testing::StartsWith("step-"));
 }
 
+// A file that came without its folder's time changing is one that only a look at the folder finds.
+TEST_F(TrainCommandTest, ResumingOpensTheDataByItsIndex) {
+  const auto age = [this] {
+    static const auto then = fs::file_time_type::clock::now() - std::chrono::hours(1);
+    for (const char* folder : {"bright", "dark", ""}) fs::last_write_time(data() / folder, then);
+  };
+  age();
+  ASSERT_EQ(run(small()).code, 0);
+  write_image("dark", 20);
+  age();
+  const Finished resumed = run({"train", "--resume", workdir().string(), "--epochs", "4"});
+  EXPECT_EQ(resumed.code, 0) << resumed.text;
+  write_image("dark", 21);  // and now the folder's time says so
+  const Finished changed = run({"train", "--resume", workdir().string(), "--epochs", "5"});
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_THAT(changed.text, HasSubstr("has changed since"));
+  EXPECT_THAT(changed.text, HasSubstr("was trained on 32 images"));
+}
+
 TEST_F(TrainCommandTest, UsedFolderFinishedRunAndChangedModel) {
   ASSERT_EQ(run(small()).code, 0);
   const Finished again = run(small());

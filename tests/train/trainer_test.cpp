@@ -354,6 +354,56 @@ TEST(EpochStream, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
   EXPECT_NE(stream_order(10, 43, 0, 10), stream_order(10, 42, 0, 10));
 }
 
+// 23 images in shards of 5, 1, 9 and 8.
+class InShards : public Brightness {
+ public:
+  InShards() : Brightness(23) {}
+  std::vector<int64_t> shard_starts() const override { return {0, 5, 6, 15}; }
+};
+
+TEST(WindowOrder, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
+  const InShards images;
+  for (const int64_t window : {1, 2, 7, 22, 23, 100}) {
+    const WindowOrder shuffle(images, 42, window);
+    const std::vector<int64_t> whole = shuffle.order(0, 3 * 23);
+    std::vector<int64_t> sorted = whole;
+    for (int64_t epoch = 0; epoch < 3; ++epoch)
+      std::sort(sorted.begin() + epoch * 23, sorted.begin() + (epoch + 1) * 23);
+    for (int64_t i = 0; i < 3 * 23; ++i) EXPECT_EQ(sorted[i], i) << window;
+    for (int64_t first = 0; first < 69; first += 4)
+      for (int64_t count = 0; first + count <= 69; count += 3)
+        EXPECT_EQ(shuffle.order(first, count),
+                  std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
+    EXPECT_NE(WindowOrder(images, 43, window).order(0, 23), shuffle.order(0, 23));
+  }
+}
+
+TEST(WindowOrder, ShardsComeOneAfterTheOther) {
+  const InShards images;
+  const std::vector<int64_t> starts = images.shard_starts();
+  const auto shard = [&](int64_t index) {
+    return std::upper_bound(starts.begin(), starts.end(), index % 23) - starts.begin();
+  };
+  const WindowOrder plain(images, 42, 1);
+  std::set<std::vector<int64_t>> orders;
+  for (int64_t epoch = 0; epoch < 40; ++epoch) {
+    const std::vector<int64_t> whole = plain.order(epoch * 23, 23);
+    std::vector<int64_t> seen;
+    for (const int64_t index : whole)
+      if (seen.empty() || seen.back() != shard(index)) seen.push_back(shard(index));
+    EXPECT_EQ(seen.size(), 4u) << "each shard once, whole";
+    orders.insert(seen);
+  }
+  EXPECT_GT(orders.size(), 12u) << "of 24 orders of four shards";
+  // A window of 7 is what a window of 1 meets, shuffled.
+  const std::vector<int64_t> whole = plain.order(0, 23),
+                             mixed = WindowOrder(images, 42, 7).order(0, 23);
+  for (int64_t at = 0; at < 23; at += 7)
+    EXPECT_TRUE(std::is_permutation(
+        whole.begin() + at, whole.begin() + std::min<int64_t>(at + 7, 23), mixed.begin() + at));
+  EXPECT_THROW(WindowOrder(Brightness(10), 42, 7), UsageError);
+}
+
 // 20 images, of which class 1 has 3 and class 2 none.
 class Rare : public Dataset {
  public:

@@ -65,12 +65,13 @@ class PartWalk {
       look_at_stray(name, "", "class folders");
     files_.classes = classes;
     for (size_t k = 0; k < classes.size(); ++k) {
-      const size_t before = files_.paths.size();
+      images_.clear();
       entered_.clear();
       walk_class(classes[k], classes[k]);
-      std::sort(files_.paths.begin() + static_cast<ptrdiff_t>(before), files_.paths.end());
+      std::sort(images_.begin(), images_.end());
+      for (const std::string& image : images_) files_.paths.add(image);
       files_.labels.resize(files_.paths.size(), static_cast<int>(k));
-      if (files_.paths.size() == before)
+      if (images_.empty())
         findings_->push_back({FindingKind::kEmptyClass, part_, classes[k], "",
                               "no image in " + (files_.base / classes[k]).string()});
     }
@@ -87,7 +88,7 @@ class PartWalk {
     const Listing listing = list_folder(files_.base / relative);
     for (const auto& name : listing.files)
       if (has_image_extension(name))
-        files_.paths.push_back(relative + "/" + name);
+        images_.push_back(relative + "/" + name);
       else
         look_at_stray(relative + "/" + name, class_name, "");
     for (const auto& name : listing.folders) walk_class(relative + "/" + name, class_name);
@@ -107,6 +108,7 @@ class PartWalk {
   }
 
   FileDataset::Files files_;
+  std::vector<std::string> images_;  // of the class that is walked
   std::string part_;
   std::vector<Finding>* findings_;
   std::set<std::pair<dev_t, ino_t>> entered_;
@@ -120,7 +122,7 @@ std::optional<fs::path> find_part(const fs::path& root, Split split) {
 }
 
 void add_part(CheckParts* parts, const std::string& name, FileDataset::Files files) {
-  if (!files.paths.empty())
+  if (files.paths.size() > 0)
     parts->parts.emplace_back(name,
                               std::make_unique<FileDataset>("image folder", std::move(files)));
 }
@@ -147,10 +149,8 @@ CheckParts walk_folder(const DatasetOptions& options) {
     parts.undivided = !val;
     auto files = walk(options.root, val ? "train" : "", classes);
     if (parts.undivided) {
-      const auto part = seeded_part(files.paths, files.labels, options, Split::kVal);
-      add_part(&parts, "train",
-               select(files, seeded_part(files.paths, files.labels, options, Split::kTrain)));
-      add_part(&parts, "val", select(std::move(files), part));
+      for (const Split split : {Split::kTrain, Split::kVal})
+        add_part(&parts, split_names(split).front(), seeded_share(files, options, split));
     } else {
       add_part(&parts, "train", std::move(files));
     }

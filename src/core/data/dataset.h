@@ -20,6 +20,12 @@ class Dataset {
   virtual std::string name(int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
   virtual std::string kind() const = 0;  // "image folder", "cifar10", ...
+  // The index of the first sample of each shard, where samples lie behind each other in large
+  // files; else nothing.
+  virtual std::vector<int64_t> shard_starts() const { return {}; }
+  // Writes what opening found out, for DatasetOptions::index of the next time: image folders, TFDS
+  // and WebDataset; nothing for others, or when the index that it was opened by is still right.
+  virtual void save_index(const std::filesystem::path&) const {}
 };
 
 enum class ClassOrder { kNatural, kPlain };  // class2 < class10, or byte order (torchvision)
@@ -45,6 +51,9 @@ struct DatasetOptions {
   // 0: all to "train"; 1: all to "val".
   double val_share = 0.2;
   uint64_t seed = 42;
+  // A file that save_index() wrote: what has not changed since is taken from it. Need not exist;
+  // one that is damaged or out of date costs a line of log.
+  std::filesystem::path index;
 };
 
 // Throws Error: nothing there, no image found, one class only, empty class, unknown label, ...

@@ -23,17 +23,18 @@ Sample FileDataset::get(int64_t index) const {
   return sample;
 }
 
-FileDataset::Files select(FileDataset::Files files, const std::vector<int64_t>& part) {
-  FileDataset::Files selected;
-  selected.base = std::move(files.base);
-  selected.classes = std::move(files.classes);
-  selected.paths.reserve(part.size());
+FileDataset::Files select(const FileDataset::Files& files, const std::vector<int64_t>& part) {
+  FileDataset::Files selected{files.base, files.paths.part(part), {}, files.classes};
   selected.labels.reserve(part.size());
-  for (int64_t i : part) {
-    selected.paths.push_back(std::move(files.paths[i]));
-    selected.labels.push_back(files.labels[i]);
-  }
+  for (int64_t i : part) selected.labels.push_back(files.labels[i]);
   return selected;
+}
+
+FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOptions& options,
+                                Split split) {
+  const SplitItems items{files.paths.size(), [&](int64_t i) { return files.paths.at(i); },
+                         [&](int64_t i) { return files.labels[i]; }};
+  return select(files, seeded_part(items, options, split));
 }
 
 bool has_image_extension(std::string_view name) {

@@ -14,6 +14,7 @@
 #include "base/fields.h"
 #include "data/classes.h"
 #include "data/file_dataset.h"
+#include "data/folder_index.h"
 #include "data/split.h"
 
 namespace nestvit {
@@ -45,19 +46,22 @@ Listing list_folder(const fs::path& folder) {
 // Collects the images of one class.
 class ClassScan {
  public:
-  void scan(const fs::path& base, const std::string& relative) {
+  // Into `stamps` goes every folder that is entered.
+  void scan(const fs::path& root, const fs::path& base, const std::string& relative,
+            FolderStamps& stamps) {
     // Links can form circles: every folder is entered once.
     struct stat status {};
     if (::stat((base / relative).c_str(), &status) != 0 ||
         !entered_.emplace(status.st_dev, status.st_ino).second)
       return;
+    stamps.add(root, (base / relative).lexically_relative(root).string());
     Listing listing = list_folder(base / relative);
     for (const auto& name : listing.files)
       if (has_image_extension(name))
         images.push_back(relative + "/" + name);
       else if (other++ == 0)
         first_other = relative + "/" + name;
-    for (const auto& name : listing.folders) scan(base, relative + "/" + name);
+    for (const auto& name : listing.folders) scan(root, base, relative + "/" + name, stamps);
   }
 
   std::vector<std::string> images;
@@ -164,9 +168,18 @@ std::string one_class_hint(const fs::path& base, const std::vector<std::string>&
   return "make one folder per class";
 }
 
-// Every image below `base`, class by class. `strict`: a class without images is an error.
-FileDataset::Files scan_classes(const fs::path& base, const std::vector<std::string>& folders,
-                                const std::vector<std::string>& classes, bool strict) {
+// Which class folders are read.
+struct ClassFolders {
+  fs::path base;
+  std::vector<std::string> folders;  // in `base`
+  std::vector<std::string> classes;
+  bool strict = false;  // a class without images is an error
+};
+
+// Every image of the folders, class by class.
+FileDataset::Files scan_classes(const ClassFolders& wanted, const fs::path& root,
+                                FolderStamps& stamps) {
+  const auto& [base, folders, classes, strict] = wanted;
   std::unordered_map<std::string, int> label_of;
   for (size_t i = 0; i < classes.size(); ++i) label_of.emplace(classes[i], static_cast<int>(i));
   FileDataset::Files files{base, {}, {}, classes};
@@ -174,13 +187,13 @@ FileDataset::Files scan_classes(const fs::path& base, const std::vector<std::str
   size_t empties = 0;
   for (const auto& name : folders) {
     ClassScan found;
-    found.scan(base, name);
+    found.scan(root, base, name, stamps);
     std::sort(found.images.begin(), found.images.end());
-    for (auto& image : found.images) files.paths.push_back(std::move(image));
+    for (const auto& image : found.images) files.paths.add(image);
     files.labels.resize(files.paths.size(), label_of.at(name));
     if (found.images.empty() && ++empties == 1) empty.emplace(name, std::move(found));
   }
-  if (empty && (strict || files.paths.empty()))
+  if (empty && (strict || files.labels.empty()))
     throw empty_class(base, empty->first, empty->second, empties);
   return files;
 }
@@ -206,8 +219,13 @@ std::vector<std::string> class_folders(const fs::path& own, std::vector<std::str
 bool looks_like_image_folder(const fs::path& root) { return !list_folder(root).folders.empty(); }
 
 std::unique_ptr<Dataset> open_folder(const DatasetOptions& options) {
+  if (auto known = open_folder_index(options)) return known;
   const fs::path& root = options.root;
   const Split split = parse_split(options.split);
+  FolderStamps stamps;
+  stamps.add(root, "");
+  for (const Split any : {Split::kTrain, Split::kVal, Split::kTest})
+    for (const auto& name : split_names(any)) stamps.add(root, name);
   const Layout layout = find_layout(root);
   if (split == Split::kTest && !layout.test)
     throw Error(fmt::format("{}: no folder 'test' with class folders in it", root.string()),
@@ -232,11 +250,12 @@ std::unique_ptr<Dataset> open_folder(const DatasetOptions& options) {
                             options.class_map.string()),
                 "training needs images of every class: add the folder, or take the line out");
   }
-  auto files = scan_classes(base, folders, classes, part_of_base || split == Split::kTrain);
-  if (part_of_base)
-    files = select(std::move(files), seeded_part(files.paths, files.labels, options, split));
+  auto files =
+      scan_classes({base, folders, classes, part_of_base || split == Split::kTrain}, root, stamps);
+  if (part_of_base) files = seeded_share(files, options, split);
   if (!options.class_map.empty()) files.classes = read_class_map(options.class_map).names;
-  return std::make_unique<FileDataset>("image folder", std::move(files));
+  return std::make_unique<FileDataset>("image folder", std::move(files),
+                                       folder_index_writer(options, std::move(stamps)));
 }
 
 }  // namespace nestvit

@@ -312,7 +312,7 @@ std::unique_ptr<Dataset> open_flat(const DatasetOptions& options, Places places)
   FileDataset::Files files;
   files.labels = to_indices(places, labels, given.numbers, classes);
   files.base = places.flat;
-  files.paths = std::move(places.images);
+  for (const std::string& image : places.images) files.paths.add(image);
   files.classes = std::move(classes.names);
   return std::make_unique<FileDataset>("labelled images", std::move(files));
 }

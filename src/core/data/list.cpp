@@ -36,6 +36,7 @@ class FieldReader {
     if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;  // Excel's byte order mark
   }
   bool done() const { return at_ >= text_.size(); }
+  size_t position() const { return at_; }
   int64_t line() const { return line_; }  // of the row that next() returned last
 
   std::vector<std::string> next() {
@@ -122,52 +123,64 @@ int to_index(const std::string& text, int limit) {
   return is_integer(text) && error == std::errc() && value >= 0 && value < limit ? value : -1;
 }
 
-ClassMap list_classes(const std::vector<ListRow>& rows, const DatasetOptions& options,
-                      const std::string& origin) {
+// A list in little memory: every label's text once.
+struct Rows {
+  struct Label {
+    std::string text;
+    int64_t line = 0;  // where it comes first
+  };
+  PathList paths;
+  std::vector<int> labels;  // [paths.size()], of `texts`
+  std::vector<Label> texts;
+  int64_t line = 0;  // of the first row
+};
+
+ClassMap list_classes(const Rows& rows, const DatasetOptions& options, const std::string& origin) {
   if (!options.class_map.empty()) return read_class_map(options.class_map);
-  if (std::all_of(rows.begin(), rows.end(),
-                  [](const ListRow& row) { return is_integer(row.label); })) {
+  if (std::all_of(rows.texts.begin(), rows.texts.end(),
+                  [](const Rows::Label& label) { return is_integer(label.text); })) {
     int count = 0;
-    for (const auto& row : rows) {
-      const int index = to_index(row.label, kMaxClasses);
+    for (const auto& label : rows.texts) {
+      const int index = to_index(label.text, kMaxClasses);
       if (index < 0)
-        throw Error(
-            fmt::format("{} line {}: label {} is not a class index", origin, row.line, row.label),
-            fmt::format("indices run from 0 to at most {}", kMaxClasses - 1));
+        throw Error(fmt::format("{} line {}: label {} is not a class index", origin, label.line,
+                                label.text),
+                    fmt::format("indices run from 0 to at most {}", kMaxClasses - 1));
       count = std::max(count, index + 1);
     }
     return {numbered_classes(count), numbered_classes(count)};
   }
-  std::set<std::string> unique;
-  for (const auto& row : rows) unique.insert(row.label);
-  std::vector<std::string> names(unique.begin(), unique.end());
+  std::vector<std::string> names;
+  for (const auto& label : rows.texts) names.push_back(label.text);
+  std::sort(names.begin(), names.end());
   sort_classes(names, options.class_order);
   return {names, names};
 }
 
 // One label per row: its name's position in `map`, or with `indices` also a number into it.
-std::vector<int> list_labels(const std::vector<ListRow>& rows, const ClassMap& map, bool indices,
+std::vector<int> list_labels(const Rows& rows, const ClassMap& map, bool indices,
                              const std::string& origin) {
   const std::vector<std::string>& classes = map.names;
   std::unordered_map<std::string, int> by_name;
   for (const auto* names : {&map.keys, &map.names})
     for (size_t i = 0; i < names->size(); ++i) by_name.emplace((*names)[i], static_cast<int>(i));
-  std::vector<int> labels;
-  labels.reserve(rows.size());
-  for (const auto& row : rows) {
-    const auto found = by_name.find(row.label);
+  std::vector<int> class_of;  // [texts.size()]
+  for (const auto& [text, line] : rows.texts) {
+    const auto found = by_name.find(text);
     int label = found != by_name.end() ? found->second : -1;
-    if (label < 0 && indices) label = to_index(row.label, static_cast<int>(classes.size()));
+    if (label < 0 && indices) label = to_index(text, static_cast<int>(classes.size()));
     if (label < 0) {
-      const auto close = nearest(row.label, classes);
+      const auto close = nearest(text, classes);
       throw Error(
           fmt::format("{} line {}: unknown class '{}'; there are {} classes, the first is '{}'",
-                      origin, row.line, row.label, classes.size(), classes.front()),
+                      origin, line, text, classes.size(), classes.front()),
           close.empty() ? "classes come from the class map, or else from the training list"
                         : fmt::format("did you mean '{}'?", close));
     }
-    labels.push_back(label);
+    class_of.push_back(label);
   }
+  std::vector<int> labels = rows.labels;
+  for (int& label : labels) label = class_of[label];
   return labels;
 }
 
@@ -184,22 +197,37 @@ void require_every_class(const std::vector<int>& labels, const std::vector<std::
 }
 
 // A wrong folder shows at once, not hours later; single missing files are the loader's to report.
-void require_some_file(const fs::path& base, const std::vector<ListRow>& rows,
-                       const std::string& origin) {
-  constexpr size_t kLooked = 16;
+void require_some_file(const fs::path& base, const Rows& rows, const std::string& origin) {
+  constexpr int64_t kLooked = 16;
   std::error_code ignored;
-  for (size_t i = 0; i < std::min(rows.size(), kLooked); ++i)
-    if (fs::exists(base / rows[i].path, ignored)) return;
-  throw Error(fmt::format("{} line {}: image '{}' is not there (looked for {})", origin,
-                          rows[0].line, rows[0].path, (base / rows[0].path).string()),
+  for (int64_t i = 0; i < std::min(rows.paths.size(), kLooked); ++i)
+    if (fs::exists(base / rows.paths.at(i), ignored)) return;
+  throw Error(fmt::format("{} line {}: image '{}' is not there (looked for {})", origin, rows.line,
+                          rows.paths.at(0), (base / rows.paths.at(0)).string()),
               "paths are relative to the folder of the list");
 }
 
-std::vector<ListRow> read_list(const fs::path& path) {
-  constexpr uint64_t kMaxList = 1ull << 30;
-  const std::string text = read_text(path, kMaxList);
-  auto rows = parse_list(text, list_delimiter(path, text), path.string());
-  if (rows.empty()) throw Error(path.string() + ": no rows", "write one row per image: path,label");
+Rows read_list(const fs::path& path) {
+  const auto file = MappedFile::open(path);
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
+                              file->bytes().size());
+  constexpr size_t kRead = 64 << 20;  // what has been read so long ago need not stay in memory
+  size_t forgotten = 0;
+  Rows rows;
+  std::unordered_map<std::string, int> seen;
+  each_row(text, list_delimiter(path, text), path.string(), [&](const ListRow& row) {
+    if (rows.labels.empty()) rows.line = row.line;
+    const auto [label, fresh] = seen.emplace(row.label, static_cast<int>(rows.texts.size()));
+    if (fresh) rows.texts.push_back({row.label, row.line});
+    rows.paths.add(row.path);
+    rows.labels.push_back(label->second);
+    if (row.end - forgotten > kRead) {
+      file->forget(file->bytes().subspan(forgotten, row.end - forgotten));
+      forgotten = row.end;
+    }
+  });
+  if (rows.labels.empty())
+    throw Error(path.string() + ": no rows", "write one row per image: path,label");
   return rows;
 }
 
@@ -236,9 +264,13 @@ Lists find_lists(const fs::path& root, Split split) {
 
 }  // namespace
 
-std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std::string& origin) {
+void each_row(std::string_view text, char delimiter, const std::string& origin,
+              const std::function<void(const ListRow&)>& visit) {
   FieldReader reader(text, delimiter, origin);
-  std::vector<ListRow> rows;
+  // Held back until the second is known: a header of other words ("name,breed") is the only row
+  // whose path is no image.
+  std::optional<ListRow> held;
+  int64_t count = 0;
   Columns columns;
   for (bool first = true; !reader.done();) {
     auto fields = reader.next();
@@ -252,19 +284,30 @@ std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std
       throw Error(fmt::format("{} line {}: {} fields, expected {}{}", origin, reader.line(),
                               fields.size(), columns.header ? "at least " : "", needed),
                   "a row is path,label; put a path with a comma in double quotes");
-    ListRow row{std::move(fields[columns.path]), std::move(fields[columns.label]), reader.line()};
+    ListRow row{std::move(fields[columns.path]), std::move(fields[columns.label]), reader.line(),
+                reader.position()};
     if (row.path.empty() || row.label.empty() || row.path.find('\0') != std::string::npos)
       throw Error(fmt::format("{} line {}: {}", origin, row.line,
                               row.path.empty()    ? "no path"
                               : row.label.empty() ? "no label"
                                                   : "a zero byte in the path"),
                   "a row is path,label");
-    rows.push_back(std::move(row));
+    if (++count == 1) {
+      held = std::move(row);
+      continue;
+    }
+    const bool other_words = !columns.header && count == 2 && !has_image_extension(held->path) &&
+                             has_image_extension(row.path);
+    if (held && !other_words) visit(*held);
+    held.reset();
+    visit(row);
   }
-  // A header of other words ("name,breed"): the only row whose path is no image.
-  if (!columns.header && rows.size() >= 2 && !has_image_extension(rows[0].path) &&
-      has_image_extension(rows[1].path))
-    rows.erase(rows.begin());
+  if (held) visit(*held);
+}
+
+std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std::string& origin) {
+  std::vector<ListRow> rows;
+  each_row(text, delimiter, origin, [&](const ListRow& row) { rows.push_back(row); });
   return rows;
 }
 
@@ -301,7 +344,7 @@ std::unique_ptr<Dataset> open_list(const DatasetOptions& options) {
   const Split split = parse_split(options.split);
   const Lists lists = find_lists(options.root, split);
   const std::string origin = lists.own.string();
-  const auto rows = read_list(lists.own);
+  Rows rows = read_list(lists.own);
   FileDataset::Files files;
   files.base = lists.own.parent_path();
   const ClassMap map = lists.train == lists.own
@@ -313,10 +356,8 @@ std::unique_ptr<Dataset> open_list(const DatasetOptions& options) {
   if (!lists.whole || split == Split::kTrain)
     require_every_class(files.labels, files.classes, origin);
   require_some_file(files.base, rows, origin);
-  files.paths.reserve(rows.size());
-  for (const auto& row : rows) files.paths.push_back(row.path);
-  if (!lists.whole)
-    files = select(std::move(files), seeded_part(files.paths, files.labels, options, split));
+  files.paths = std::move(rows.paths);
+  if (!lists.whole) files = seeded_share(files, options, split);
   return std::make_unique<FileDataset>("list", std::move(files));
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,12 +19,15 @@ struct ListRow {
   std::string path;
   std::string label;
   int64_t line = 0;  // from 1, of the file
+  size_t end = 0;    // where it ends, in bytes
 };
 
 // RFC 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes. A first
 // row that names the columns (path, label, and usual synonyms) is a header, and other columns are
 // then ignored; without it a row has exactly two fields, and a first row whose path alone is no
 // image name is ignored. Empty lines are ignored. Throws Error naming the line.
+void each_row(std::string_view text, char delimiter, const std::string& origin,
+              const std::function<void(const ListRow&)>& visit);
 std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std::string& origin);
 
 // Tab for .tsv; else the one of comma, semicolon and tab that the first line has.

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 #include "base/check.h"
 #include "base/random.h"
@@ -52,46 +51,46 @@ Split parse_split(const std::string& word) {
   throw UsageError(fmt::format("unknown split '{}'", word), "use train, val or test");
 }
 
-std::vector<int64_t> seeded_part(const std::vector<std::string>& keys,
-                                 const std::vector<int>& labels, const DatasetOptions& options,
+std::vector<int64_t> seeded_part(const SplitItems& items, const DatasetOptions& options,
                                  Split split) {
-  NESTVIT_CHECK(keys.size() == labels.size() && split != Split::kTest);
+  NESTVIT_CHECK(split != Split::kTest);
   if (!(options.val_share >= 0 && options.val_share <= 1))
     throw UsageError(fmt::format("the share of images for validation is {}", options.val_share),
                      "give a number from 0 to 1, for instance 0.2");
-  std::map<int, std::vector<std::pair<uint64_t, int64_t>>> classes;
-  for (size_t i = 0; i < keys.size(); ++i)
-    classes[labels[i]].emplace_back(seeded_hash(options.seed, keys[i]), static_cast<int64_t>(i));
-
+  struct Ranked {
+    uint64_t hash;
+    int64_t item;
+  };
+  std::vector<Ranked> ranked;
+  ranked.reserve(static_cast<size_t>(items.size));
+  for (int64_t i = 0; i < items.size; ++i)
+    ranked.push_back({seeded_hash(options.seed, items.key(i)), i});
+  // By class; equal hashes (a list that names a file twice) rank by key, then by position.
+  std::sort(ranked.begin(), ranked.end(), [&](const Ranked& a, const Ranked& b) {
+    if (const int x = items.label(a.item), y = items.label(b.item); x != y) return x < y;
+    if (a.hash != b.hash) return a.hash < b.hash;
+    if (const int order = items.key(a.item).compare(items.key(b.item))) return order < 0;
+    return a.item < b.item;
+  });
   std::vector<int64_t> part;
-  for (auto& [_, ranked] : classes) {
-    // Equal hashes (a list that names a file twice) rank by key, then by position.
-    std::sort(ranked.begin(), ranked.end(), [&](const auto& a, const auto& b) {
-      if (a.first != b.first) return a.first < b.first;
-      if (int order = keys[a.second].compare(keys[b.second])) return order < 0;
-      return a.second < b.second;
-    });
-    const size_t val = val_count(ranked.size(), options.val_share);
-    const size_t begin = split == Split::kVal ? 0 : val;
-    const size_t end = split == Split::kVal ? val : ranked.size();
-    for (size_t i = begin; i < end; ++i) part.push_back(ranked[i].second);
+  for (size_t first = 0; first < ranked.size();) {
+    size_t last = first;
+    while (last < ranked.size() &&
+           items.label(ranked[last].item) == items.label(ranked[first].item))
+      ++last;
+    const size_t border = first + val_count(last - first, options.val_share);
+    const size_t begin = split == Split::kVal ? first : border;
+    const size_t end = split == Split::kVal ? border : last;
+    for (size_t i = begin; i < end; ++i) part.push_back(ranked[i].item);
+    first = last;
   }
   std::sort(part.begin(), part.end());
   if (part.empty())
     throw Error(fmt::format("{} holds {} images, and a validation share of {} leaves none to '{}'",
-                            options.root.string(), keys.size(), options.val_share,
+                            options.root.string(), items.size, options.val_share,
                             split_names(split).front()),
                 "change the share, or add images");
   return part;
-}
-
-std::unique_ptr<Dataset> seeded_share(std::unique_ptr<Dataset> all,
-                                      const std::vector<std::string>& keys,
-                                      const DatasetOptions& options, Split split) {
-  std::vector<int> labels;
-  for (int64_t i = 0; i < all->size(); ++i) labels.push_back(all->label(i));
-  auto part = seeded_part(keys, labels, options, split);
-  return subset(std::move(all), std::move(part));
 }
 
 }  // namespace nestvit

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,17 +21,19 @@ std::optional<Split> find_split_named(const std::string& word);
 Split parse_split(const std::string& word);
 inline bool is_split(const std::string& word) { return find_split_named(word).has_value(); }
 
+// What seeded_part() looks at, item by item; called several times for one, since keeping all keys
+// would cost more than the items.
+struct SplitItems {
+  int64_t size = 0;
+  std::function<std::string(int64_t)> key;  // tells items apart: the relative path
+  std::function<int(int64_t)> label;
+};
+
 // The items that belong to `split` (kTrain or kVal), in order, when val_share of each class goes to
-// kVal. Items are ranked by a seeded hash of their key (the relative path), so that their order
+// kVal. Items are ranked by a seeded hash of their key, so that their order
 // does not matter, and an item that comes or goes moves at most one other. A class of two or more
 // items has at least one in each part (unless the share is 0 or 1); a single item goes to kTrain.
-std::vector<int64_t> seeded_part(const std::vector<std::string>& keys,
-                                 const std::vector<int>& labels, const DatasetOptions& options,
+std::vector<int64_t> seeded_part(const SplitItems& items, const DatasetOptions& options,
                                  Split split);
-
-// Those of `all`; keys: one per sample.
-std::unique_ptr<Dataset> seeded_share(std::unique_ptr<Dataset> all,
-                                      const std::vector<std::string>& keys,
-                                      const DatasetOptions& options, Split split);
 
 }  // namespace nestvit

@@ -23,16 +23,6 @@ namespace fs = std::filesystem;
 
 constexpr int kDamaged = -1;  // the label of a record that cannot be read
 
-struct Shard {
-  std::string path;
-  std::shared_ptr<const MappedFile> file;
-  std::vector<uint64_t> offsets;  // of each record
-  std::vector<int> labels;        // [offsets.size()]
-  int64_t first = 0;              // index of its first image
-
-  RecordPlace place(int64_t record) const { return {path, offsets.at(record)}; }
-};
-
 Error wrong(const RecordPlace& place, const std::string& what, const std::string& hint) {
   return Error(fmt::format("{}: the record at byte {} {}", place.file, place.offset, what), hint);
 }
@@ -65,35 +55,30 @@ int scan_label(std::span<const std::byte> payload, const RecordPlace& place, int
 }
 
 void scan(Shard& shard, int64_t classes) {
-  shard.file = MappedFile::open(shard.path);
   const auto bytes = shard.file->bytes();
-  in_jumps(bytes, [&] {
-    for (uint64_t at = 0; at < bytes.size();) {
-      const RecordPlace place{shard.path, at};
-      const auto payload = record_at(bytes, place);
-      shard.offsets.push_back(at);
-      shard.labels.push_back(scan_label(payload, place, classes));
-      at += kRecordFrame + payload.size();
-    }
-  });
+  for (uint64_t at = 0; at < bytes.size();) {
+    const RecordPlace place{shard.path, at};
+    const auto payload = record_at(bytes, place);
+    shard.samples.push_back({at, 0, scan_label(payload, place, classes)});
+    at += kRecordFrame + payload.size();
+  }
 }
 
-std::vector<Shard> scan_shards(const TfdsShards& found, int64_t classes) {
-  std::vector<Shard> shards(found.paths.size());
-  for (size_t i = 0; i < shards.size(); ++i) shards[i].path = found.paths[i].string();
-  each_shard(shards.size(), [&](size_t i) { scan(shards[i], classes); });
-
-  int64_t first = 0;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    shards[i].first = first;
-    const int64_t records = std::ssize(shards[i].offsets);
+Shards scan_shards(const TfdsShards& found, const DatasetOptions& options, int64_t classes) {
+  const auto plausible = [classes](const Shard& shard, const ShardSample& sample) {
+    return sample.offset < shard.file->bytes().size() && sample.label >= kDamaged &&
+           sample.label < classes;
+  };
+  Shards all = open_shards(found.paths, options,
+                           {"tfds", [classes](Shard& shard) { scan(shard, classes); }, plausible});
+  for (size_t i = 0; i < all.shards.size(); ++i) {
+    const int64_t records = std::ssize(all.shards[i].samples);
     if (!found.lengths.empty() && records != found.lengths[i])
-      throw Error(fmt::format("{}: {} records, dataset_info.json says {}", shards[i].path, records,
-                              found.lengths[i]),
+      throw Error(fmt::format("{}: {} records, dataset_info.json says {}", all.shards[i].path,
+                              records, found.lengths[i]),
                   "an incomplete copy? Copy the file again");
-    first += records;
   }
-  return shards;
+  return all;
 }
 
 // File names come from the record: nothing that a terminal would obey.
@@ -103,34 +88,23 @@ bool printable(std::string_view text) {
   });
 }
 
-class TfdsDataset : public Dataset {
+class TfdsDataset : public ShardedDataset {
  public:
-  TfdsDataset(std::string kind, std::vector<Shard> shards, std::vector<std::string> classes)
-      : kind_(std::move(kind)), shards_(std::move(shards)), classes_(std::move(classes)) {
-    size_ = shards_.back().first + std::ssize(shards_.back().offsets);
-  }
-  int64_t size() const override { return size_; }
+  TfdsDataset(std::string kind, Shards shards, std::vector<std::string> classes)
+      : ShardedDataset(std::move(shards), std::move(classes)), kind_(std::move(kind)) {}
   Sample get(int64_t index) const override;
-  int label(int64_t index) const override {
-    const Shard& shard = find(index);
-    return shard.labels.at(index - shard.first);
-  }
   std::string name(int64_t index) const override;
-  const std::vector<std::string>& classes() const override { return classes_; }
   std::string kind() const override { return kind_; }
 
  private:
-  const Shard& find(int64_t index) const { return shard_of(shards_, index, size_); }
+  std::string split_key(int64_t index) const override { return name(index); }
   std::string kind_;
-  std::vector<Shard> shards_;
-  std::vector<std::string> classes_;
-  int64_t size_ = 0;
 };
 
 Sample TfdsDataset::get(int64_t index) const {
   constexpr uint64_t kMaxEncoded = 512ull << 20;  // as for image files
-  const Shard& shard = find(index);
-  const RecordPlace place = shard.place(index - shard.first);
+  const auto& [shard, record, number] = this->place(index);
+  const RecordPlace place{shard.path, record.offset};
   const auto payload = record_at(shard.file->bytes(), place);
   check_payload(payload, place);
   const Example example(payload, place);
@@ -142,14 +116,14 @@ Sample TfdsDataset::get(int64_t index) const {
                 "nestvit reads datasets with one image per record");
   Sample sample;
   sample.encoded.assign(images[0].begin(), images[0].end());
-  sample.label = label_of(example, place, std::ssize(classes_));
+  sample.label = label_of(example, place, std::ssize(classes()));
   sample.name = name(index);
   return sample;
 }
 
 std::string TfdsDataset::name(int64_t index) const {
-  const Shard& shard = find(index);
-  const RecordPlace place = shard.place(index - shard.first);
+  const auto& [shard, record, number] = this->place(index);
+  const RecordPlace place{shard.path, record.offset};
   try {
     const Example example(record_at(shard.file->bytes(), place), place);
     for (const char* key : {"file_name", "id"}) {
@@ -163,7 +137,7 @@ std::string TfdsDataset::name(int64_t index) const {
     }
   } catch (const Error&) {  // get() says what is wrong with it
   }
-  return fmt::format("{}#{}", fs::path(shard.path).filename().string(), index - shard.first);
+  return fmt::format("{}#{}", fs::path(shard.path).filename().string(), number);
 }
 
 // Names from label.labels.txt; numbers when only their count is known; nothing when neither is.
@@ -223,11 +197,11 @@ std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options) {
   const TfdsShards found = find_shards(*folder, split);
 
   std::vector<std::string> usual = stored_classes(*folder);
-  auto shards = scan_shards(found, usual.empty() ? kMaxClasses : std::ssize(usual));
+  Shards shards = scan_shards(found, options, usual.empty() ? kMaxClasses : std::ssize(usual));
   if (usual.empty()) {
     int highest = -1;
-    for (const Shard& shard : shards)
-      for (int label : shard.labels) highest = std::max(highest, label);
+    for (const Shard& shard : shards.shards)
+      for (const ShardSample& sample : shard.samples) highest = std::max(highest, sample.label);
     usual = numbered_classes(highest + 1);
   }
   const int count = static_cast<int>(usual.size());
@@ -239,10 +213,8 @@ std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options) {
                                                std::move(shards), std::move(classes));
   if (dataset->size() == 0)
     throw Error(fmt::format("{}: no records in the split '{}'", folder->string(), found.split));
-  if (!found.undivided) return dataset;
-  std::vector<std::string> keys;
-  for (int64_t i = 0; i < dataset->size(); ++i) keys.push_back(dataset->name(i));
-  return seeded_share(std::move(dataset), keys, options, split);
+  if (found.undivided) dataset->divide(options, split);
+  return dataset;
 }
 
 }  // namespace nestvit

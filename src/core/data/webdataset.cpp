@@ -26,20 +26,6 @@ namespace fs = std::filesystem;
 constexpr uint64_t kMaxEncoded = 512ull << 20;  // as for image files
 constexpr uint64_t kLargestLabel = 64 << 10;    // a .cls or .json file
 
-// Of an image in its shard.
-struct Place {
-  uint64_t offset;
-  uint32_t size;
-  int32_t label;
-};
-
-struct Shard {
-  std::string path;
-  std::shared_ptr<const MappedFile> file;
-  std::vector<Place> images;
-  int64_t first = 0;  // index of its first image
-};
-
 // "a/b/00042.seg.png" -> "a/b/00042" and "seg.png": up to the first dot after the folders.
 std::pair<std::string, std::string> split_name(const std::string& name) {
   const size_t slash = name.rfind('/');
@@ -69,7 +55,7 @@ class Scan {
     if (!label_) fail("has no label: no .cls, and no .json with a \"label\"");
     if (image_->size > kMaxEncoded || image_->size == 0)
       fail(fmt::format("has an image of {} bytes", image_->size));
-    shard_.images.push_back({image_->offset, static_cast<uint32_t>(image_->size), *label_});
+    shard_.samples.push_back({image_->offset, static_cast<uint32_t>(image_->size), *label_});
     image_.reset();
     label_.reset();
   }
@@ -117,26 +103,22 @@ class Scan {
 };
 
 void scan(Shard& shard) {
-  shard.file = MappedFile::open(shard.path);
-  const auto bytes = shard.file->bytes();
-  in_jumps(bytes, [&] {
-    Scan samples(shard);
-    read_tar(bytes, shard.path, [&](const TarMember& m) { samples.member(m); });
-    samples.finish();
-  });
-  shard.images.shrink_to_fit();
+  Scan samples(shard);
+  read_tar(shard.file->bytes(), shard.path, [&](const TarMember& m) { samples.member(m); });
+  samples.finish();
 }
 
-class WebDataset : public Dataset {
+bool plausible(const Shard& shard, const ShardSample& image) {
+  const uint64_t size = shard.file->bytes().size();
+  return image.label >= 0 && image.offset >= kTarBlock && image.offset <= size && image.size > 0 &&
+         image.size <= size - image.offset;
+}
+
+class WebDataset : public ShardedDataset {
  public:
-  WebDataset(std::vector<Shard> shards, std::vector<std::string> classes)
-      : shards_(std::move(shards)), classes_(std::move(classes)) {
-    size_ = shards_.back().first + std::ssize(shards_.back().images);
-  }
-  int64_t size() const override { return size_; }
+  using ShardedDataset::ShardedDataset;
   Sample get(int64_t index) const override {
-    const Shard& shard = find(index);
-    const Place& image = shard.images.at(index - shard.first);
+    const auto& [shard, image, number] = place(index);
     const auto bytes = shard.file->bytes().subspan(image.offset, image.size);
     Sample sample;
     sample.encoded.assign(bytes.begin(), bytes.end());
@@ -144,23 +126,16 @@ class WebDataset : public Dataset {
     sample.name = name(index);
     return sample;
   }
-  int label(int64_t index) const override {
-    const Shard& shard = find(index);
-    return shard.images.at(index - shard.first).label;
-  }
   std::string name(int64_t index) const override {
-    const Shard& shard = find(index);
-    const Place& image = shard.images.at(index - shard.first);
+    const auto& [shard, image, number] = place(index);
     return shard.path + "#" + tar_name_before(shard.file->bytes(), image.offset);
   }
-  const std::vector<std::string>& classes() const override { return classes_; }
   std::string kind() const override { return "webdataset"; }
 
  private:
-  const Shard& find(int64_t index) const { return shard_of(shards_, index, size_); }
-  std::vector<Shard> shards_;
-  std::vector<std::string> classes_;
-  int64_t size_ = 0;
+  std::string split_key(int64_t index) const override {
+    return fs::path(name(index)).filename().string();
+  }
 };
 
 // ---- which shards ----
@@ -252,18 +227,6 @@ Found find_shards_of(const fs::path& root, Split split) {
   return {std::move(train), val.empty()};
 }
 
-std::vector<Shard> scanned(const std::vector<fs::path>& paths) {
-  std::vector<Shard> shards(paths.size());
-  for (size_t i = 0; i < shards.size(); ++i) shards[i].path = paths[i].string();
-  each_shard(shards.size(), [&](size_t i) { scan(shards[i]); });
-  int64_t first = 0;
-  for (Shard& shard : shards) {
-    shard.first = first;
-    first += std::ssize(shard.images);
-  }
-  return shards;
-}
-
 }  // namespace
 
 bool looks_like_webdataset(const fs::path& root) {
@@ -284,21 +247,18 @@ std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options) {
                             split_names(split).front()),
                 "shards are .tar files whose names hold the split, as data-train-0000.tar, or that "
                 "_info.json lists");
-  std::vector<Shard> shards = scanned(found.paths);
+  Shards shards = open_shards(found.paths, options, {"webdataset", scan, plausible});
   int highest = -1;
-  for (const Shard& shard : shards)
-    for (const Place& image : shard.images) highest = std::max(highest, image.label);
+  for (const Shard& shard : shards.shards)
+    for (const ShardSample& image : shard.samples) highest = std::max(highest, image.label);
   if (highest < 0)
-    throw Error(
-        fmt::format("{}: no samples in its {} shards", options.root.string(), shards.size()));
+    throw Error(fmt::format("{}: no samples in its {} shards", options.root.string(),
+                            shards.shards.size()));
   auto classes = class_names(options, highest + 1, numbered_classes(highest + 1));
   require_two_classes(classes, options.root.string(), "every label is 0");
   auto all = std::make_unique<WebDataset>(std::move(shards), std::move(classes));
-  if (!found.undivided) return all;
-  std::vector<std::string> keys;
-  for (int64_t i = 0; i < all->size(); ++i)
-    keys.push_back(fs::path(all->name(i)).filename().string());
-  return seeded_share(std::move(all), keys, options, split);
+  if (found.undivided) all->divide(options, split);
+  return all;
 }
 
 }  // namespace nestvit
