@@ -1,6 +1,7 @@
 // gpu_bench parity MODEL..: logits, gradients and 20 training steps on a GPU beside the CPU, the
-// same weights and images. gpu_bench speed MODEL --batch B --dtype f32,tf32,bf16: images per
-// second of training steps and of the forward. JSON lines; bench/gpu_check.py puts them together.
+// same weights and images; gradients with layers computed again; tf32 and bf16 beside f32.
+// gpu_bench speed MODEL --batch B --dtype f32,tf32,bf16: images per second of training steps and of
+// the forward. JSON lines; bench/gpu_check.py puts them together. Exit code 1: a check was missed.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -23,7 +24,7 @@ using train::Amp;
 struct Arguments {
   std::vector<std::string> models, dtypes{"f32", "tf32", "bf16"};
   std::string device = "cuda";
-  int64_t batch = 32, steps = 20;
+  int64_t batch = 32, check_batch = 4, steps = 20;
 };
 
 train::Nest net_on(const NestConfig& config, const torch::Device& device) {
@@ -40,12 +41,24 @@ train::Nest net_on(const NestConfig& config, const torch::Device& device) {
 // 1e-8.
 constexpr double kLogits = 2e-5, kGradients = 1e-9, kSteps = 1e-8;
 
-bool report(const std::string& model, const std::string& what, double worst, double bound) {
-  const bool good = worst <= bound;
+// As Python's json reads it.
+std::string json_number(double x) {
+  if (std::isnan(x)) return "NaN";
+  return std::isinf(x) ? "Infinity" : fmt::format("{:.3g}", x);
+}
+
+struct Check {
+  std::string model, what;
+  double difference, bound;
+  double least = 0;  // a smaller difference says that what is checked was not in force
+};
+
+bool report(const Check& c) {
+  const bool good = c.difference >= c.least && c.difference <= c.bound;
   fmt::print(
-      R"({{"model": "{}", "check": "{}", "difference": {:.3g}, "bound": {:.0e}, "good": {}}})"
+      R"({{"model": "{}", "check": "{}", "difference": {}, "least": {:.1e}, "bound": {:.1e}, "good": {}}})"
       "\n",
-      model, what, worst, bound, good);
+      c.model, c.what, json_number(c.difference), c.least, c.bound, good);
   std::fflush(stdout);
   return good;
 }
@@ -63,35 +76,128 @@ std::vector<double> losses(train::Nest net, const bench::Data& data, int steps) 
   return all;
 }
 
-bool parity(const std::string& model, const torch::Device& gpu) {
+NestConfig without_drop_path(const std::string& model) {  // each device draws its own
   NestConfig config = variant(model);
-  config.stochastic_depth_drop = 0;  // each device draws its own
-  train::Nest here = bench::net_of(config), there = net_on(config, gpu);
-  bench::Data data = bench::synthetic(config, 4), moved = data.on(gpu);
-  bool good = true;
-  {
-    const torch::NoGradGuard no_grad;
-    here->eval();
-    there->eval();
-    const Tensor want = here->forward(data.images),
-                 got = there->forward(moved.images).to(torch::kCPU);
-    const double worst = ((got - want).abs().max() / want.abs().max()).item<double>();
-    good = report(model, "logits, f32", worst, kLogits);
-  }
-  for (train::Nest* net : {&here, &there}) {
-    (*net)->to(torch::kFloat64);
-    (*net)->train();
-  }
-  data = {data.images.to(torch::kFloat64), data.targets.to(torch::kFloat64)};
-  moved = data.on(gpu);
-  const double worst = bench::difference(bench::gradients(there, moved, Amp::kNone),
-                                         bench::gradients(here, data, Amp::kNone));
-  good = report(model, "gradients, f64", worst, kGradients) && good;
-  const std::vector<double> want = losses(here, data, 20), got = losses(there, moved, 20);
+  config.stochastic_depth_drop = 0;
+  return config;
+}
+
+bench::Data in_f64(const bench::Data& data) {
+  return {data.images.to(torch::kFloat64), data.targets.to(torch::kFloat64)};
+}
+
+Tensor logits_of(train::Nest& net, const bench::Data& data, Amp amp) {
+  const torch::NoGradGuard no_grad;
+  const train::Autocast autocast(amp, data.images.device().type());
+  net->eval();
+  const Tensor logits = net->forward(data.images).to(torch::kCPU, torch::kFloat32);
+  net->train();
+  return logits;
+}
+
+bool beside_the_cpu(const Arguments& args, const std::string& model, const torch::Device& device) {
+  const NestConfig config = without_drop_path(model);
+  train::Nest here = bench::net_of(config), there = net_on(config, device);
+  bench::Data data = bench::synthetic(config, args.check_batch), moved = data.on(device);
+  const Tensor want = logits_of(here, data, Amp::kNone), got = logits_of(there, moved, Amp::kNone);
+  const double worst = ((got - want).abs().max() / want.abs().max()).item<double>();
+  bool good = report({model, "logits, f32", worst, kLogits});
+  here->to(torch::kFloat64);
+  there->to(torch::kFloat64);
+  data = in_f64(data);
+  moved = data.on(device);
+  good = report({model, "gradients, f64",
+                 bench::difference(bench::gradients(there, moved, Amp::kNone),
+                                   bench::gradients(here, data, Amp::kNone)),
+                 kGradients}) &&
+         good;
+  const int steps = static_cast<int>(args.steps);
+  const std::vector<double> wanted = losses(here, data, steps), found = losses(there, moved, steps);
   double furthest = 0;
-  for (size_t i = 0; i < want.size(); ++i)
-    furthest = std::max(furthest, std::fabs(got[i] - want[i]) / want[i]);
-  return report(model, "20 steps, f64", furthest, kSteps) && good;
+  for (size_t i = 0; i < wanted.size(); ++i)
+    furthest = bench::worse(furthest, std::fabs(found[i] - wanted[i]) / wanted[i]);
+  return report({model, fmt::format("loss in {} steps, f64", steps), furthest, kSteps}) && good;
+}
+
+// Layers computed again in the backward against layers that keep what they need, with drop-path:
+// another draw would be a difference of order 1. The CPU's are equal to the bit; a GPU may add up
+// gradients in any order, which in f64 is far below kGradients.
+bool recomputed(const Arguments& args, const std::string& model, const torch::Device& device) {
+  NestConfig config = variant(model);
+  config.stochastic_depth_drop = 0.2;
+  train::Nest net = net_on(config, device);
+  net->to(torch::kFloat64);
+  const bench::Data data = in_f64(bench::synthetic(config, args.check_batch)).on(device);
+  const bench::Gradients want = bench::gradients(net, data, Amp::kNone);
+  net->set_grad_checkpointing(true);
+  return report({model, "gradients of recomputed layers, f64",
+                 bench::difference(bench::gradients(net, data, Amp::kNone), want), kGradients});
+}
+
+// ---- short types, against f32 on the same device ----
+
+// How far a number of that type is from what was rounded, relative to it: bf16 keeps 8 bits; tf32
+// keeps 11, and the hardware may cut the rest off.
+double roundoff(Amp amp) { return amp == Amp::kBf16 ? 0x1p-8 : 0x1p-10; }
+
+// Of the logits, relative, both root mean squares. A rounding moves what it touches by at most
+// `roundoff` of it; roundings are independent of each other, and norms, softmax and residuals pass
+// a relative error on as it is. So: roundoff x sqrt(roundings on the way). Those of an encoder
+// layer are x, weight and result of qkv (3); weights and result of attention (2); weight and result
+// of proj (2); x, weight and result of fc1 (3); GELU (1); weight and result of fc2 (2). Patch
+// embedding, each convolution and the head are a product each (3).
+double logits_bound(const NestConfig& config, Amp amp) {
+  int64_t roundings = 3;
+  for (const Level& level : geometry(config)) roundings += 13 * int64_t{level.depth} + 3;
+  return roundoff(amp) * std::sqrt(static_cast<double>(roundings));
+}
+
+// Gradients have no such bound: max-pooling takes another pixel where two are nearly the same. So
+// bf16 is held to what the CPU's autocast of the plain layers, which rounds at the same places, is
+// away from the CPU's f32; a quarter more, since other pixels fall the other way. Of the pooled
+// pixels a share as large as the roundoff changes, and the norm of the gradient's difference goes
+// with the root of that: tf32, whose roundoff is a quarter, may be half as far.
+constexpr double kSlack = 1.25;
+
+double distance(const bench::Gradients& got, const bench::Gradients& want) {
+  double difference = 0, size = 0;  // squares
+  for (size_t i = 0; i < want.values.size(); ++i) {
+    difference += (got.values[i] - want.values[i]).square().sum().item<double>();
+    size += want.values[i].square().sum().item<double>();
+  }
+  return std::sqrt(difference / size);
+}
+
+bool short_types(const Arguments& args, const std::string& model, const torch::Device& device) {
+  const NestConfig config = without_drop_path(model);
+  train::Nest here = bench::net_of(config), there = net_on(config, device);
+  here->use_fused(false);
+  const bench::Data data = bench::synthetic(config, args.check_batch), moved = data.on(device);
+  const double of_bf16 =
+      distance(bench::gradients(here, data, Amp::kBf16), bench::gradients(here, data, Amp::kNone));
+  const Tensor logits = logits_of(there, moved, Amp::kNone);
+  const bench::Gradients gradients = bench::gradients(there, moved, Amp::kNone);
+  bool good = true;
+  for (const Amp amp : {Amp::kTf32, Amp::kBf16}) {
+    if (amp == Amp::kTf32 && device.is_cpu()) continue;
+    const std::string name = amp == Amp::kTf32 ? "tf32" : "bf16";
+    train::open_device(args.device, amp);
+    const Tensor difference = logits_of(there, moved, amp) - logits;
+    const double root = (difference.norm() / logits.norm()).item<double>();
+    good = report({model, "logits, " + name, root, logits_bound(config, amp), kLogits}) && good;
+    good = report({model, "gradients, " + name,
+                   distance(bench::gradients(there, moved, amp), gradients),
+                   kSlack * of_bf16 * (amp == Amp::kTf32 ? 0.5 : 1), kLogits}) &&
+           good;
+  }
+  return good;
+}
+
+bool parity(const Arguments& args, const std::string& model) {
+  const torch::Device device = train::open_device(args.device, Amp::kNone);
+  bool good = beside_the_cpu(args, model, device);
+  good = recomputed(args, model, device) && good;
+  return short_types(args, model, device) && good;
 }
 
 // ---- speed ----
@@ -148,17 +254,19 @@ int main(int argc, char** argv) {
   for (CLI::App* verb : {check, time}) {
     verb->add_option("models", args.models)->required();
     verb->add_option("--device", args.device);
+    verb->add_option("--steps", args.steps)->check(CLI::PositiveNumber);
   }
+  check->add_option("--batch", args.check_batch)->check(CLI::PositiveNumber);
   time->add_option("--batch", args.batch)->check(CLI::PositiveNumber);
-  time->add_option("--steps", args.steps)->check(CLI::PositiveNumber);
-  time->add_option("--dtype", args.dtypes)->delimiter(',');
+  time->add_option("--dtype", args.dtypes)
+      ->delimiter(',')
+      ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
   CLI11_PARSE(app, argc, argv);
   try {
     train::prepare_process(0);
     bool good = true;
     if (check->parsed()) {
-      const torch::Device gpu = train::open_device(args.device, Amp::kNone);
-      for (const std::string& model : args.models) good = parity(model, gpu) && good;
+      for (const std::string& model : args.models) good = parity(args, model) && good;
     } else {
       for (const std::string& model : args.models) speed(args, model);
     }

@@ -15,6 +15,9 @@ parser.add_argument("--dtype", default="f32,tf32,bf16")
 parser.add_argument("--compile", action="store_true")
 parser.add_argument("--device", default="cuda")
 args = parser.parse_args()
+dtypes = args.dtype.split(",")
+if not set(dtypes) <= {"f32", "tf32", "bf16"}:
+    parser.error(f"--dtype is {args.dtype}, expected f32, tf32, bf16 or several, as f32,bf16")
 
 
 def network():
@@ -35,7 +38,7 @@ def timed(work, warm_up):
     return sorted(seconds)[len(seconds) // 2]
 
 
-for dtype in args.dtype.split(","):
+for dtype in dtypes:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
     torch.manual_seed(1)
     model, side = network()

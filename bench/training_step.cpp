@@ -3,7 +3,6 @@
 
 #include <nestvit/error.h>
 
-#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -63,12 +62,14 @@ Gradients gradients(train::Nest& net, const Data& data, Amp amp) {
   return result;
 }
 
+double worse(double a, double b) { return std::isnan(a) || a >= b ? a : b; }
+
 double difference(const Gradients& got, const Gradients& want) {
   double worst = std::fabs(got.loss - want.loss) / want.loss;
   for (size_t i = 0; i < want.values.size(); ++i) {
     const double scale = want.values[i].abs().max().item<double>();
     const double error = (got.values[i] - want.values[i]).abs().max().item<double>();
-    if (scale > 0) worst = std::max(worst, error / scale);
+    worst = worse(worst, scale == 0 ? error : error / scale);
   }
   return worst;
 }

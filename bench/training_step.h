@@ -33,8 +33,11 @@ struct Gradients {
 // With the drop-path of seed 2.
 Gradients gradients(train::Nest& net, const Data& data, train::Amp amp);
 
+// The larger; NaN when one of them is, which std::max drops or keeps by their order.
+double worse(double a, double b);
+
 // The largest difference of a gradient, over the largest entry of what it should be; or of the
-// loss.
+// loss. NaN when something is.
 double difference(const Gradients& got, const Gradients& want);
 
 // Seconds of each of `steps` training steps (forward, loss, backward, AdamW), after `warm_up` more.

@@ -226,6 +226,8 @@ void measure_against(const BenchOptions& options) {
 
 int bench(const BenchOptions& options, const Invocation& invocation) {
   if (!options.against.empty()) measure_against(options);
+  if (options.csv && options.profile)
+    throw UsageError("--profile prints no comma-separated lines", "leave one of them out");
   const Model model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);
@@ -233,6 +235,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
   }
   const std::string available = fmt::format("{}", thread_count(0));
   const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
+  if (options.profile) check_profile(model.config, path);
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const Precision precision : precisions(options.dtypes))
     for (const int threads :
@@ -242,6 +245,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
   for (Case& setting : settings) {
     setting.engine =
         std::make_shared<Engine>(model, EngineOptions{setting.threads, path, setting.precision});
+    setting.threads = setting.engine->threads();
     for (const int batch : numbers(options.batches, "--batch")) {
       cases.push_back(setting);
       cases.back().batch = batch;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "options.h"
 #include "train/group.h"
+#include "train/memory.h"
 #include "train/process.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
@@ -147,6 +148,12 @@ int processors_of(const train::Launch& launch) {
   return train::processors_for_each(launch.bound ? 1 : launch.local_size);
 }
 
+// The device is no part of the run: unsaid, it would go on on the CPU.
+std::string resume_command(const std::string& workdir, const std::string& device) {
+  return fmt::format("nestvit train --resume {}{}", workdir,
+                     device == "cpu" ? "" : " --device " + device);
+}
+
 // On the CPU two keep small images coming, and more would take cores from the training itself.
 int default_workers(const std::string& device, int processors) {
   return device == "cpu" ? std::min(processors, 2) : processors;
@@ -183,16 +190,19 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
   train::TrainOptions options = train_options(arguments, prepared, launch);
   options.group = &group;
   if (prepared.recipe.eval_only) {
-    const int signal = train::evaluate_only(prepared.recipe, *prepared.val, options);
+    int signal = 0;
+    train::with_memory(
+        [&] { signal = train::evaluate_only(prepared.recipe, *prepared.val, options); });
     return signal == 0 ? 0 : stopped_by(signal, "stopped: nothing was written");
   }
-  const train::TrainResult result =
-      train::train(prepared.recipe, *prepared.train, *prepared.val, options);
+  train::TrainResult result;
+  train::with_memory(
+      [&] { result = train::train(prepared.recipe, *prepared.train, *prepared.val, options); });
   const std::string workdir = options.workdir.string();
   if (result.signal != 0)
     return stopped_by(result.signal,
-                      fmt::format("stopped after step {}; to go on: nestvit train --resume {}",
-                                  human_count(result.step), workdir));
+                      fmt::format("stopped after step {}; to go on: {}", human_count(result.step),
+                                  resume_command(workdir, arguments.device)));
   if (result.best_top1)
     log_info(fmt::format("best top-1 {:.2f} %; the model: {}/best", *result.best_top1, workdir));
   return 0;

@@ -50,10 +50,11 @@ void check_gpu(const torch::Device& device) {
     throw Error(fmt::format("libtorch's CUDA library is there, but no usable GPU: {}", reason),
                 "nvidia-smi shows whether the driver sees one; CUDA_VISIBLE_DEVICES can hide it");
   if (device.index() >= count)
-    throw UsageError(
+    throw Error(
         fmt::format("--device {}, but there {}", device.str(),
                     count == 1 ? "is one GPU: cuda:0"
-                               : fmt::format("are {} GPUs: cuda:0 to cuda:{}", count, count - 1)));
+                               : fmt::format("are {} GPUs: cuda:0 to cuda:{}", count, count - 1)),
+        "name one of these; CUDA_VISIBLE_DEVICES can hide others");
 }
 
 }  // namespace
@@ -66,13 +67,13 @@ torch::Device open_device(const std::string& name, Amp amp) {
   if (device->is_cpu()) {
     if (amp == Amp::kTf32)
       throw UsageError("amp tf32 is a GPU's: the CPU has no such products",
-                       "give --device cuda, or another --amp-dtype");
-    return *device;
+                       "give --device cuda; a new run may have another --amp-dtype");
+  } else {
+    load_cuda();
+    check_gpu(*device);
+    at::globalContext().setAllowTF32CuBLAS(amp == Amp::kTf32);
+    at::globalContext().setAllowTF32CuDNN(amp == Amp::kTf32);
   }
-  load_cuda();
-  check_gpu(*device);
-  at::globalContext().setAllowTF32CuBLAS(amp == Amp::kTf32);
-  at::globalContext().setAllowTF32CuDNN(amp == Amp::kTf32);
   log_info(fmt::format("device         {}", device->str()));
   return *device;
 }

@@ -9,10 +9,11 @@
 
 namespace nestvit::train {
 
-// `name`: cpu, cuda (the first GPU) or cuda:I. Once, before the first tensor. For a GPU it loads
-// libtorch_cuda.so, from the folder NESTVIT_TORCH_LIB or from where the dynamic linker looks, and
-// sets what `amp` means there: f32 products are IEEE f32 unless it is tf32. Throws UsageError for
-// another name and for tf32 on the CPU; Error when the library or the GPU is missing.
+// `name`: cpu, cuda (the first GPU) or cuda:I. For a GPU it loads libtorch_cuda.so, from the folder
+// NESTVIT_TORCH_LIB or from where the dynamic linker looks, before the first tensor: libtorch looks
+// for it once. It also sets what `amp` means there, for the whole process until the next call: f32
+// products are IEEE f32 unless it is tf32. Throws UsageError for another name and for tf32 on the
+// CPU; Error when the library or the GPU is missing.
 torch::Device open_device(const std::string& name, Amp amp);
 
 // Where the parameters are.

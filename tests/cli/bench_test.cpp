@@ -8,6 +8,7 @@ namespace nestvit::testing {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class BenchCli : public Workshop {};
 
@@ -39,8 +40,29 @@ TEST_F(BenchCli, ProfileNamesThePartsOfEachLevel) {
   for (const char* part : {"level 0  patch embedding", "level 1  convolution", "level 1  gelu",
                            "head", "waiting, rest"})
     EXPECT_THAT(outcome.out, HasSubstr(part));
-  expect_failure(nestvit("bench --model model --rounds 1 --path plain --profile"), 2,
-                 {"fast path"});
+}
+
+TEST_F(BenchCli, ProfileWhereItCannotBeIsAnErrorBeforeAnythingIsMeasured) {
+  save("model", tiny_model());
+  const std::string plain = "bench --model model --path plain --profile";
+  const std::string group =
+      "bench --model nest_tiny_s16_32 --config.nest.norm_type=GN --profile --rounds 1000000";
+  const std::string csv = "bench --model model --csv --profile";
+  expect_failure(nestvit(plain), 2, {"fast path", "--path plain"});
+  expect_failure(nestvit(group), 2, {"layer norms", "leave out --profile"});
+  expect_failure(nestvit(csv), 2, {"--profile", "--csv"});
+  EXPECT_THAT(nestvit(group).err, Not(HasSubstr("--path")));
+  EXPECT_EQ(nestvit(csv).out, "");
+}
+
+// A limit gives the team one thread: its time is not shared among the two that were asked for.
+TEST_F(BenchCli, ThreadsAreThoseOfTheTeam) {
+  save("model", tiny_model());
+  const Outcome outcome = shell(
+      "OMP_THREAD_LIMIT=1 nestvit bench --model model --threads 2 --batch 1 --rounds 1 --profile");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("threads 1"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("threads 2")));
 }
 
 TEST_F(BenchCli, WrongSettingsAreErrors) {

@@ -38,7 +38,9 @@ TEST_P(SignalTest, SavesExitsAndGoesOn) {
   kill(child, GetParam());
   const Finished stopped = wait(child);
   EXPECT_EQ(stopped.code, 128 + GetParam()) << stopped.text;
-  EXPECT_THAT(stopped.text, HasSubstr("--resume"));
+  EXPECT_THAT(stopped.text, HasSubstr("device         cpu\n"));
+  EXPECT_THAT(stopped.text,
+              HasSubstr(fmt::format("to go on: nestvit train --resume {}\n", workdir().string())));
   EXPECT_NO_THROW(load_model(workdir() / "last"));
 
   // 800 steps: more than were done between the first line of the log and the signal.

@@ -49,6 +49,18 @@ void check_options(const NestConfig& config, const EngineOptions& options) {
                      "run the model in f32");
 }
 
+void check_profile(const NestConfig& config, Path path) {
+  if (path == Path::kPlain)
+    throw UsageError("only the fast path measures its parts",
+                     "leave out --path plain, or --profile");
+  if (!fast_covers(config))
+    throw UsageError(
+        fmt::format("{} has no layer norms, and only the fast path, which is for these, measures "
+                    "its parts",
+                    config.variant),
+        "leave out --profile");
+}
+
 struct Engine::Impl {
   const NestConfig config;
   const std::vector<Level> levels;
@@ -138,9 +150,7 @@ Output Engine::run(std::span<const float> input, int batch, bool features) const
 
 Profile Engine::profile(std::span<const float> input, int batch, int runs) const {
   impl_->check(input, batch);
-  if (!impl_->fast)
-    throw UsageError("only the fast path measures its parts",
-                     "leave out --path plain, or --profile");
+  NESTVIT_CHECK(impl_->fast);
   Profile profile(static_cast<int>(impl_->levels.size()), impl_->compute.threads());
   with_memory(impl_->config, [&] {
     impl_->compute.run([&] {
@@ -151,5 +161,7 @@ Profile Engine::profile(std::span<const float> input, int batch, int runs) const
 }
 
 const NestConfig& Engine::config() const { return impl_->config; }
+
+int Engine::threads() const { return impl_->compute.threads(); }
 
 }  // namespace nestvit

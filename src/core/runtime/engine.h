@@ -28,6 +28,8 @@ struct EngineOptions {
 
 // Throws UsageError where Engine's constructor does.
 void check_options(const NestConfig& config, const EngineOptions& options);
+// Throws UsageError where Engine::profile() cannot be called: it measures the fast forward.
+void check_profile(const NestConfig& config, Path path);
 
 struct LevelOutput {
   std::vector<int64_t> shape;  // [B, T, N, C]
@@ -48,9 +50,10 @@ class Engine {
   // wrong size.
   Output run(std::span<const float> input, int batch, bool features = false) const;
   // Runs it `runs` times and says where the time goes, summed over runs and threads. Throws as
-  // run(), and UsageError on the plain path.
+  // run(); check_profile() comes first.
   Profile profile(std::span<const float> input, int batch, int runs) const;
   const NestConfig& config() const;
+  int threads() const;  // that compute: OMP_THREAD_LIMIT may allow fewer than were asked for
 
  private:
   struct Impl;

@@ -1,0 +1,82 @@
+"""What bench/gpu_check.py takes for success, and that its images can be learned. No GPU, nothing built."""
+import contextlib
+import importlib.util
+import io
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+SOURCE = Path(__file__).resolve().parents[2] / "bench/gpu_check.py"
+spec = importlib.util.spec_from_file_location("gpu_check", SOURCE)
+gpu_check = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(gpu_check)
+
+GOOD = '{"check": "a", "difference": 1e-9, "good": true}'
+MISSED = '{"check": "b", "difference": NaN, "good": false}'
+
+
+def shell(script):
+    return ["sh", "-c", script]
+
+
+class Lines(unittest.TestCase):
+    def test_good_and_missed_checks_come_back(self):
+        self.assertEqual(len(gpu_check.lines_of(*shell(f"echo '{GOOD}'"))), 1)
+        self.assertEqual([line["good"] for line in gpu_check.lines_of(*shell(f"echo '{GOOD}'; echo '{MISSED}'; exit 1"))], [True, False])
+
+    def test_a_crash_after_the_first_line_is_an_error_with_its_text(self):
+        for end in ["kill -SEGV $$", "exit 1", "exit 2"]:
+            with self.assertRaises(SystemExit) as stop:
+                gpu_check.lines_of(*shell(f"echo '{GOOD}'; echo broken >&2; {end}"))
+            self.assertIn("broken", str(stop.exception))
+
+    def test_a_missed_check_must_show_in_the_exit_code(self):
+        with self.assertRaises(SystemExit):
+            gpu_check.lines_of(*shell(f"echo '{MISSED}'"))
+
+    def test_nothing_printed_is_an_error(self):
+        with self.assertRaises(SystemExit):
+            gpu_check.lines_of("true")
+
+
+class Runs(unittest.TestCase):
+    def test_a_failed_run_shows_what_it_said(self):
+        with self.assertRaises(SystemExit) as stop:
+            gpu_check.run_to_the_end(shell("echo no GPU >&2; exit 1"))
+        self.assertIn("no GPU", str(stop.exception))
+
+    def test_a_run_that_ends_before_it_is_stopped_is_an_error(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            for code in [0, 1]:
+                with self.assertRaises(SystemExit) as stop:
+                    gpu_check.run_and_stop(shell(f"echo ended >&2; exit {code}"), Path(scratch) / "log", 1, Path(scratch) / "out")
+                self.assertIn("ended", str(stop.exception))
+
+
+class Images(unittest.TestCase):
+    def test_their_class_can_be_seen(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            gpu_check.cifar_of_patterns(Path(scratch), 100)
+            records = (Path(scratch) / "data_batch_1.bin").read_bytes()
+        images = [records[i:i + 3073] for i in range(0, len(records), 3073)]
+        self.assertEqual([image[0] for image in images], [i % 10 for i in range(20)])
+
+        def apart(a, b):
+            return sum(abs(x - y) for x, y in zip(a[1:], b[1:]))
+
+        for image in images[10:]:
+            nearest = min(images[:10], key=lambda other: apart(image, other))
+            self.assertEqual(nearest[0], image[0])
+
+
+class Table(unittest.TestCase):
+    def test_rows(self):
+        check = {"model": "m", "check": "c", "difference": 0.5, "bound": 0.25, "least": 0.125, "good": False}
+        self.assertEqual(gpu_check.table_row(check), "| m | c | 0.5 | 1.2e-01 to 2.5e-01 MISSED |")
+
+
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(io.StringIO()):
+        unittest.main()
