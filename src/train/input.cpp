@@ -47,7 +47,9 @@ Sample enlarged(const Sample& sample, const Recipe& recipe) {
 Pixels training_input(const Sample& sample, const Recipe& recipe, const std::string& kind,
                       Rng& rng) {
   const TrainTransform transform = transform_of(recipe.train_transform);
-  if (!enlarges(recipe, kind)) return training_pixels(sample, recipe.preprocessing, transform, rng);
+  if (!enlarges(recipe, kind))
+    return training_pixels(sample, recipe.preprocessing, transform, rng,
+                           recipe.data.jpeg_scaled ? Decoding::kScaled : Decoding::kExact);
   Sample large = enlarged(sample, recipe);
   if (recipe.data.jpeg_round_trip && transform == TrainTransform::kCrop)
     large.encoded = encode_jpeg(large.image);

@@ -84,6 +84,7 @@ struct DataKeys {
   OnBadImage on_bad_image = OnBadImage::kError;
   Sampler sampler = Sampler::kShuffle;
   int64_t shuffle_window = 0;  // 0: the whole epoch
+  bool jpeg_scaled = false;
   bool jpeg_round_trip = true;  // reference.md D.6
 };
 

@@ -73,6 +73,9 @@ Fields fields(DataKeys& d) {
   f.choice("sampler", &d.sampler,
            {{Sampler::kShuffle, "shuffle"}, {Sampler::kBalanced, "balanced"}},
            "shuffle: every image once per epoch; balanced: every class as often");
+  f.add("jpeg_scaled", &d.jpeg_scaled,
+        "decode large crops of JPEGs at a half, quarter or eighth of their size: faster, other "
+        "pixels by a little");
   f.add(
       "shuffle_window", &d.shuffle_window,
       "TFDS and WebDataset: shards in random order, shuffled in windows of so many images, so that "

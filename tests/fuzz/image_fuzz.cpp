@@ -22,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                               std::max((info.width - x) / 2, 1)};
     try {
       nestvit::decode_window(bytes, window, options, "fuzz");
+      options.shrink_to = 4;
+      nestvit::decode_window(bytes, window, options, "fuzz");
     } catch (const nestvit::Error&) {
     }
     nestvit::decode_image(bytes, options, "fuzz");

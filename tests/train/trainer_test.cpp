@@ -8,6 +8,7 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -15,6 +16,8 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "data/file_dataset.h"
+#include "train/batches.h"
 #include "train/checkpoint.h"
 #include "train/early_stop.h"
 #include "train/epoch_stream.h"
@@ -446,6 +449,54 @@ TEST(BalancedOrder, ClassesComeEquallyOftenAndNoImageIsLeftOut) {
       EXPECT_EQ(balanced.order(first, count),
                 std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
   EXPECT_NE(BalancedOrder(images, 43).order(0, 20), balanced.order(0, 20));
+}
+
+// A list of files with pictures that need no files.
+class Listed : public Brightness {
+ public:
+  explicit Listed(FileDataset listing)
+      : Brightness(listing.size(), -1, listing.kind()), listing_(std::move(listing)) {}
+  int label(int64_t index) const override { return listing_.label(index); }
+  std::string name(int64_t index) const override { return listing_.name(index); }
+
+ private:
+  FileDataset listing_;
+};
+
+int64_t peak_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  return -1;
+}
+
+// bench/scale_bench shows the same of ten million.
+TEST(Batches, AMillionSamplesTakeAHundredBytesEach) {
+  constexpr int64_t kImages = 1'000'000;
+  for (const char* sampler : {"shuffle", "balanced"}) {
+    std::ofstream("/proc/self/clear_refs") << 5;  // the peak begins anew
+    const int64_t before = peak_bytes();
+    FileDataset::Files files{"data", {}, {}, {"dark", "bright"}};
+    for (int64_t i = 0; i < kImages; ++i) {
+      files.paths.add("n" + std::to_string(10'000'000 + i / 1000) + "/n" +
+                      std::to_string(10'000'000 + i / 1000) + "_" + std::to_string(i) + ".JPEG");
+      files.labels.push_back(static_cast<int>(i % 2));
+    }
+    const Listed images(FileDataset("image folder", std::move(files)));
+    Settings settings;
+    settings.values = {{"input_size", "8"},
+                       {"nest.patch_size", "4"},
+                       {"nest.num_layers_per_block", "[1, 1]"},
+                       {"per_device_batch_size", "100"},
+                       {"train_transform", "none"},
+                       {"data.sampler", sampler}};
+    Recipe recipe = apply(Recipe(), settings);
+    resolve(recipe, data_facts(images, images));
+    Batches batches(recipe, images, 3 * kImages / 100, 1);
+    for (int64_t number = kImages / 100 - 5; number < kImages / 100 + 5; ++number)
+      EXPECT_EQ(batches.next(number)->size, 100);
+    EXPECT_LT(peak_bytes() - before, 100 * kImages) << sampler;
+  }
 }
 
 TEST(EpochStream, NamesAndLabelsAreTheImages) {

@@ -17,8 +17,12 @@ struct DecodeOptions {
   Dct dct = Dct::kAccurate;
   bool exif_orientation = false;
   std::optional<std::array<uint8_t, 3>>
-      background;                    // alpha over this colour; unset: alpha is dropped
-  int channels = 3;                  // 1: luma (ITU-R 601, Pillow's "L")
+      background;    // alpha over this colour; unset: alpha is dropped
+  int channels = 3;  // 1: luma (ITU-R 601, Pillow's "L")
+  // decode_window() of a JPEG may return the window at 1/2, 1/4 or 1/8 of its size while both sides
+  // stay at least this long: by the DCT of fewer coefficients, which is faster and as smooth as
+  // averaging. 0: never.
+  int shrink_to = 0;
   int64_t max_pixels = 179'000'000;  // above: Error, before any memory is taken (Pillow's limit)
 };
 
@@ -42,7 +46,8 @@ Image read_image(const std::filesystem::path& path, const DecodeOptions& options
 
 // Only `window` (in stored coordinates) of a JPEG, as TensorFlow's decode_and_crop_jpeg makes it:
 // chroma is upsampled inside the window's own iMCU range. Rows below the window are not decoded.
-// Other formats: decode, then crop. Orientation is not applied.
+// Other formats: decode, then crop. Only options.shrink_to makes the result smaller than the
+// window. Orientation is not applied.
 Image decode_window(std::span<const std::byte> bytes, const Box& window,
                     const DecodeOptions& options, const std::string& origin);
 

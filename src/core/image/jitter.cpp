@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "image/augment.h"
+#include "image/clones.h"
 #include "image/resize.h"
 
 namespace nestvit {
@@ -44,6 +45,11 @@ Range factors(const ColorJitter& s) {
 
 Range hues(const ColorJitter& s) { return {-0.2 * s.strength, 0.2 * s.strength}; }
 
+NESTVIT_PER_ISA
+void to_unit(const uint8_t* from, size_t count, size_t step, float* to) {
+  for (size_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i * step]) * (1.0f / 255);
+}
+
 // [C, H*W] in [0, 1], mirrored when asked.
 std::vector<float> unit_planes(const Image& image, bool mirrored) {
   const auto channels = static_cast<size_t>(image.channels);
@@ -53,21 +59,25 @@ std::vector<float> unit_planes(const Image& image, bool mirrored) {
     for (size_t y = 0; y < height; ++y) {
       const uint8_t* from = image.pixels.data() + y * width * channels + c;
       float* to = planes.data() + (c * height + y) * width;
-      for (size_t x = 0; x < width; ++x)
-        to[x] = static_cast<float>(from[(mirrored ? width - 1 - x : x) * channels]) * (1.0f / 255);
+      to_unit(from, width, channels, to);
+      if (mirrored) std::reverse(to, to + width);
     }
   return planes;
 }
 
 uint8_t byte_of(float unit) { return static_cast<uint8_t>(static_cast<int>(clip(unit) * 255.0f)); }
 
+NESTVIT_PER_ISA
+void to_bytes(const float* from, size_t count, size_t step, uint8_t* to) {
+  for (size_t i = 0; i < count; ++i) to[i * step] = byte_of(from[i]);
+}
+
 Image bytes_of(const std::vector<float>& planes, const Image& shape) {
   const auto channels = static_cast<size_t>(shape.channels);
   const size_t count = planes.size() / channels;
   Image image{shape.height, shape.width, shape.channels, std::vector<uint8_t>(planes.size())};
   for (size_t c = 0; c < channels; ++c)
-    for (size_t i = 0; i < count; ++i)
-      image.pixels[i * channels + c] = byte_of(planes[c * count + i]);
+    to_bytes(planes.data() + c * count, count, channels, image.pixels.data() + c);
   return image;
 }
 
@@ -139,10 +149,12 @@ Image color_jitter(const Image& image, const ColorJitter& settings, Rng& rng) {
   return color_jitter(image, settings, draw(settings, rng));
 }
 
+NESTVIT_PER_ISA
 void jitter_brightness(std::span<float> planes, float factor) {
   for (float& v : planes) v = clip(v * factor);
 }
 
+NESTVIT_PER_ISA
 void jitter_contrast(std::span<float> planes, int channels, float factor) {
   const size_t count = planes.size() / channels;
   for (int c = 0; c < channels; ++c) {
@@ -155,6 +167,7 @@ void jitter_contrast(std::span<float> planes, int channels, float factor) {
   }
 }
 
+NESTVIT_PER_ISA
 void jitter_saturation(std::span<float> planes, float factor) {
   const auto [red, green, blue, count] = planes_of(planes);
   for (size_t i = 0; i < count; ++i) {
@@ -185,6 +198,7 @@ void jitter_saturation(std::span<float> planes, float factor) {
   }
 }
 
+NESTVIT_PER_ISA
 void jitter_hue(std::span<float> planes, float turns) {
   const auto [red, green, blue, count] = planes_of(planes);
   const float shift = turns * 6.0f;
@@ -216,6 +230,7 @@ void jitter_hue(std::span<float> planes, float turns) {
   }
 }
 
+NESTVIT_PER_ISA
 void jitter_grey(std::span<float> planes) {
   const auto [red, green, blue, count] = planes_of(planes);
   for (size_t i = 0; i < count; ++i)

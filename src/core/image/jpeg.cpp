@@ -74,7 +74,8 @@ class Reader {
     call([&] { jpeg_read_header(&info_, TRUE); });
     return {static_cast<int>(info_.image_height), static_cast<int>(info_.image_width)};
   }
-  void start(const DecodeOptions& options, StoredSize size);
+  // At 1/shrink of the stored size.
+  void start(const DecodeOptions& options, StoredSize size, int shrink);
   void move_to(const Box& window);
   void read(Image& image, Dct dct);
   void finish() {
@@ -98,7 +99,9 @@ class Reader {
   jpeg_progress_mgr progress_{};
 };
 
-void Reader::start(const DecodeOptions& options, StoredSize size) {
+void Reader::start(const DecodeOptions& options, StoredSize size, int shrink) {
+  info_.scale_num = 1;
+  info_.scale_denom = static_cast<unsigned>(shrink);
   const bool inks = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
   info_.out_color_space = inks ? JCS_CMYK : JCS_RGB;
   info_.dct_method = options.dct == Dct::kFast ? JDCT_IFAST : JDCT_ISLOW;
@@ -186,6 +189,22 @@ void Reader::check_end_follows() {
     fail_decoding("JPEG", "Premature end of JPEG file", origin_);
 }
 
+// The largest of libjpeg's denominators that leaves both sides of the window long enough.
+int shrink_of(const Box& window, int shrink_to) {
+  int shrink = 1;
+  if (shrink_to > 0)
+    while (shrink < 8 && std::min(window.height, window.width) / (2 * shrink) >= shrink_to)
+      shrink *= 2;
+  return shrink;
+}
+
+// Where the window lies in the image at 1/shrink, to the nearest pixel.
+Box shrunk(const Box& window, int shrink) {
+  const auto scaled = [&](int position) { return (position + shrink / 2) / shrink; };
+  const int y = scaled(window.y), x = scaled(window.x);
+  return {y, x, scaled(window.y + window.height) - y, scaled(window.x + window.width) - x};
+}
+
 // libjpeg's memory, freed however writing ends.
 struct Writer {
   ~Writer() {
@@ -241,11 +260,13 @@ Image decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& options
   const StoredSize size = reader.read_header();
   check_pixels(size, options, origin);
   if (window) check_window(*window, size, origin);
+  const int shrink = window ? shrink_of(*window, options.shrink_to) : 1;
+  const Box part = window ? shrunk(*window, shrink) : Box{0, 0, size.height, size.width};
   Image image;
-  image.height = window ? window->height : size.height;
-  image.width = window ? window->width : size.width;
-  reader.start(options, size);
-  if (window) reader.move_to(*window);
+  image.height = part.height;
+  image.width = part.width;
+  reader.start(options, size, shrink);
+  if (window) reader.move_to(part);
   image.pixels.resize(image.size());
   reader.read(image, options.dct);
   window ? reader.check_end_follows() : reader.finish();

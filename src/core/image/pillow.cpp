@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numbers>
 
 #include "base/check.h"
+#include "image/clones.h"
 #include "image/tables.h"
 
 namespace nestvit {
@@ -39,6 +41,57 @@ double cubic(const double v[4], double d) {
 }
 
 double linear(const double v[2], double d) { return v[0] + (v[1] - v[0]) * d; }
+
+// The same for the channels side by side, and one for nothing.
+using Lanes = double __attribute__((vector_size(32)));
+
+// Results go to `to`: returning them would need registers that not every processor has.
+[[gnu::always_inline]] inline void cubic(const Lanes v[4], double d, Lanes& to) {
+  const Lanes p1 = v[1], p2 = -v[0] + v[2], p3 = 2.0 * (v[0] - v[1]) + v[2] - v[3],
+              p4 = -v[0] + v[1] - v[2] + v[3];
+  to = p1 + d * (p2 + d * (p3 + d * p4));
+}
+
+[[gnu::always_inline]] inline void linear(const Lanes v[2], double d, Lanes& to) {
+  to = v[0] + (v[1] - v[0]) * d;
+}
+
+[[gnu::always_inline]] inline void read_pixel(const uint8_t* at, Lanes& to) {
+  using Words = uint32_t __attribute__((vector_size(16)));
+  using Wide = int32_t __attribute__((vector_size(16)));
+  uint32_t word;
+  std::memcpy(&word, at, sizeof word);
+  const Words shifted = Words{word, word, word, word} >> Words{0, 8, 16, 24};
+  to = __builtin_convertvector(reinterpret_cast<Wide>(shifted & 255), Lanes);
+}
+
+// Where in the input an output pixel lies.
+struct Place {
+  int x, y;       // of the first tap
+  double dx, dy;  // in [0, 1)
+};
+
+// interpolate() of three channels where no tap lies outside, nor the byte after the last one.
+template <int kTaps>
+[[gnu::always_inline]] inline void interpolate_inside(const uint8_t* pixels, size_t stride,
+                                                      const Place& place, uint8_t* to) {
+  const uint8_t* row =
+      pixels + static_cast<size_t>(place.y) * stride + static_cast<size_t>(place.x) * 3;
+  Lanes values[kTaps], value;
+  for (int i = 0; i < kTaps; ++i, row += stride) {
+    Lanes taps[kTaps];
+    for (int j = 0; j < kTaps; ++j) read_pixel(row + 3 * j, taps[j]);
+    if constexpr (kTaps == 4)
+      cubic(taps, place.dx, values[i]);
+    else
+      linear(taps, place.dx, values[i]);
+  }
+  if constexpr (kTaps == 4)
+    cubic(values, place.dy, value);
+  else
+    linear(values, place.dy, value);
+  for (int c = 0; c < 3; ++c) to[c] = static_cast<uint8_t>(std::clamp(value[c], 0.0, 255.0));
+}
 
 // The pixel at (x, y) plus (dx, dy) in [0, 1), of kTaps x kTaps pixels from (x, y) on. Columns
 // outside are those at the edge; a row outside repeats the one before, the first is the edge's.
@@ -131,12 +184,14 @@ Image pillow_sharpness(Image image, double factor) {
   return image;
 }
 
-Image pillow_affine(const Image& image, const std::array<double, 6>& m,
-                    const PillowTransform& how) {
-  NESTVIT_CHECK(how.fill.size() == static_cast<size_t>(image.channels));
-  Image result{image.height, image.width, image.channels,
-               std::vector<uint8_t>(image.pixels.size())};
-  uint8_t* to = result.pixels.data();
+namespace {
+
+NESTVIT_PER_ISA
+void affine(const Image& image, const std::array<double, 6>& m, const PillowTransform& how,
+            uint8_t* to) {
+  const bool cubic_taps = how.interpolation == Interpolation::kBicubic;
+  const int taps = cubic_taps ? 4 : 2, before = cubic_taps ? 1 : 0;
+  const size_t stride = static_cast<size_t>(image.width) * 3;
   for (int row = 0; row < image.height; ++row)
     for (int column = 0; column < image.width; ++column, to += image.channels) {
       const double x = column + 0.5, y = row + 0.5;
@@ -149,11 +204,32 @@ Image pillow_affine(const Image& image, const std::array<double, 6>& m,
       sy -= 0.5;
       const int left = static_cast<int>(std::floor(sx)), top = static_cast<int>(std::floor(sy));
       const double dx = sx - left, dy = sy - top;
-      if (how.interpolation == Interpolation::kBicubic)
-        interpolate<4>(image, left - 1, top - 1, dx, dy, cubic, to);
+      const Place place{left - before, top - before, dx, dy};
+      // The very last pixel has no byte after it.
+      if (image.channels == 3 && place.x >= 0 && place.y >= 0 && place.x + taps < image.width &&
+          place.y + taps <= image.height) {
+        if (cubic_taps)
+          interpolate_inside<4>(image.pixels.data(), stride, place, to);
+        else
+          interpolate_inside<2>(image.pixels.data(), stride, place, to);
+      } else if (cubic_taps)
+        interpolate<4>(
+            image, left - 1, top - 1, dx, dy, [](const double* v, double d) { return cubic(v, d); },
+            to);
       else
-        interpolate<2>(image, left, top, dx, dy, linear, to);
+        interpolate<2>(
+            image, left, top, dx, dy, [](const double* v, double d) { return linear(v, d); }, to);
     }
+}
+
+}  // namespace
+
+Image pillow_affine(const Image& image, const std::array<double, 6>& m,
+                    const PillowTransform& how) {
+  NESTVIT_CHECK(how.fill.size() == static_cast<size_t>(image.channels));
+  Image result{image.height, image.width, image.channels,
+               std::vector<uint8_t>(image.pixels.size())};
+  affine(image, m, how, result.pixels.data());
   return result;
 }
 

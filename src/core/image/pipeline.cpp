@@ -3,9 +3,24 @@
 
 #include <algorithm>
 
+#include "image/augment.h"
+#include "image/clones.h"
 #include "image/resize.h"
 
 namespace nestvit {
+namespace {
+
+NESTVIT_PER_ISA
+void truncate(const float* from, size_t count, uint8_t* to) {
+  for (size_t i = 0; i < count; ++i) to[i] = saturate_u8(from[i]);
+}
+
+NESTVIT_PER_ISA
+void widen(const uint8_t* from, size_t count, float* to) {
+  for (size_t i = 0; i < count; ++i) to[i] = static_cast<float>(from[i]);
+}
+
+}  // namespace
 
 Augmentation::Augmentation(AugmentSettings settings, uint64_t seed)
     : settings_(std::move(settings)), seed_(seed) {
@@ -29,7 +44,7 @@ Pixels Augmentation::pixels(Pixels basic, uint64_t epoch, uint64_t index) const 
     Rng rng(seed_, Purpose::kJitter, epoch, index);
     image = color_jitter(image, *settings_.jitter, rng);
   }
-  std::copy(image.pixels.begin(), image.pixels.end(), basic.values.begin());  // its buffer fits
+  widen(image.pixels.data(), image.pixels.size(), basic.values.data());  // its buffer fits
   return basic;
 }
 
@@ -52,7 +67,7 @@ std::vector<std::string> Augmentation::describe() const {
 Image to_bytes(const Pixels& pixels) {
   Image image{pixels.height, pixels.width, pixels.channels,
               std::vector<uint8_t>(pixels.values.size())};
-  std::transform(pixels.values.begin(), pixels.values.end(), image.pixels.begin(), saturate_u8);
+  truncate(pixels.values.data(), pixels.values.size(), image.pixels.data());
   return image;
 }
 

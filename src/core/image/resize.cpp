@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "base/check.h"
+#include "image/clones.h"
 
 namespace nestvit {
 namespace {
@@ -85,38 +87,68 @@ void Taps::compute(int in, int64_t out, int first, int count, Interpolation inte
 uint8_t rounded(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecision, 0, 255)); }
 
 // One row: from [in][C] to [taps][C].
-template <int C>
-void horizontal_row(const uint8_t* from, const Taps& taps, uint8_t* to) {
+void horizontal_grey(const uint8_t* from, const Taps& taps, uint8_t* to) {
   const int32_t* weights = taps.weights.data();
   for (const auto& range : taps.ranges) {
-    int32_t sum[C];
-    std::fill_n(sum, C, kHalf);
-    const uint8_t* p = from + static_cast<size_t>(range.begin) * C;
-    for (int k = 0; k < range.count; ++k, p += C)
-      for (int c = 0; c < C; ++c) sum[c] += p[c] * weights[k];
-    for (int c = 0; c < C; ++c) *to++ = rounded(sum[c]);
+    int32_t sum = kHalf;
+    const uint8_t* p = from + range.begin;
+    for (int k = 0; k < range.count; ++k) sum += p[k] * weights[k];
+    *to++ = rounded(sum);
     weights += taps.stride;
   }
 }
 
-template <class... Args>
-void horizontal_row(int channels, const Args&... args) {
-  channels == 3 ? horizontal_row<3>(args...) : horizontal_row<1>(args...);
+// Three sums side by side, and one for nothing: the byte after a pixel is read with it. So the last
+// pixel of `from` must have one.
+NESTVIT_PER_ISA
+void horizontal_rgb(const uint8_t* from, const Taps& taps, uint8_t* to) {
+  using Sums = int32_t __attribute__((vector_size(16)));
+  using Words = uint32_t __attribute__((vector_size(16)));
+  const int32_t* weights = taps.weights.data();
+  for (const auto& range : taps.ranges) {
+    Sums sum = {kHalf, kHalf, kHalf, kHalf}, other = {};
+    const uint8_t* p = from + static_cast<size_t>(range.begin) * 3;
+    const auto pixel = [&](int k) {
+      uint32_t word;
+      std::memcpy(&word, p + static_cast<size_t>(k) * 3, sizeof word);
+      const Words shifted = Words{word, word, word, word} >> Words{0, 8, 16, 24};
+      return reinterpret_cast<Sums>(shifted & 255);
+    };
+    int k = 0;
+    for (; k + 1 < range.count; k += 2) {
+      sum += pixel(k) * weights[k];
+      other += pixel(k + 1) * weights[k + 1];
+    }
+    if (k < range.count) sum += pixel(k) * weights[k];
+    sum = (sum + other) >> kPrecision;
+    sum = sum < 0 ? Sums{} : sum;
+    sum = sum > 255 ? Sums{255, 255, 255, 255} : sum;
+    for (int c = 0; c < 3; ++c) *to++ = static_cast<uint8_t>(sum[c]);
+    weights += taps.stride;
+  }
+}
+
+void horizontal_row(int channels, const uint8_t* from, const Taps& taps, uint8_t* to) {
+  channels == 3 ? horizontal_rgb(from, taps, to) : horizontal_grey(from, taps, to);
 }
 
 // One output row as a weighted sum of `count` rows that lie `stride` bytes apart: the inner loop
 // runs over pixels.
+NESTVIT_PER_ISA
 void vertical_row(const uint8_t* from, size_t stride, size_t length, const int32_t* weights,
                   int count, uint8_t* to) {
-  thread_local std::vector<int32_t> sums;
-  sums.assign(length, kHalf);
-  int32_t* sum = sums.data();
-  for (int k = 0; k < count; ++k) {
-    const uint8_t* row = from + k * stride;
-    const int32_t weight = weights[k];
-    for (size_t i = 0; i < length; ++i) sum[i] += row[i] * weight;
+  constexpr size_t kPart = 256;  // whose sums stay in the nearest cache
+  for (size_t first = 0; first < length; first += kPart) {
+    const size_t part = std::min(kPart, length - first);
+    int32_t sum[kPart];
+    for (size_t i = 0; i < part; ++i) sum[i] = kHalf;
+    for (int k = 0; k < count; ++k) {
+      const uint8_t* row = from + k * stride + first;
+      const int32_t weight = weights[k];
+      for (size_t i = 0; i < part; ++i) sum[i] += row[i] * weight;
+    }
+    for (size_t i = 0; i < part; ++i) to[first + i] = rounded(sum[i]);
   }
-  for (size_t i = 0; i < length; ++i) to[i] = rounded(sum[i]);
 }
 
 // The passes leave different roundings, so their order matters. Pillow 13 turned it for tall
@@ -138,7 +170,7 @@ void rows_then_columns(const Image& image, const Taps& lines, const Taps& column
   const auto used = hull(columns);
   const size_t length = used.count * channels;
   thread_local std::vector<uint8_t> padded;  // one row; only the used columns are filled
-  padded.resize(image.width * channels);
+  padded.resize(image.width * channels + 1);
   for (int y = 0; y < result.height; ++y) {
     const auto range = lines.ranges[y];
     const uint8_t* from = image.pixels.data() +
@@ -154,11 +186,17 @@ void columns_then_rows(const Image& image, const Taps& columns, const Taps& line
   const size_t in_length = static_cast<size_t>(image.width) * image.channels;
   const size_t length = static_cast<size_t>(result.width) * image.channels;
   const auto used = hull(lines);
-  thread_local std::vector<uint8_t> narrow;
+  thread_local std::vector<uint8_t> narrow, last;
   narrow.resize(length * used.count);
-  for (int y = 0; y < used.count; ++y)
-    horizontal_row(image.channels, image.pixels.data() + (used.begin + y) * in_length, columns,
-                   narrow.data() + y * length);
+  for (int y = 0; y < used.count; ++y) {
+    const uint8_t* from = image.pixels.data() + (used.begin + y) * in_length;
+    if (used.begin + y == image.height - 1) {  // nothing follows in there
+      last.assign(from, from + in_length);
+      last.push_back(0);
+      from = last.data();
+    }
+    horizontal_row(image.channels, from, columns, narrow.data() + y * length);
+  }
   for (int y = 0; y < result.height; ++y) {
     const auto range = lines.ranges[y];
     vertical_row(narrow.data() + (range.begin - used.begin) * length, length, length, lines.of(y),

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "image/clones.h"
 #include "image/codec.h"
 #include "image/resize.h"
 
@@ -115,7 +116,7 @@ bool coin(Rng& rng) { return rng.uniform() < 0.5f; }
 
 // The part of the sample that `draw` (height, width -> Box) picks; little more is decoded.
 template <class F>
-Image drawn_part(const Sample& sample, const Preprocessing& p, F draw) {
+Image drawn_part(const Sample& sample, const Preprocessing& p, Decoding decoding, F draw) {
   Image image;
   int orientation = 1, height = 0, width = 0;
   if (!sample.encoded.empty()) {
@@ -130,12 +131,15 @@ Image drawn_part(const Sample& sample, const Preprocessing& p, F draw) {
     return crop(image, draw(image.height, image.width));
   }
   if (height < 1 || width < 1) throw Error(sample.name + ": the image is empty");
-  return decode_window(sample.encoded, draw(height, width), decode_options(p), sample.name);
+  DecodeOptions options = decode_options(p);
+  if (decoding == Decoding::kScaled) options.shrink_to = p.image_size;
+  return decode_window(sample.encoded, draw(height, width), options, sample.name);
 }
 
-Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
-  const Image image = drawn_part(
-      sample, p, [&rng](int height, int width) { return sample_crop(height, width, rng); });
+Pixels train_crop(const Sample& sample, const Preprocessing& p, Decoding decoding, Rng& rng) {
+  const Image image = drawn_part(sample, p, decoding, [&rng](int height, int width) {
+    return sample_crop(height, width, rng);
+  });
   const int size = p.image_size;
   Pixels pixels = p.resampler == Resampler::kTf
                       ? resize_tf(image, {size, size, {0, 0, size, size}})
@@ -143,9 +147,10 @@ Pixels train_crop(const Sample& sample, const Preprocessing& p, Rng& rng) {
   return coin(rng) ? flip_horizontal(pixels) : pixels;
 }
 
-Pixels train_rrc(const Sample& sample, const Preprocessing& p, Rng& rng) {
-  const Image image = drawn_part(
-      sample, p, [&rng](int height, int width) { return sample_timm_crop(height, width, rng); });
+Pixels train_rrc(const Sample& sample, const Preprocessing& p, Decoding decoding, Rng& rng) {
+  const Image image = drawn_part(sample, p, decoding, [&rng](int height, int width) {
+    return sample_timm_crop(height, width, rng);
+  });
   const auto interpolation = coin(rng) ? Interpolation::kBilinear : Interpolation::kBicubic;
   Pixels pixels = to_pixels(resize_pil(image, p.image_size, p.image_size, interpolation));
   return coin(rng) ? flip_horizontal(pixels) : pixels;
@@ -220,13 +225,13 @@ Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessin
 }
 
 Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
-                       TrainTransform transform, Rng& rng) {
+                       TrainTransform transform, Rng& rng, Decoding decoding) {
   check_settings(preprocessing);
   switch (transform) {
     case TrainTransform::kCrop:
-      return train_crop(sample, preprocessing, rng);
+      return train_crop(sample, preprocessing, decoding, rng);
     case TrainTransform::kRrc:
-      return train_rrc(sample, preprocessing, rng);
+      return train_rrc(sample, preprocessing, decoding, rng);
     case TrainTransform::kPad:
       return train_pad(sample, preprocessing, rng);
     case TrainTransform::kFlip: {
@@ -270,6 +275,16 @@ Box sample_timm_crop(int height, int width, Rng& rng) {
   return {(height - h) / 2, (width - w) / 2, h, w};
 }
 
+namespace {
+
+NESTVIT_PER_ISA
+void normalise_channel(const float* from, size_t count, size_t step, float mean, float deviation,
+                       float* to) {
+  for (size_t i = 0; i < count; ++i) to[i] = (from[i * step] / 255.0f - mean) / deviation;
+}
+
+}  // namespace
+
 Image enlarge_small(const Image& image, int image_size) {
   const int side = static_cast<int>(image_size * 256.0 / 224.0);
   const Pixels pixels = resize_tf(to_pixels(image), side, side);
@@ -289,9 +304,8 @@ void normalise(const Pixels& pixels, const Preprocessing& preprocessing, std::sp
   for (size_t c = 0; c < channels; ++c) {
     const auto mean = static_cast<float>(preprocessing.mean[c]);
     const auto deviation = static_cast<float>(preprocessing.std[c]);
-    const float* from = pixels.values.data() + c;
-    float* to = chw.data() + c * count;
-    for (size_t i = 0; i < count; ++i) to[i] = (from[i * channels] / 255.0f - mean) / deviation;
+    normalise_channel(pixels.values.data() + c, count, channels, mean, deviation,
+                      chw.data() + c * count);
   }
 }
 

@@ -35,8 +35,11 @@ Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessin
 // bilinear or bicubic, then flip. kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform,
 // then flip (for data that is already aligned). kNone: evaluation.
 enum class TrainTransform { kCrop, kRrc, kPad, kFlip, kNone };
+// kScaled: kCrop and kRrc take a JPEG's box at a fraction of its size where that is still no
+// smaller than the input; other pixels than the exact ones, by a little.
+enum class Decoding { kExact, kScaled };
 Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
-                       TrainTransform transform, Rng& rng);
+                       TrainTransform transform, Rng& rng, Decoding decoding = Decoding::kExact);
 
 // Small data at another size (reference.md D.6): to side int(S * 256/224), bilinear, truncated to 8
 // bits. What follows is the evaluation or training of larger images.

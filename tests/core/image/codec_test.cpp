@@ -254,6 +254,53 @@ TEST(Window, DiffersOnlyInItsOuterColumnsWithSubsampling) {
   }
 }
 
+// Averages of f x f pixels.
+Image averaged(const Image& image, int f) {
+  Image small{image.height / f, image.width / f, 3, {}};
+  for (int y = 0; y < small.height; ++y)
+    for (int x = 0; x < small.width; ++x)
+      for (int c = 0; c < 3; ++c) {
+        int sum = 0;
+        for (int i = 0; i < f * f; ++i)
+          sum += image.pixels[((y * f + i / f) * image.width + x * f + i % f) * 3 + c];
+        small.pixels.push_back(static_cast<uint8_t>((sum + f * f / 2) / (f * f)));
+      }
+  return small;
+}
+
+TEST(Window, ShrinksWhileItsSidesStayLongEnough) {
+  const Image image = gradient(240, 320);
+  for (const bool progressive : {false, true}) {
+    const Bytes bytes = make_jpeg(240, 320, image.pixels, {.progressive = progressive});
+    const Box window{16, 32, 160, 200};
+    for (const auto& [shrink_to, factor] : std::map<int, int>{
+             {0, 1}, {161, 1}, {81, 1}, {80, 2}, {41, 2}, {40, 4}, {20, 8}, {1, 8}}) {
+      DecodeOptions options;
+      options.shrink_to = shrink_to;
+      const Image part = decode_window(bytes, window, options, "test");
+      const Image expected = averaged(crop(decode(bytes), window), factor);
+      ASSERT_EQ(part.height, 160 / factor) << shrink_to;
+      ASSERT_EQ(part.width, 200 / factor) << shrink_to;
+      // A smooth picture's averages, but for rounding in two places and upsampled colours at the
+      // edges.
+      const Box inner{0, 2, part.height, part.width - 4};
+      EXPECT_LE(max_difference(crop(part, inner), crop(expected, inner)), factor == 1 ? 0 : 3)
+          << shrink_to;
+    }
+    DecodeOptions options;
+    options.shrink_to = 16;
+    for (const Box& any :
+         {Box{0, 0, 240, 320}, Box{1, 3, 239, 317}, Box{207, 287, 33, 33}, Box{5, 7, 100, 33}}) {
+      const Image part = decode_window(bytes, any, options, "test");
+      EXPECT_GE(part.height, 16);
+      EXPECT_GE(part.width, 16);
+      EXPECT_LT(part.height * 2, any.height + 4);
+    }
+    const Bytes cut(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(bytes.size() / 2));
+    EXPECT_THROW(decode_window(cut, window, options, "test"), Error);
+  }
+}
+
 TEST(Window, OfOtherFormatsIsTheCrop) {
   const Image image = gradient(70, 90);
   for (const Box& window : kWindows) {
