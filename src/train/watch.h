@@ -16,8 +16,8 @@ namespace nestvit::train {
 
 // A thread that leaves a sign of life in the store every second, looks at the next process's, and
 // at the verdict: the first reason that anybody gave for the end of the job. One read and one write
-// a second for each process, however many there are. A second thread looks whether the first comes back
-// from the store, whose library waits for an answer as long as TCP does.
+// a second for each process, however many there are. A second thread looks whether the first comes
+// back from the store, whose library waits for an answer as long as TCP does.
 class Watch {
  public:
   // `store`: a connection of the watch's own; it must outlive the watch.
@@ -58,7 +58,7 @@ class Watch {
   GroupOptions options_;
   std::string meeting_point_;
   std::atomic<int64_t> exchanges_{0};
-  std::atomic<int64_t> looks_{0};  // rounds of the thread that talks to the store
+  std::atomic<int64_t> looks_{0};       // rounds of the thread that talks to the store
   std::chrono::milliseconds interval_;  // between signs
   int64_t beats_ = 0;
   Sign next_;

@@ -248,10 +248,10 @@ TEST_F(TrainCommandTest, TimmsRecipeAndFlagsAreAnnounced) {
   for (const char* word :
        {"over \"timm\"", "timm's RandAugment: 2 of 15 operations that grow with the level",
         "random erasing with probability 0.5", "in up to 2 boxes", "in 0.25 of them",
-        "in timm's way", "betas 0.9 and 0.95", "batches of 2 (accumulated) x 3 = 6 images", "from 1e-05 in",
-        "sampler        balanced", "after 7 evaluations", "precision      bf16", "computed again",
-        "EMA            decay 0.9 ", "timm's random crop", "profile        level 0",
-        "Profile results"})
+        "in timm's way", "betas 0.9 and 0.95", "batches of 2 (accumulated) x 3 = 6 images",
+        "from 1e-05 in", "sampler        balanced", "after 7 evaluations", "precision      bf16",
+        "computed again", "EMA            decay 0.9 ", "timm's random crop",
+        "profile        level 0", "Profile results"})
     EXPECT_THAT(done.text, HasSubstr(word));
   const Finished again = run({"train", "--resume", workdir().string(), "--recipe", "timm"});
   EXPECT_EQ(again.code, 2) << again.text;
