@@ -331,6 +331,8 @@ constexpr const char* kExamples =
     "--config.init_checkpoint=nest-b_imagenet/ckpt.39 --data-dir imagenet --workdir out\n"
     "# as timm trains: its augmentation, averaged weights\n"
     "nestvit train photos --recipe timm --workdir out\n"
+    "# four processes on this machine, a quarter of its processors each\n"
+    "nestvit train photos --nproc 4 --workdir out\n"
     "# larger images, smaller steps\n"
     "nestvit train photos --img-size 128 --epochs 60 -b 64 --lr 5e-4";
 
