@@ -227,7 +227,8 @@ void measure_against(const BenchOptions& options) {
 int bench(const BenchOptions& options, const Invocation& invocation) {
   if (!options.against.empty()) measure_against(options);
   if (options.csv && options.profile)
-    throw UsageError("--profile prints no comma-separated lines", "leave one of them out");
+    throw UsageError("--profile beside --csv: it prints no comma-separated lines",
+                     "leave one of them out");
   const Model model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);

@@ -126,10 +126,10 @@ TEST_F(DistributedTest, SharedBatchNormIsThatOfTheWholeBatch) {
   const double whole = logged(root_ / "one", "train").front().at("loss");
   EXPECT_GT(std::abs(logged(root_ / "own", "train").front().at("loss").get<double>() - whole), 1e-4)
       << "each process by itself normalises otherwise";
-  const Tensor& mean = load_model(root_ / "two/last")
-                           .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
-  const Tensor& expected = load_model(root_ / "one/last")
-                               .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
+  const Tensor mean = load_model(root_ / "two/last")
+                          .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
+  const Tensor expected = load_model(root_ / "one/last")
+                              .tensors.at("levels.0.transformer_encoder.0.norm1.running_mean");
   for (int64_t c = 0; c < mean.size(); ++c)
     EXPECT_NEAR(mean.to_f32()[c], expected.to_f32()[c], 1e-4);
 }
