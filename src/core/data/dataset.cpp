@@ -12,6 +12,7 @@
 #include "base/fields.h"
 #include "data/cifar.h"
 #include "data/folder.h"
+#include "data/folder_index.h"
 #include "data/idx.h"
 #include "data/imagenet.h"
 #include "data/list.h"
@@ -151,6 +152,10 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
           fmt::format("{}: no such file or folder", options.root.string()),
           given.root.empty() ? "give --data-dir, or set TFDS_DATA_DIR" : "check --data-dir");
     if (!fs::is_directory(options.root)) return open_file(options);
+    // Recognising a folder of images looks into every class folder for other forms.
+    const bool may_be_folder = options.labels_file.empty() && (!kind || kind == &kinds().back());
+    if (may_be_folder)
+      if (auto known = open_folder_index(options)) return known;
     if (!kind)
       kind = &*std::find_if(kinds().begin(), kinds().end(),
                             [&](const Kind& k) { return k.recognise(options); });
@@ -160,6 +165,7 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
                       "it",
                       options.root.string(), kind->names.front(), options.labels_file.string()),
           "labels are for images without class folders, directly in DIR/val or DIR");
+    if (may_be_folder && kind == &kinds().back()) options.index.clear();  // it was no use above
     return kind->open(options);
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{}: {}", error.path1().string(), error.code().message()),
