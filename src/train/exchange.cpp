@@ -41,12 +41,10 @@ Exchange::~Exchange() {
 }
 
 void Exchange::backward(const torch::Tensor& loss, bool last) {
-  if (!reducer_) {
+  if (!reducer_ || !last) {
     if (loss.defined()) loss.backward();
     return;
   }
-  if (!last && loss.defined()) loss.backward();
-  if (!last) return;
   torch::Tensor sum = loss;
   if (!sum.defined()) {
     sum = torch::zeros({}, parameters_.front().options());

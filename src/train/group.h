@@ -57,7 +57,6 @@ class Group {
   // another one: then there is nothing to say.
   bool fail(const std::string& reason);
 
-  class Exchange;  // exchange.h
   // What exchange.h needs to work on; null for a group of one.
   struct Members;
   Members* members() const { return members_.get(); }
