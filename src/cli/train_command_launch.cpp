@@ -71,8 +71,7 @@ pid_t Children::start(int rank, int processes) {
       {"LOCAL_WORLD_SIZE", std::to_string(processes)},
       {"MASTER_ADDR", "127.0.0.1"},
       {"MASTER_PORT", std::to_string(place_.port())},
-      {"TORCHELASTIC_USE_AGENT_STORE", "True"},
-      {"TORCHELASTIC_RESTART_COUNT", "0"}};
+      {"TORCHELASTIC_USE_AGENT_STORE", "True"}};
   std::vector<std::string> variables;
   for (char** it = environ; *it; ++it) {
     const std::string variable = *it;
