@@ -42,17 +42,6 @@ inline void add_products(Rows<typename Type::Word> left, Rows<typename Type::Wor
 
 // body.operator()<rows, registers>(row, column) of tiles that cover [rows, columns]. Columns are
 // whole registers; four that are left are better halved than cut into three and one.
-template <int kVecs, class Body>
-inline void each_row_tile(int64_t rows, int64_t column, const Body& body) {
-  int64_t i = 0;
-  for (; i + kTileRows <= rows; i += kTileRows)
-    body.template operator()<kTileRows, kVecs>(i, column);
-  if constexpr (kTileRows > 4)
-    for (; i + 4 <= rows; i += 4) body.template operator()<4, kVecs>(i, column);
-  for (; i + 2 <= rows; i += 2) body.template operator()<2, kVecs>(i, column);
-  for (; i < rows; ++i) body.template operator()<1, kVecs>(i, column);
-}
-
 template <class Body>
 inline void each_tile(int64_t rows, int64_t columns, const Body& body) {
   for (int64_t j = 0; j < columns;) {

@@ -9,7 +9,7 @@
 namespace nestvit::kernels {
 namespace {
 
-constexpr int64_t kTileHeight = 8, kTileColumns = 48, kTileVectors = kTileColumns / kLanes;
+constexpr int64_t kTileHeight = kTileRows, kTileColumns = 48, kTileVectors = kTileColumns / kLanes;
 
 inline __mmask16 first(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
@@ -23,12 +23,12 @@ struct Target {
 };
 
 // Its lines, which another core may hold, are on their way while the sums are made.
-template <int kRows>
+template <int kRows, int kVecs>
 inline void fetch_for_writing(const Target& t) {
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 3
-    for (int j = 0; j < kTileColumns; j += kLanes) __builtin_prefetch(t.c + i * t.ld + j, 1);
+    for (int j = 0; j < kVecs; ++j) __builtin_prefetch(t.c + i * t.ld + j * kLanes, 1);
 }
 
 template <int kRows, int kVecs>
@@ -43,6 +43,20 @@ inline void store_tile(const __m512 (&sum)[kRows][kVecs], int64_t rows, const Ta
       const __m512 old = _mm512_maskz_loadu_ps(t.add ? kept : __mmask16{0}, out);
       _mm512_mask_storeu_ps(out, kept, _mm512_add_ps(old, sum[i][j]));
     }
+  }
+}
+
+// body.operator()<rows, registers>(row, column) of tiles that cover [m, n], panel by panel; the
+// last panel's have no more registers than it needs.
+template <class Body>
+inline void each_panel_tile(int64_t m, int64_t n, const Body& body) {
+  for (int64_t j = 0; j < n; j += kTileColumns) {
+    if (n - j > 2 * kLanes)
+      each_row_tile<kTileVectors>(m, j, body);
+    else if (n - j > kLanes)
+      each_row_tile<2>(m, j, body);
+    else
+      each_row_tile<1>(m, j, body);
   }
 }
 

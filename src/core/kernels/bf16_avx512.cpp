@@ -62,17 +62,17 @@ inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t ro
   store_tile(sum, rows, target);
 }
 
-// kRows rows as round() leaves them.
-template <int kRows>
+// kRows rows as round() leaves them, times the first kVecs registers of a panel.
+template <int kRows, int kVecs>
 inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
   const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
-  fetch_for_writing<kRows>(target);
-  __m512 sum[kRows][kTileVectors];
+  fetch_for_writing<kRows, kVecs>(target);
+  __m512 sum[kRows][kVecs];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < kTileVectors; ++v) sum[r][v] = _mm512_loadu_ps(p.bias + j + v * kLanes);
+    for (int v = 0; v < kVecs; ++v) sum[r][v] = _mm512_loadu_ps(p.bias + j + v * kLanes);
   for (int64_t t = 0; t < p.tap_count; ++t)
     for (int64_t q = 0; q < p.width; ++q, b += kRightPanel)
       multiply(sum, a + p.taps[t] + q, p.lda, b);
@@ -80,13 +80,9 @@ inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
 }
 
 void row_product(const Bf16RowProduct& p) {
-  for (int64_t j = 0; j < p.n; j += kRightPanel) {
-    int64_t i = 0;
-    for (; i + kTileHeight <= p.m; i += kTileHeight) row_tile<kTileHeight>(p, i, j);
-    for (; i + 4 <= p.m; i += 4) row_tile<4>(p, i, j);
-    for (; i + 2 <= p.m; i += 2) row_tile<2>(p, i, j);
-    for (; i < p.m; ++i) row_tile<1>(p, i, j);
-  }
+  each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
+    row_tile<kRows, kVecs>(p, i, j);
+  });
 }
 
 void round(const float* x, int64_t pairs, uint32_t* packed) { round_row(x, 2 * pairs, packed); }

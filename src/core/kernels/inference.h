@@ -37,6 +37,14 @@ struct InferenceKernels {
   void (*pack)(const float* weight, int64_t n, int64_t k, float* packed);
   void (*product)(const Product& product);
 
+  // The same of one tap, by Strassen's seven products instead of eight: up to 1.1 times as fast,
+  // about twice the rounding, and bounded by the largest sizes in a and W rather than by a value's
+  // own terms (kernels/strassen.h). What a value is made of depends on the other rows of its four,
+  // counted from a, and on nothing else. Widths whose halves do not fill registers, and other sets
+  // than AVX-512's, are left to product(). Scratch: strassen_scratch(m, width) floats.
+  void (*strassen)(const Product& product, float* scratch);
+  int64_t (*strassen_scratch)(int64_t m, int64_t width);
+
   // As in TrainingKernels.
   void (*layer_norm)(const float* x, int64_t rows, int64_t C, const float* gamma, const float* beta,
                      float eps, float* y);

@@ -50,46 +50,45 @@ void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
 
 typedef int Ints __attribute__((vector_size(64)));
 
-// sum += four values of each row times those of a panel.
-template <int kRows>
-inline void multiply(Ints (&sum)[kRows][kTileVectors], const uint32_t* a, int64_t stride,
+// sum += four values of each row times those of a panel's first registers.
+template <int kRows, int kVecs>
+inline void multiply(Ints (&sum)[kRows][kVecs], const uint32_t* a, int64_t stride,
                      const uint32_t* w) {
-  __m512i right[kTileVectors];
+  __m512i right[kVecs];
 #pragma GCC unroll 3
-  for (int j = 0; j < kTileVectors; ++j) right[j] = _mm512_loadu_si512(w + j * kLanes);
+  for (int j = 0; j < kVecs; ++j) right[j] = _mm512_loadu_si512(w + j * kLanes);
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
     const __m512i left = _mm512_set1_epi32(static_cast<int>(a[i * stride]));
 #pragma GCC unroll 3
-    for (int j = 0; j < kTileVectors; ++j)
+    for (int j = 0; j < kVecs; ++j)
       sum[i][j] = (Ints)_mm512_dpbusd_epi32((__m512i)sum[i][j], left, right[j]);
   }
 }
 
 // With one tap the sums go from register to register.
-template <int kRows, bool kOneTap>
+template <int kRows, int kVecs, bool kOneTap>
 inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
-  fetch_for_writing<kRows>(target);
-  __m512 sum[kRows][kTileVectors] = {};
+  fetch_for_writing<kRows, kVecs>(target);
+  __m512 sum[kRows][kVecs] = {};
   for (int64_t t = 0; t < (kOneTap ? 1 : p.tap_count); ++t, w += words * kInt8Panel) {
     const uint32_t* a = p.a + (i + p.taps[t]) * stride;
     const int32_t* offsets = p.offsets + t * columns + j;
-    Ints whole[kRows][kTileVectors];
+    Ints whole[kRows][kVecs];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 3
-      for (int v = 0; v < kTileVectors; ++v)
-        whole[r][v] = (Ints)_mm512_loadu_si512(offsets + v * kLanes);
+      for (int v = 0; v < kVecs; ++v) whole[r][v] = (Ints)_mm512_loadu_si512(offsets + v * kLanes);
     for (int64_t q = 0; q < words; ++q) multiply(whole, a + q, stride, w + q * kInt8Panel);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       float scale;
       __builtin_memcpy(&scale, a + r * stride + words, sizeof scale);
 #pragma GCC unroll 3
-      for (int v = 0; v < kTileVectors; ++v)
+      for (int v = 0; v < kVecs; ++v)
         sum[r][v] = _mm512_fmadd_ps(_mm512_cvtepi32_ps((__m512i)whole[r][v]), _mm512_set1_ps(scale),
                                     sum[r][v]);
     }
@@ -97,7 +96,7 @@ inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 3
-    for (int v = 0; v < kTileVectors; ++v)
+    for (int v = 0; v < kVecs; ++v)
       sum[r][v] = _mm512_fmadd_ps(sum[r][v], _mm512_loadu_ps(p.scales + j + v * kLanes),
                                   _mm512_loadu_ps(p.bias + j + v * kLanes));
   store_tile(sum, kRows, target);
@@ -106,13 +105,9 @@ inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
 template <bool kOneTap>
 void panels(const Int8Product& p) {
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
-  for (int64_t j = 0; j < p.n; j += kInt8Panel) {
-    int64_t i = 0;
-    for (; i + kTileHeight <= p.m; i += kTileHeight) tile<kTileHeight, kOneTap>(p, columns, i, j);
-    for (; i + 4 <= p.m; i += 4) tile<4, kOneTap>(p, columns, i, j);
-    for (; i + 2 <= p.m; i += 2) tile<2, kOneTap>(p, columns, i, j);
-    for (; i < p.m; ++i) tile<1, kOneTap>(p, columns, i, j);
-  }
+  each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
+    tile<kRows, kVecs, kOneTap>(p, columns, i, j);
+  });
 }
 
 void product(const Int8Product& p) { p.tap_count == 1 ? panels<true>(p) : panels<false>(p); }

@@ -63,6 +63,18 @@ inline float largest_of(Vec v) {
   return v[0];
 }
 
+// body.operator()<tile's rows, kVecs>(first row, column) of all rows.
+template <int kVecs, class Body>
+inline void each_row_tile(int64_t rows, int64_t column, const Body& body) {
+  int64_t i = 0;
+  for (; i + kTileRows <= rows; i += kTileRows)
+    body.template operator()<kTileRows, kVecs>(i, column);
+  if constexpr (kTileRows > 4)
+    for (; i + 4 <= rows; i += 4) body.template operator()<4, kVecs>(i, column);
+  for (; i + 2 <= rows; i += 2) body.template operator()<2, kVecs>(i, column);
+  for (; i < rows; ++i) body.template operator()<1, kVecs>(i, column);
+}
+
 constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
 inline float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }

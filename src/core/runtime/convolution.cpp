@@ -53,12 +53,12 @@ Convolution::Convolution(std::span<const float> weight, std::span<const float> b
       size_(size),
       bias_(bias.begin(), bias.end()) {
   const int64_t whole = best().whole_channels;
-  if (precision == Precision::kF32 && size % 2 == 0 && in_ % whole == 0 && out % whole == 0) {
+  if (size % 2 == 0 && in_ % whole == 0 && out % whole == 0) {
     const std::vector<float> transformed = winograd_weights(weight);
     const auto each = static_cast<size_t>(out * in_);
     for (size_t i = 0; i < 16; ++i)
       products_.emplace_back(std::span(transformed).subspan(i * each, each),
-                             std::span<const float>{}, out);
+                             std::span<const float>{}, out, precision);
     return;
   }
   std::vector<int64_t> taps;
@@ -72,16 +72,22 @@ const float* Convolution::pixels(const float* x, int64_t count, float* memory) c
 
 int64_t Convolution::pixel_size() const { return taps_.empty() ? in_ : taps_[0].row_size(); }
 
-int64_t Convolution::scratch() const { return taps_.empty() ? 16 * (size_ / 2) * (in_ + out_) : 0; }
+int64_t Convolution::scratch() const {
+  const int64_t tiles = size_ / 2;
+  return taps_.empty() ? tiles * (16 * (in_ + out_) + products_.front().row_size()) : 0;
+}
 
 void Convolution::operator()(const float* plane, float* y, float* scratch) const {
   if (!taps_.empty()) return taps_[0](plane, size_, y, out_);
   const int64_t tiles = size_ / 2;
   float *values = scratch, *products = values + 16 * tiles * in_;  // [16, tiles, C], [.., C']
+  float* memory = products + 16 * tiles * out_;                    // of one of 16
   best().winograd_in(plane, (size_ + 2) * in_, in_, tiles, values);
-  for (int64_t i = 0; i < 16; ++i)
-    products_[static_cast<size_t>(i)](values + i * tiles * in_, tiles, products + i * tiles * out_,
-                                      out_);
+  for (int64_t i = 0; i < 16; ++i) {
+    const PanelLinear& product = products_[static_cast<size_t>(i)];
+    product(product.rows(values + i * tiles * in_, tiles, memory), tiles,
+            products + i * tiles * out_, out_);
+  }
   best().winograd_out(products, out_, tiles, bias_.data(), y, size_ * out_);
 }
 

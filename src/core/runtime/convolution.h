@@ -9,10 +9,10 @@
 
 namespace nestvit {
 
-// A convolution of stride 1 over a plane [size + 2, size + 2, C] with a border of zeros. In f32,
-// where the size is even and the channels fill registers, by Winograd's F(2 x 2, 3 x 3): 16
-// products for 36, and about twice the rounding of a sum of nine taps; otherwise as a product of
-// nine taps that reads the plane in place.
+// A convolution of stride 1 over a plane [size + 2, size + 2, C] with a border of zeros. Where the
+// size is even and the channels fill registers, by Winograd's F(2 x 2, 3 x 3): 16 products for 36,
+// and about twice the rounding of a sum of nine taps, also where operands are rounded to bf16 or
+// int8; otherwise as a product of nine taps that reads the plane in place.
 class Convolution {
  public:
   // weight [C', C, 3, 3]

@@ -17,12 +17,24 @@ namespace nestvit {
 namespace {
 
 constexpr float kNormEps = 1e-6f;  // reference.md A
-// Floats of a piece's hidden layer, its widest array: with a panel of weights beside it, it fits a
-// core's cache of 1 MB.
-constexpr int64_t kPieceFloats = 160 * 1024;
+// Floats of a piece's hidden layer, its widest array: a block of nest_base's last level. A part of
+// it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
+constexpr int64_t kPieceFloats = 400 * 1024;
 constexpr int64_t kMostRows = 256;
 
 int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
+int64_t most_rows(const FastLevel& level) {  // of a piece
+  return std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows);
+}
+
+// Floats that an operation on a piece needs beside its input and output.
+int64_t memory_of(const FastLevel& level, int64_t rows) {
+  int64_t most = kernels::attend_scratch(level.attention);
+  for (const FastLayer& layer : level.layers)
+    for (const PanelLinear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
+      most = std::max(most, linear->memory_of(rows));
+  return most;
+}
 
 // Dynamic: a disturbed core takes fewer.
 template <class Body>
@@ -165,52 +177,47 @@ void FastForward::encode(const FastLevel& level) {
 void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                           float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
-  float *normed = scratch, *rounded = normed + piece.rows * C;
+  float *normed = scratch, *memory = normed + piece.rows * C;
   timed(level.shape, Part::kNorm, [&] {
     kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
                         layer.norm1.shift.data(), kNormEps, normed);
   });
-  timed(level.shape, Part::kQkv, [&] {
-    layer.qkv(layer.qkv.rows(normed, piece.rows, rounded), piece.rows, qkv + piece.first * W, W);
-  });
+  timed(level.shape, Part::kQkv,
+        [&] { layer.qkv.of(normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
 
 void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                             const float* qkv, float* scratch) const {
   const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
   const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
-  float *mixed = scratch, *heads = mixed + piece.rows * C;
+  float *mixed = scratch, *memory = mixed + piece.rows * C;
   timed(level.shape, Part::kAttention, [&] {
     for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
       const int64_t row = piece.first + at, block = row / N;
       const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
       const float* first = qkv + block * N * W;
       attend_(level.attention, qkv + row * W, rows, first + keys, first + values, mixed + at * C,
-              heads);
+              memory);
       at += rows;
     }
   });
-  timed(level.shape, Part::kProj, [&] {
-    layer.proj(layer.proj.rows(mixed, piece.rows, heads), piece.rows, x_ + piece.first * C, C,
-               /*add=*/true);
-  });
+  timed(level.shape, Part::kProj,
+        [&] { layer.proj.of(mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true); });
 }
 
 void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                       float* scratch) const {
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
-        *rounded = hidden + rows * M;
+        *memory = hidden + rows * M;
   timed(level.shape, Part::kNorm, [&] {
     kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
                         normed);
   });
-  timed(level.shape, Part::kFc1,
-        [&] { layer.fc1(layer.fc1.rows(normed, rows, rounded), rows, hidden, M); });
+  timed(level.shape, Part::kFc1, [&] { layer.fc1.of(normed, rows, memory, hidden, M); });
   timed(level.shape, Part::kGelu,
         [&] { kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
-  timed(level.shape, Part::kFc2,
-        [&] { layer.fc2(layer.fc2.rows(hidden, rows, rounded), rows, x, C, /*add=*/true); });
+  timed(level.shape, Part::kFc2, [&] { layer.fc2.of(hidden, rows, memory, x, C, /*add=*/true); });
 }
 
 void FastForward::head(const Level& level, float* logits) {
@@ -230,22 +237,25 @@ void FastForward::head(const Level& level, float* logits) {
 }
 
 // About as many rows for each, a multiple of the threads. They are whole blocks where that gives
-// each thread as many: a block's keys are then prepared once. Else they end where a tile of rows
-// does.
+// each thread as many: a block's keys are then prepared once. Else they end where four rows do,
+// which belong together (PanelLinear::of), counted from the image's first.
 std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
-  constexpr int64_t kTile = 4;
-  const int64_t N = level.shape.tokens, blocks = B_ * level.shape.blocks;
-  const int64_t most = std::clamp<int64_t>(kPieceFloats / level.mlp, kTile, kMostRows);
-  const int64_t unit = N <= most && blocks % threads_ == 0 ? N : kTile;
-  const int64_t rows = blocks * N, each = most / unit * unit;
-  int64_t count = (rows + each - 1) / each;
-  count = (count + threads_ - 1) / threads_ * threads_;
+  constexpr int64_t kFour = 4;
+  const int64_t N = level.shape.tokens, image = rows_of(level.shape), blocks = B_ * image / N;
+  const int64_t most = most_rows(level);
+  const bool whole = N % kFour == 0 && N <= most && blocks % threads_ == 0;
+  const int64_t unit = whole ? N : kFour;
+  // Rows that are cut as one: of the whole batch, or of an image that does not end with four.
+  const int64_t rows = image % kFour == 0 ? B_ * image : image, runs = B_ * image / rows;
+  int64_t count = (rows + most / unit * unit - 1) / (most / unit * unit);
+  while (runs * count % threads_ != 0) ++count;
   std::vector<Piece> all;
-  for (int64_t i = 0, first = 0; i < count; ++i) {
-    const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / unit * unit;
-    if (end > first) all.push_back({first, end - first});
-    first = std::max(first, end);
-  }
+  for (int64_t start = 0; start < runs * rows; start += rows)
+    for (int64_t i = 0, first = 0; i < count; ++i) {
+      const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / unit * unit;
+      if (end > first) all.push_back({start + first, end - first});
+      first = std::max(first, end);
+    }
   return all;
 }
 
@@ -264,10 +274,8 @@ void FastForward::reserve() {
       wide = std::max(wide, side * side * from->width + below * C);
       scratch = std::max({scratch, side * from->width, level.conv->scratch()});
     }
-    const int64_t piece = std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows) + 4;
-    const int64_t half = (std::max(C, level.mlp) + 1) / 2;  // a rounded row
-    scratch = std::max({scratch, piece * (C + level.mlp + half),
-                        piece * (C + half) + kernels::attend_scratch(level.attention)});
+    const int64_t piece = most_rows(level) + 4;
+    scratch = std::max(scratch, piece * (C + level.mlp) + memory_of(level, piece));
     below = rows;
     from = &level.shape;
   }

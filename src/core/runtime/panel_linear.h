@@ -25,6 +25,11 @@ class PanelLinear {
   int64_t row_size() const;
   // Rows of y are `ldc` apart. With `add`, y += x W^T + b.
   void operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add = false) const;
+
+  // Both for one tap, with `memory` of memory_of(m) floats. f32 goes by Strassen's products: what a
+  // value is made of depends on the other rows of its four.
+  void of(const float* x, int64_t m, float* memory, float* y, int64_t ldc, bool add = false) const;
+  int64_t memory_of(int64_t m) const;
   Precision precision() const { return precision_; }
 
  private:

@@ -95,6 +95,83 @@ TEST_P(Inference, ProductOfARowIsTheSameAnywhere) {
   }
 }
 
+// W [n, k] and its operands, for kernels that are given them packed.
+struct LinearCase {
+  int64_t m, n, k;
+  Floats a, weight, bias, before;
+
+  LinearCase(int64_t rows, int64_t columns, int64_t width)
+      : m(rows),
+        n(columns),
+        k(width),
+        a(random_floats(m * k, 1)),
+        weight(random_floats(n * k, 2)),
+        bias(random_floats(n, 3)),
+        before(random_floats(m * n, 4)) {}
+
+  // before + bias + a W^T, and the root of the mean square of what `got` differs by.
+  double error(const Floats& got) const {
+    double squares = 0;
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        double want = double{before[i * n + j]} + bias[j];
+        for (int64_t p = 0; p < k; ++p) want += double{a[i * k + p]} * weight[j * k + p];
+        squares += (got[i * n + j] - want) * (got[i * n + j] - want);
+      }
+    return std::sqrt(squares / static_cast<double>(m * n));
+  }
+};
+
+// Two slices of k, widths that do not halve or whose slices do not, and below rows and columns
+// that are left over.
+const std::vector<int64_t> kStrassenWidths = {32, 33, 48, 96, 384, 544, 1024};
+
+TEST_P(Inference, StrassenRoundsLittleMoreThanTheProduct) {
+  for (const int64_t k : kStrassenWidths)
+    for (const auto& [m, n] : {std::pair<int64_t, int64_t>{4, 96}, {16, 192}, {23, 210}, {3, 50}}) {
+      LinearCase c(m, n, k);
+      const Floats panels = packed(c.weight, n, k);
+      Floats direct = c.before, halved = c.before, bias = c.bias;
+      bias.resize(packed_columns(kernel, n));
+      Floats scratch(kernel.strassen_scratch(m, k), NAN);
+      const int64_t tap = 0;
+      Product p{c.a.data(), k,    &tap,          1, k, panels.data(), bias.data(), m,
+                n,          true, direct.data(), n};
+      kernel.product(p);
+      p.c = halved.data();
+      kernel.strassen(p, scratch.data());
+      // Sums of 1.5 k terms instead of k, of operands that are sums of up to four: in the mean of
+      // random numbers about 2.3 times the error.
+      EXPECT_LE(c.error(halved), 3 * c.error(direct)) << m << " x " << n << " x " << k;
+      // Without adding.
+      for (float& x : c.before) x = 0;
+      p.add = false;
+      kernel.strassen(p, scratch.data());
+      EXPECT_LE(c.error(halved), 3 * c.error(direct) + 1e-5) << m << " x " << n << " x " << k;
+    }
+}
+
+// Wherever the four rows are that a row belongs to, and whatever comes before and after them.
+TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
+  for (const int64_t k : {96, 1024}) {
+    const LinearCase c(28, 192, k);
+    const Floats panels = packed(c.weight, c.n, k);
+    Floats all(c.m * c.n), scratch(kernel.strassen_scratch(c.m, k), NAN);
+    const int64_t tap = 0;
+    Product p{c.a.data(),    k,   &tap, 1,     k,          panels.data(),
+              c.bias.data(), c.m, c.n,  false, all.data(), c.n};
+    kernel.strassen(p, scratch.data());
+    for (const auto& [first, rows] : {std::pair<int64_t, int64_t>{0, 4}, {4, 8}, {8, 20}}) {
+      Floats part(rows * c.n);
+      p.a = c.a.data() + first * k;
+      p.m = rows;
+      p.c = part.data();
+      kernel.strassen(p, scratch.data());
+      EXPECT_THAT(part, ::testing::ElementsAreArray(&all[first * c.n], part.size())) << first;
+    }
+  }
+}
+
 TEST_P(Inference, Gelu) {
   for (const bool tanh : {false, true})
     for (const int64_t count : {1, 15, 16, 33}) {

@@ -109,26 +109,44 @@ TEST(Convolution, EqualsNineTapsInDoublePrecision) {
   EXPECT_EQ(ways, 3) << "both ways must have been tested";
 }
 
-// Half a unit of 2^-7, or half a step of 127 of the largest value, on either operand of a term.
-TEST(Convolution, OfShortTypesIsAsNearAsTheirRounding) {
-  const Case c(6, 32, 20);
-  const std::tuple<Precision, kernels::Isa, double> types[] = {
-      {Precision::kBf16, kernels::Isa::kAvx512Bf16, 2.0 / 256},
-      {Precision::kInt8, kernels::Isa::kPlain, 0}};
-  for (const auto& [precision, isa, share] : types) {
-    if (!kernels::uses(isa)) continue;
-    int64_t rows = 0;
-    const Floats got = convolved(c, precision, &rows);
-    EXPECT_EQ(rows, 1);
-    float pixel = 0, weight = 0;
-    for (const float x : c.plane) pixel = std::max(pixel, std::fabs(x));
-    for (const float w : c.weight) weight = std::max(weight, std::fabs(w));
-    for (int64_t i = 0; i < c.size * c.size * c.out; ++i) {
-      const Expected e = expected(c, i / c.out / c.size, i / c.out % c.size, i % c.out);
-      const double step = 2 * 9.0 * static_cast<double>(c.in) * pixel * weight / 254;
-      ASSERT_NEAR(got[i], e.value, share > 0 ? 1.01 * share * e.terms : step);
-    }
+// What rounding both operands of a term can change: a bf16 by half a unit of 2^-7, an int8 by half
+// a step of 127 of the largest value.
+double short_bound(const Case& c, Precision precision, bool winograd, int64_t i) {
+  const int64_t y = i / c.out / c.size, x = i / c.out % c.size, k = i % c.out;
+  if (precision == Precision::kBf16) {
+    const double terms = winograd ? winograd_terms(c, y, x, k) : expected(c, y, x, k).terms;
+    return 1.01 * 2.0 / 256 * terms;
   }
+  float pixel = 0, weight = 0;
+  for (const float p : c.plane) pixel = std::max(pixel, std::fabs(p));
+  for (const float w : c.weight) weight = std::max(weight, std::fabs(w));
+  // Winograd's values are sums of up to four pixels, its weights at most 9/4 of one; a value of the
+  // output is made of nine of its 16 products.
+  const double largest = double{pixel} * weight * (winograd ? 4 * 9.0 / 4 : 1);
+  return 2 * 9.0 * static_cast<double>(c.in) * largest / 254;
+}
+
+TEST(Convolution, OfShortTypesIsAsNearAsTheirRounding) {
+  for (const auto& [precision, isa] : {std::pair{Precision::kBf16, kernels::Isa::kAvx512Bf16},
+                                       {Precision::kInt8, kernels::Isa::kPlain}})
+    for (const int64_t out : {20, 48}) {
+      if (!kernels::uses(isa)) continue;
+      const Case c(6, 32, out);
+      int64_t rows = 0;
+      const Floats got = convolved(c, precision, &rows);
+      EXPECT_EQ(rows, out == 48 ? 2 : 1);
+      double squares = 0, size = 0;
+      for (int64_t i = 0; i < c.size * c.size * out; ++i) {
+        const double want = expected(c, i / out / c.size, i / out % c.size, i % out).value;
+        ASSERT_NEAR(got[i], want, short_bound(c, precision, rows == 2, i)) << out;
+        squares += (got[i] - want) * (got[i] - want);
+        size += want * want;
+      }
+      // Errors of either sign: of a term about a third of their bound, of a sum no more than of its
+      // terms; Winograd's are up to twice as large.
+      const double of_a_term = precision == Precision::kBf16 ? 1.0 / 256 / 3 : 3.0 / 254 / 3;
+      EXPECT_LE(std::sqrt(squares / size), 2 * 2 * of_a_term) << out;
+    }
 }
 
 }  // namespace

@@ -128,6 +128,7 @@ TEST(Engine, EqualsReferenceForManyGeometries) {
       {"a block of 256 tokens", 32, 3, 10, 1, 16, {1, 1}, {16, 24}, {2, 3}, 2},
       {"a block of 324 tokens", 18, 3, 10, 1, 18, {1}, {24}, {8}, 2},
       {"one channel", 8, 1, 2, 2, 2, {1, 1}, {1, 1}, {1, 1}, 1},
+      {"wide, nine tokens", 12, 3, 5, 2, 3, {1, 2}, {96, 224}, {3, 7}, 5},
   };
   for (const Shape& shape : shapes)
     for (Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
@@ -199,10 +200,7 @@ TEST(Engine, CallsFromManyThreadsQueueUp) {
   for (const Output& output : outputs) EXPECT_EQ(output.logits, expected.logits);
 }
 
-TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
-  NestConfig config = small_config();
-  config.image_size = 48;  // blocks of 6 x 6 tokens, which pieces cut anywhere
-  config.patch_size = 6;
+void expect_threads_and_neighbours_change_no_bit(const NestConfig& config) {
   const Model model = random_model(config, 3);
   const auto images = random_images(config, 3, 4);
   const size_t image = images.size() / 3, classes = config.num_classes;
@@ -213,6 +211,25 @@ TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
     const auto last = engine.run(std::span(images).subspan(2 * image), 1).logits;
     EXPECT_THAT(last, ::testing::ElementsAreArray(&one.logits[2 * classes], classes)) << threads;
   }
+}
+
+TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
+  NestConfig config = small_config();
+  config.image_size = 48;  // blocks of 6 x 6 tokens, which pieces cut anywhere
+  config.patch_size = 6;
+  expect_threads_and_neighbours_change_no_bit(config);
+}
+
+// Wide enough for Strassen's products, whose rows belong together in fours; an image has 36 of them
+// at the first level and 9 at the second.
+TEST(Engine, ThreadsAndNeighboursChangeNoBitOfWideLevels) {
+  NestConfig config = small_config();
+  config.image_size = 12;
+  config.patch_size = 3;
+  config.num_layers_per_block = {1, 2};
+  config.embed_dims = {96, 192};
+  config.level_heads = {3, 6};
+  expect_threads_and_neighbours_change_no_bit(config);
 }
 
 // The answers of `precision` differ from f32's, but by no more than `share` of the largest.
