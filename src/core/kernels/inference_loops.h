@@ -35,6 +35,16 @@ void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
   tanh ? gelu_values_by_tanh(x, rows * C) : gelu_values_by_erf(x, rows * C);
 }
 
+template <const float (&kCoefficients)[8]>
+void gelu_short_values(float* x, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] *= phi_short(x[i], kCoefficients);
+}
+
+void gelu_short(float* x, int64_t rows, int64_t C, bool tanh) {
+  tanh ? gelu_short_values<kShortByTanh>(x, rows * C) : gelu_short_values<kShortByErf>(x, rows * C);
+}
+
 void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
               int64_t count, float* y) {
   for (int64_t x = ox; x < ox + count; ++x, y += C) {
@@ -49,9 +59,8 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {
-      name, kPanel,           pack_panel, product, strassen,    strassen_scratch, layer_norm_rows,
-      gelu, attend_in<InF32>, max_pool,   kLanes,  winograd_in, winograd_out};
+  return {name, kPanel,     pack_panel,       product,  strassen, strassen_scratch, layer_norm_rows,
+          gelu, gelu_short, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
 }
 
 }  // namespace

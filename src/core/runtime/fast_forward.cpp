@@ -215,8 +215,8 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
                         normed);
   });
   timed(level.shape, Part::kFc1, [&] { layer.fc1.of(normed, rows, memory, hidden, M); });
-  timed(level.shape, Part::kGelu,
-        [&] { kernels_.gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
+  const auto gelu = layer.fc2.precision() == Precision::kF32 ? kernels_.gelu : kernels_.gelu_short;
+  timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
   timed(level.shape, Part::kFc2, [&] { layer.fc2.of(hidden, rows, memory, x, C, /*add=*/true); });
 }
 

@@ -172,6 +172,11 @@ TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
   }
 }
 
+double gelu_of(double v, bool tanh) {
+  const double cubic = std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v);
+  return 0.5 * v * (1 + (tanh ? std::tanh(cubic) : std::erf(v / std::numbers::sqrt2)));
+}
+
 TEST_P(Inference, Gelu) {
   for (const bool tanh : {false, true})
     for (const int64_t count : {1, 15, 16, 33}) {
@@ -179,13 +184,23 @@ TEST_P(Inference, Gelu) {
       x[0] = count == 15 ? -100.0f : 100.0f;
       Floats y = x;
       kernel.gelu(y.data(), 1, count, tanh);
-      for (int64_t i = 0; i < count; ++i) {
-        const double v = x[i], cubic = std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v);
-        const double want =
-            0.5 * v * (1 + (tanh ? std::tanh(cubic) : std::erf(v / std::numbers::sqrt2)));
-        EXPECT_NEAR(y[i], want, 8 * kEps * std::max(1.0, std::fabs(v))) << v;
-      }
+      for (int64_t i = 0; i < count; ++i)
+        EXPECT_NEAR(y[i], gelu_of(x[i], tanh), 8 * kEps * std::max(1.0, std::fabs(double{x[i]})))
+            << x[i];
     }
+}
+
+TEST_P(Inference, ShortGeluIsNearerThanRoundingToBf16) {
+  for (const bool tanh : {false, true}) {
+    Floats x;
+    for (int i = -12000; i <= 12000; ++i) x.push_back(static_cast<float>(i) / 1000);
+    x.insert(x.end(), {-3e38f, 3e38f});
+    Floats y = x;
+    kernel.gelu_short(y.data(), 1, static_cast<int64_t>(x.size()), tanh);
+    for (size_t i = 0; i < x.size(); ++i)
+      EXPECT_NEAR(y[i], gelu_of(x[i], tanh), 1.7e-4 * std::max(1.0, std::fabs(double{x[i]}) / 4))
+          << x[i];
+  }
 }
 
 TEST_P(Inference, AttendEqualsDoublePrecision) {
