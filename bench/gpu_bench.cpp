@@ -1,7 +1,9 @@
 // gpu_bench parity MODEL..: logits, gradients and 20 training steps on a GPU beside the CPU, the
-// same weights and images; gradients with layers computed again; tf32 and bf16 beside f32.
-// gpu_bench speed MODEL --batch B --dtype f32,tf32,bf16: images per second of training steps and of
-// the forward. JSON lines; bench/gpu_check.py puts them together. Exit code 1: a check was missed.
+// same weights and images; gradients with layers computed again, and replayed as a CUDA graph;
+// PyTorch's AdamW beside ours; tf32 and bf16 beside f32.
+// gpu_bench speed MODEL --batch B --dtype f32,tf32,bf16: images per second of training steps, done
+// and replayed, and of the forward. JSON lines; bench/gpu_check.py puts them together. Exit code 1:
+// a check was missed.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -10,7 +12,10 @@
 #include <chrono>
 #include <cmath>
 
+#include "train/adam.h"
+#include "train/cuda_module.h"
 #include "train/device.h"
+#include "train/loss.h"
 #include "train/optim.h"
 #include "train/process.h"
 #include "training_step.h"
@@ -61,6 +66,14 @@ bool report(const Check& c) {
       c.model, c.what, json_number(c.difference), c.least, c.bound, good);
   std::fflush(stdout);
   return good;
+}
+
+void report_left_out(const std::string& model, const std::string& what, std::string reason) {
+  std::replace(reason.begin(), reason.end(), '"', '\'');  // of a JSON string
+  fmt::print(R"({{"model": "{}", "check": "{}", "note": "{}"}})"
+             "\n",
+             model, what, reason);
+  std::fflush(stdout);
 }
 
 std::vector<double> losses(train::Nest net, const bench::Data& data, int steps) {
@@ -134,6 +147,91 @@ bool recomputed(const Arguments& args, const std::string& model, const torch::De
                  bench::difference(bench::gradients(net, data, Amp::kNone), want), kGradients});
 }
 
+// ---- what a GPU has of its own: PyTorch's AdamW, CUDA graphs ----
+
+// The tensors of five steps; in f64, where another correction of the moments (adam.h) would show as
+// 1e-8, and rounding explains 1e-14.
+Tensor adam_steps(train::AdamKernel kernel, const torch::Device& device) {
+  torch::manual_seed(1);
+  std::vector<train::AdamParameter> parameters;
+  for (const int64_t size : {7, 192, 36864, 147456}) {
+    const Tensor value = torch::randn({size}, torch::kFloat64).to(device);
+    parameters.push_back(
+        {value, Tensor(), torch::zeros_like(value), torch::zeros_like(value), 0, 0});
+  }
+  for (int64_t step = 1; step <= 5; ++step) {
+    for (train::AdamParameter& p : parameters) {
+      p.gradient = torch::randn(p.value.sizes(), torch::kFloat64).to(device);
+      p.rate = p.value.numel() < 1000 ? 1e-3 : 7e-4;
+      p.decay = p.value.numel() < 100 ? 0 : p.rate * 0.05;
+    }
+    train::adam_update(
+        kernel,
+        {0.9, 0.999, 1e-8, train::adam_correction(0.9, step), train::adam_correction(0.999, step)},
+        step, parameters);
+  }
+  std::vector<Tensor> all;
+  for (const train::AdamParameter& p : parameters)
+    for (const Tensor& t : {p.value, p.first, p.second}) all.push_back(t.to(torch::kCPU));
+  return torch::cat(all);
+}
+
+bool adam_kernels(const torch::Device& device) {
+  constexpr double kAdam = 1e-12;
+  const Tensor want = adam_steps(train::AdamKernel::kPlain, torch::kCPU);
+  const Tensor got = adam_steps(train::AdamKernel::kFused, device);
+  return report({"any", "PyTorch's fused AdamW beside ours, f64",
+                 ((got - want).abs().max() / want.abs().max()).item<double>(), kAdam});
+}
+
+// Null where nothing can be recorded; `reason` then says why.
+train::MakeReplay recorder(const torch::Device& device, std::string& reason) {
+  reason = "a CUDA graph is of a GPU";
+  if (device.is_cpu()) return nullptr;
+  try {
+    return train::cuda_module().replay;
+  } catch (const Error& error) {
+    reason = error.what();
+    return nullptr;
+  }
+}
+
+train::BatchReplay replay_of(train::Nest& net, Amp amp, const train::MakeReplay& make) {
+  const auto forward = [&net, amp](const Tensor& images, const Tensor& targets) {
+    const Tensor logits = bench::logits_of(net, images, amp, targets.scalar_type());
+    return std::pair(logits, train::soft_cross_entropy(logits, targets));
+  };
+  return train::BatchReplay(make, forward, net->parameters());
+}
+
+// Done at first, then recorded and replayed, each time with drop-path of the same seed: always the
+// same gradients.
+bool replayed(const Arguments& args, const std::string& model, const torch::Device& device) {
+  const std::string what = "gradients of a CUDA graph, f64";
+  std::string reason;
+  const train::MakeReplay make = recorder(device, reason);
+  if (!make) {
+    report_left_out(model, what, reason);
+    return true;
+  }
+  NestConfig config = variant(model);
+  config.stochastic_depth_drop = 0.2;
+  train::Nest net = net_on(config, device);
+  net->to(torch::kFloat64);
+  const bench::Data data = in_f64(bench::synthetic(config, args.check_batch)).on(device);
+  const bench::Gradients want = bench::gradients(net, data, Amp::kNone);
+  train::BatchReplay replay = replay_of(net, Amp::kNone, make);
+  double worst = 0;
+  for (int run = 0; run < 8; ++run) {
+    torch::manual_seed(2);
+    bench::Gradients got{replay.backward(data.images, data.targets, 1).second.item<double>(), {}};
+    for (const Tensor& p : net->parameters()) got.values.push_back(p.grad().to(torch::kCPU));
+    net->zero_grad();
+    worst = bench::worse(worst, bench::difference(got, want));
+  }
+  return report({model, what, worst, kGradients});
+}
+
 // ---- short types, against f32 on the same device ----
 
 // How far a number of that type is from what was rounded, relative to it: bf16 keeps 8 bits; tf32
@@ -197,6 +295,7 @@ bool parity(const Arguments& args, const std::string& model) {
   const torch::Device device = train::open_device(args.device, Amp::kNone);
   bool good = beside_the_cpu(args, model, device);
   good = recomputed(args, model, device) && good;
+  good = replayed(args, model, device) && good;
   return short_types(args, model, device) && good;
 }
 
@@ -216,6 +315,25 @@ std::vector<double> time_forward(train::Nest& net, const Tensor& images, Amp amp
     if (step >= 0) seconds.push_back(took.count());
   }
   net->train();
+  return seconds;
+}
+
+// As bench::time_steps.
+std::vector<double> time_replayed(train::Nest& net, const bench::Data& data, Amp amp,
+                                  const train::MakeReplay& make, int64_t steps) {
+  train::Optimizer optimizer(*net, net->config(), {});
+  train::BatchReplay replay = replay_of(net, amp, make);
+  std::vector<double> seconds;
+  for (int64_t step = -10; step < steps; ++step) {
+    const auto start = std::chrono::steady_clock::now();
+    const Tensor loss = replay.backward(data.images, data.targets, 1).second;
+    optimizer.step(1e-4);
+    const bool finite =
+        std::isfinite(net->parameters().back().sum().item<double>() + loss.item<double>());
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (!finite) throw Error("the loss is not finite");
+    if (step >= 0) seconds.push_back(took.count());
+  }
   return seconds;
 }
 
@@ -239,6 +357,10 @@ void speed(const Arguments& args, const std::string& model) {
     const bench::Data data = bench::synthetic(config, args.batch).on(gpu);
     print_speed(args, model, dtype, "train",
                 bench::time_steps(net, data, amp, 5, static_cast<int>(args.steps)));
+    std::string reason;
+    if (const train::MakeReplay make = recorder(gpu, reason))
+      print_speed(args, model, dtype, "train, CUDA graph",
+                  time_replayed(net, data, amp, make, args.steps));
     print_speed(args, model, dtype, "forward", time_forward(net, data.images, amp, args.steps));
   }
 }
@@ -266,6 +388,7 @@ int main(int argc, char** argv) {
     train::prepare_process(0);
     bool good = true;
     if (check->parsed()) {
+      good = adam_kernels(train::open_device(args.device, Amp::kNone));
       for (const std::string& model : args.models) good = parity(args, model) && good;
     } else {
       for (const std::string& model : args.models) speed(args, model);

@@ -41,13 +41,14 @@ train::Nest net_of(const NestConfig& config) {
   return net;
 }
 
+Tensor logits_of(train::Nest& net, const Tensor& images, Amp amp, torch::ScalarType type) {
+  const train::Autocast autocast(amp, images.device().type());
+  return net->forward(images).to(type);
+}
+
 Tensor loss_of(train::Nest& net, const Data& data, Amp amp) {
-  Tensor logits;
-  {
-    const train::Autocast autocast(amp, data.images.device().type());
-    logits = net->forward(data.images).to(data.targets.scalar_type());
-  }
-  return train::soft_cross_entropy(logits, data.targets);
+  return train::soft_cross_entropy(logits_of(net, data.images, amp, data.targets.scalar_type()),
+                                   data.targets);
 }
 
 Gradients gradients(train::Nest& net, const Data& data, Amp amp) {

@@ -23,6 +23,9 @@ NestConfig config_of(const std::string& model, bool as_timm);
 // In train() mode, with initial weights.
 train::Nest net_of(const NestConfig& config);
 
+// Of images [B, channels, S, S]; [B, K] in `type`.
+torch::Tensor logits_of(train::Nest& net, const torch::Tensor& images, train::Amp amp,
+                        torch::ScalarType type);
 torch::Tensor loss_of(train::Nest& net, const Data& data, train::Amp amp);
 
 struct Gradients {

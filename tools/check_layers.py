@@ -21,11 +21,13 @@ MAY_INCLUDE = {
     "hub": ["base"],
     "serve": ["base", "image", "runtime", "report"],
 }
+CUDA_MAY_INCLUDE = ["base", "cuda", "train/c10d.h", "train/cuda_module.h", "train/replay.h", "train/torch.h"]
 TRAIN_MAY_INCLUDE = ["base", "model", "image", "data", "weights", "report", "train"]
 
 # A header of a library, the files that may include it (paths from the root), and why there are so few.
 CONFINED = {
-    r"torch/|ATen/|c10/": ["src/train/torch.h", "src/train/c10d.h"],
+    r"torch/|ATen/|c10/": ["src/train/torch.h", "src/train/c10d.h", "src/cuda/torch_cuda.h"],
+    r"cuda_runtime|nccl": ["src/cuda/torch_cuda.h"],
     r"oneapi/|dnnl": ["src/core/runtime/gemm.cpp"],
     r"immintrin\.h|x86intrin\.h": ["src/core/kernels/"],
     r"yaml-cpp/": ["src/core/base/fields.cpp"],
@@ -70,6 +72,8 @@ def violations():
                 continue
             elif parts[:2] == ["src", "train"] and not allowed(target, TRAIN_MAY_INCLUDE):
                 yield f"{name} includes {target}: src/train may include {TRAIN_MAY_INCLUDE}"
+            elif parts[:2] == ["src", "cuda"] and not allowed(target, CUDA_MAY_INCLUDE):
+                yield f"{name} includes {target}: src/cuda may include {CUDA_MAY_INCLUDE}"
             elif parts[:2] == ["src", "cli"] and target.startswith("train/") and not re.search(r"nestvit_train|train_command|data_preview|torch_forward", name):
                 yield f"{name} includes {target}: only the parts of nestvit-train may"
     for path in sources("src", "include", "tests", "bench"):

@@ -176,6 +176,7 @@ train::TrainOptions train_options(const TrainArguments& arguments, const Prepare
       arguments.workers > 0 ? arguments.workers : default_workers(arguments.device, processors);
   options.threads = arguments.threads > 0 ? arguments.threads : processors;
   options.device = own_device(arguments.device, launch);
+  options.cuda_graph = arguments.cuda_graph;
   options.stop = [] { return static_cast<int>(stop_signal); };
   return options;
 }
@@ -185,8 +186,7 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
   const Prepared prepared = prepare(arguments, invocation, launch);
   announce(prepared);
   if (group.size() > 1)
-    log_info(fmt::format("processes      {}, {} on this machine; gradients by Gloo", group.size(),
-                         launch.local_size));
+    log_info(fmt::format("processes      {}, {} on this machine", group.size(), launch.local_size));
   train::TrainOptions options = train_options(arguments, prepared, launch);
   options.group = &group;
   if (prepared.recipe.eval_only) {
@@ -208,22 +208,24 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
   return 0;
 }
 
-train::GroupOptions group_options(const TrainArguments& arguments) {
+train::GroupOptions options_of_group(const TrainArguments& arguments) {
   train::GroupOptions options;
   options.patience = std::chrono::seconds(arguments.dist_timeout);
   options.silence = std::min(options.silence, options.patience);
+  options.backend = train::backend_named(arguments.dist_backend);
   return options;
 }
 
 int run_training(const TrainArguments& arguments, const Invocation& invocation) {
   const train::Launch launch = train::read_launch();
+  const train::GroupOptions group_options = options_of_group(arguments);
   catch_signals();
   if (arguments.nproc > 1 && launch.size > 1)
     throw UsageError(
         fmt::format("--nproc {} inside a job of {} processes", arguments.nproc, launch.size),
         "the launcher has started the processes: leave --nproc out");
   if (arguments.nproc > 1) return cli::launch(arguments.nproc, invocation, stop_signal);
-  train::Group group(launch, group_options(arguments));
+  train::Group group(launch, group_options);
   if (!group.first()) log_nothing();
   try {
     const int code = run_in_group(arguments, invocation, launch, group);
@@ -295,6 +297,12 @@ void declare_options(CLI::App& app, TrainArguments& a) {
   app.add_option("--local_rank,--local-rank", "Read for compatibility: LOCAL_RANK counts.")
       ->type_name("N")
       ->expected(1);
+  add_text(app, "--dist-backend", &a.dist_backend, "auto|nccl|gloo",
+           "What carries gradients between GPUs: NCCL from GPU to GPU, or Gloo by way of the CPU. "
+           "auto is NCCL where all processes can. One that is named is used by a single process, "
+           "too.");
+  add_flag(app, "--cuda-graph", &a.cuda_graph,
+           "Record forward and backward as a CUDA graph, and replay it for every whole batch.");
   add_text(app, "--device", &a.device, "cpu|cuda|cuda:I",
            "Where the network computes. A GPU needs libtorch's CUDA library: see NESTVIT_TORCH_LIB "
            "in docs/training.md.");

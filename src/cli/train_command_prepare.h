@@ -48,6 +48,8 @@ struct TrainArguments {
   int nproc = 0;           // 0: this process alone, or as the launcher says
   int dist_timeout = 600;  // seconds
   std::string device = "cpu";
+  std::string dist_backend = "auto";
+  bool cuda_graph = false;
   std::deque<std::string> texts;  // what CLI11 writes into; a deque keeps addresses
   std::vector<std::pair<CLI::Option*, const KeyFlag*>> keys;
   std::vector<std::pair<CLI::Option*, const Switch*>> switches;

@@ -20,10 +20,12 @@ struct Sums {
 Sums summed(const Group& group, const torch::Tensor& first, const torch::Tensor& second,
             double count) {
   const int64_t channels = first.numel();
-  const torch::Tensor all = torch::cat({first.to(torch::kFloat64), second.to(torch::kFloat64),
-                                        torch::full({1}, count, torch::kFloat64)});
+  const auto here = [](const torch::Tensor& x) { return x.to(torch::kCPU, torch::kFloat64); };
+  const torch::Tensor all =
+      torch::cat({here(first), here(second), torch::full({1}, count, torch::kFloat64)});
   group.sum_all({all.data_ptr<double>(), static_cast<size_t>(all.numel())});
-  return {all.narrow(0, 0, channels), all.narrow(0, channels, channels), all[-1].item<double>()};
+  const auto there = [&](int64_t from) { return all.narrow(0, from, channels).to(first.device()); };
+  return {there(0), there(channels), all[-1].item<double>()};
 }
 
 std::vector<int64_t> all_but_channels(const torch::Tensor& x) {

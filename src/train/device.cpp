@@ -71,6 +71,8 @@ torch::Device open_device(const std::string& name, Amp amp) {
   } else {
     load_cuda();
     check_gpu(*device);
+    // For what names no GPU: pinned memory, NCCL, random numbers of a recording.
+    c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(*device);
     at::globalContext().setAllowTF32CuBLAS(amp == Amp::kTf32);
     at::globalContext().setAllowTF32CuDNN(amp == Amp::kTf32);
   }

@@ -3,6 +3,7 @@
 #include <nestvit/error.h>
 
 #include "base/log.h"
+#include "train/backend.h"
 #include "train/bridge.h"
 #include "train/device.h"
 #include "train/evaluation.h"
@@ -19,6 +20,7 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   if (group.first()) refuse_used(options.workdir);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
+  choose_backend_of_all(group, device);
   const std::shared_ptr<Network> net = make_network(network(recipe));
   net->to(device);
   load_tensors(*net, tensors);

@@ -9,7 +9,7 @@ namespace nestvit::train {
 
 struct AdamSettings {
   double beta1, beta2, eps;
-  double correction1, correction2;  // 1 - beta^t
+  double correction1, correction2;  // 1 - beta^t, as adam_correction() (adam.h) rounds it
 };
 
 // One parameter, to be covered: contiguous f32 tensors of the same size on the CPU.
@@ -21,7 +21,7 @@ struct AdamParameter {
 
 bool adam_pass_covers(const AdamParameter& parameter);
 
-// What Optimizer::update_adam does (optim.cpp), to rounding; the same bits for any thread count.
+// adam_update() (adam.h) by a kernel of our own; the same bits for any thread count.
 void adam_pass(const AdamSettings& settings, const std::vector<AdamParameter>& parameters);
 
 }  // namespace nestvit::train

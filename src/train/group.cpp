@@ -91,7 +91,22 @@ void await_others(c10d::Store& store, const Launch& launch, std::chrono::seconds
   }
 }
 
+// At a free port, whatever place a launcher offers.
+Launch with_itself() {
+  Launch launch;
+  launch.port = 0;
+  return launch;
+}
+
 }  // namespace
+
+Backend backend_named(const std::string& name) {
+  if (name == "auto") return Backend::kAuto;
+  if (name == "gloo") return Backend::kGloo;
+  if (name == "nccl") return Backend::kNccl;
+  throw UsageError(fmt::format("--dist-backend {}: there is no such backend", name),
+                   "auto, nccl or gloo");
+}
 
 Group::Group() = default;
 
@@ -102,11 +117,18 @@ const Group& Group::alone() {
 
 Group::Group(const Launch& launch, const GroupOptions& options)
     : rank_(launch.rank), size_(launch.size) {
-  if (size_ == 1) return;
+  if (size_ > 1)
+    meet(launch, options);
+  else if (options.backend != Backend::kAuto)
+    meet(with_itself(), options);
+}
+
+void Group::meet(const Launch& launch, const GroupOptions& options) {
   setenv("TORCH_CPP_LOG_LEVEL", "ERROR",
          /*overwrite=*/0);  // what its warnings say, errors say better
   c10::initLogging();
   auto m = std::make_unique<Members>();
+  m->options = options;
   const auto place = open_store(launch, options.patience);
   if (rank_ == 0 && !launch.meeting_point_held) m->server = place;
   // A launcher's place outlives a job that it starts again.
@@ -132,7 +154,9 @@ Group::Group(const Launch& launch, const GroupOptions& options)
 
 // The watch goes last: it ends the process if the others' absence holds the rest up.
 Group::~Group() {
-  if (members_) members_->processes.reset();
+  if (!members_) return;
+  members_->processes.reset();
+  members_->nccl.reset();
 }
 
 namespace {
@@ -210,6 +234,7 @@ void Group::average_all(const std::vector<at::Tensor>& tensors) const {
 void Group::finish_all() {
   if (!members_) return;
   highest_of_all(0);
+  if (members_->nccl) members_->nccl->shutdown();
   members_->watch->stop();
 }
 

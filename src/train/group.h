@@ -17,11 +17,22 @@ class Tensor;
 
 namespace nestvit::train {
 
+// What carries tensors on a GPU from process to process; between CPUs it is always Gloo.
+enum class Backend {
+  kAuto,  // NCCL where every process can and has a GPU of its own, else Gloo
+  kGloo,
+  kNccl,
+};
+// By its name: auto, gloo, nccl. Throws UsageError for another one.
+Backend backend_named(const std::string& name);
+
 struct GroupOptions {
   // How long an exchange waits for a process that lives but does not come.
   std::chrono::seconds patience{600};
   // How long a process may give no sign of life at all; never more than `patience`.
   std::chrono::seconds silence{30};
+  // One that is named is used by a process alone, too, which then exchanges with itself.
+  Backend backend = Backend::kAuto;
 };
 
 // Every call with "all" in its name is made by all processes, in the same order. Where one of them
@@ -40,7 +51,8 @@ class Group {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  bool first() const { return rank_ == 0; }  // the one that writes files and speaks
+  bool first() const { return rank_ == 0; }               // the one that writes files and speaks
+  bool exchanges() const { return members_ != nullptr; }  // false: every call returns what it got
 
   void sum_all(std::span<double> values) const;
   void sum_all(std::span<int64_t> values) const;
@@ -62,6 +74,8 @@ class Group {
   Members* members() const { return members_.get(); }
 
  private:
+  void meet(const Launch& launch, const GroupOptions& options);
+
   int rank_ = 0, size_ = 1;
   std::unique_ptr<Members> members_;
 };

@@ -17,7 +17,9 @@ struct Group::Members {
   c10::intrusive_ptr<c10d::TCPStore> server;  // of rank 0, unless the launcher holds the place
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::ProcessGroup> processes;
+  c10::intrusive_ptr<c10d::Backend> nccl;  // of processes; null while Gloo carries everything
   std::optional<Watch> watch;
+  GroupOptions options;
 
   // Runs `exchange`; when it fails, throws Error that names the process to blame. Memory that runs
   // out is nobody else's fault.

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cmath>
+#include <tuple>
 #include <utility>
 
 #include "base/random.h"
@@ -65,7 +66,8 @@ TensorMap take(TensorMap& state, const std::string& prefix) {
 
 }  // namespace
 
-Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group& group)
+Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group& group,
+                 const MakeReplay& replay)
     : recipe_(recipe),
       device_(device),
       group_(group),
@@ -75,6 +77,11 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
+  if (replay)
+    replay_ = std::make_unique<BatchReplay>(
+        replay,
+        [this](const auto& images, const auto& targets) { return forward(images, targets); },
+        optimizer_.parameters());
   if (!recipe.model_ema) return;
   averaged_ = network_on(device, recipe);
   for (torch::Tensor& p : averaged_->parameters()) p.set_requires_grad(false);
@@ -139,23 +146,35 @@ TensorMap Learner::state() const {
   return state;
 }
 
+std::pair<torch::Tensor, torch::Tensor> Learner::forward(const torch::Tensor& images,
+                                                         const torch::Tensor& targets) {
+  torch::Tensor logits;
+  {
+    const Autocast autocast(recipe_.amp, device_.type());
+    logits = net_->forward(images).to(torch::kFloat32);
+  }
+  return {logits, soft_cross_entropy(logits, targets) + optimizer_.l2_term()};
+}
+
 void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw, bool last) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath, static_cast<uint64_t>(draw));
   torch::manual_seed(rng.next_u32());
   const SharedStatistics shared(recipe_.sync_bn ? &group_ : nullptr);
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
+  const torch::Tensor images = moved(images_tensor(batch), device_);
   const torch::Tensor targets =
       moved(torch::tensor(soft).view({batch.size, -1}), device_);  // [B, K]
-  torch::Tensor logits;                                            // [B, K]
-  {
-    const Autocast autocast(recipe_.amp, device_.type());
-    logits = net_->forward(moved(images_tensor(batch), device_)).to(torch::kFloat32);
-  }
-  const torch::Tensor loss = soft_cross_entropy(logits, targets) + optimizer_.l2_term();
   // Its share of a step without gaps; update() corrects for images that were left out.
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
-  exchange_.backward(loss * (share * loss_scale()), last);
+  const bool whole = batch.size == recipe_.per_device_batch_size;
+  torch::Tensor logits, loss;
+  if (replay_ && whole) {
+    std::tie(logits, loss) = replay_->backward(images, targets, share * loss_scale());
+  } else {
+    std::tie(logits, loss) = forward(images, targets);
+    exchange_.backward(loss * (share * loss_scale()), last);
+  }
   const auto add_to = [&](torch::Tensor& sum, const torch::Tensor& value) {
     sum = sums_.images > 0 ? sum + value : value;
   };

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -11,6 +12,7 @@
 #include "train/network.h"
 #include "train/optim.h"
 #include "train/recipe.h"
+#include "train/replay.h"
 
 namespace nestvit::train {
 
@@ -18,8 +20,11 @@ class Learner {
  public:
   // Of a resolved recipe; its tensors lie on `device` (device.h). Parameters are uninitialised
   // until start() or resume().
+  // `replay`: does forward and backward of whole batches, in a group that exchanges nothing.
   explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU,
-                   const Group& group = Group::alone());
+                   const Group& group = Group::alone(), const MakeReplay& replay = nullptr);
+  Learner(const Learner&) = delete;  // what is replayed works on this one
+  Learner& operator=(const Learner&) = delete;
 
   void start(const TensorMap& weights);
   // From what model_tensors() and state() gave. Throws Error when they do not fit.
@@ -70,6 +75,9 @@ class Learner {
     torch::Tensor loss, correct;  // f64 [], i64 []
   };
 
+  // images [B, channels, S, S], targets [B, K] -> logits [B, K] in f32 and the loss [].
+  std::pair<torch::Tensor, torch::Tensor> forward(const torch::Tensor& images,
+                                                  const torch::Tensor& targets);
   std::vector<torch::Tensor> tensors();
 
   const Recipe& recipe_;
@@ -81,6 +89,7 @@ class Learner {
   Exchange exchange_;
   std::optional<LossScale> scale_;  // fp16
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
+  std::unique_ptr<BatchReplay> replay_;  // null: none is wanted
   Sums sums_;
   bool anyone_stops_ = false;
 };

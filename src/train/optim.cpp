@@ -9,8 +9,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "train/adam.h"
 #include "train/bridge.h"
-#include "train/fused_adam.h"
 #include "train/param_groups.h"
 
 namespace nestvit::train {
@@ -94,52 +94,18 @@ void Optimizer::clear_gradients() {
   for (Entry& entry : entries_) entry.value.mutable_grad() = torch::Tensor();
 }
 
-// m <- beta1*m + (1-beta1)*g; v <- beta2*v + (1-beta2)*g^2;
-// p <- p - lr * (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + eps) - lr*wd*p
-// Not torch's fused AdamW: it takes 1-beta^t in double, the reference in float32, which for beta2
-// is off by 1e-5 in the first steps and decides later where a max-pool picks among near equals.
 void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate) {
-  const auto correction = [&](double beta) {
-    return double{1 - std::pow(static_cast<float>(beta), static_cast<float>(steps_))};
-  };
-  std::vector<torch::Tensor> values, first, second;
   std::vector<AdamParameter> parameters;
-  bool one_pass = true;
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Entry& entry = entries_[i];
-    values.push_back(entry.value);
-    first.push_back(entry.first);
-    second.push_back(entry.second);
     const double rate = learning_rate * entry.share;
     parameters.push_back({entry.value, gradients[i], entry.first, entry.second, rate,
                           entry.decayed ? rate * config_.weight_decay : 0});
-    one_pass = one_pass && adam_pass_covers(parameters.back());
   }
-  if (one_pass)
-    return adam_pass({config_.beta1, config_.beta2, config_.eps, correction(config_.beta1),
-                      correction(config_.beta2)},
-                     parameters);
-
-  at::_foreach_mul_(first, config_.beta1);
-  at::_foreach_add_(first, gradients, 1 - config_.beta1);
-  at::_foreach_mul_(second, config_.beta2);
-  at::_foreach_addcmul_(second, gradients, gradients, 1 - config_.beta2);
-
-  const auto root = at::_foreach_div(second, correction(config_.beta2));
-  at::_foreach_sqrt_(root);
-  at::_foreach_add_(root, config_.eps);
-  const auto update = at::_foreach_div(first, correction(config_.beta1));
-  at::_foreach_mul_(update, learning_rate);
-  at::_foreach_div_(update, root);
-  std::vector<torch::Tensor> decayed, decays;
-  for (size_t i = 0; i < entries_.size(); ++i)
-    if (entries_[i].decayed) {
-      decayed.push_back(update[i]);
-      decays.push_back(values[i]);
-    }
-  if (!decayed.empty()) at::_foreach_add_(decayed, decays, learning_rate * config_.weight_decay);
-  scale(update);
-  at::_foreach_sub_(values, update);
+  adam_update(adam_kernel(parameters),
+              {config_.beta1, config_.beta2, config_.eps, adam_correction(config_.beta1, steps_),
+               adam_correction(config_.beta2, steps_)},
+              steps_, parameters);
 }
 
 // Each update by its layer's share of the learning rate.

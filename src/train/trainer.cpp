@@ -10,8 +10,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "train/announce.h"
+#include "train/backend.h"
 #include "train/batches.h"
 #include "train/checkpoint.h"
+#include "train/cuda_graph.h"
 #include "train/device.h"
 #include "train/early_stop.h"
 #include "train/evaluation.h"
@@ -83,7 +85,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * step_batches(recipe), options.workers,
                {group_.rank(), group_.size()}),
-      learner_(recipe, device, group_),
+      learner_(recipe, device, group_, cuda_graph(options)),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
@@ -372,6 +374,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                   const TrainOptions& options) {
   // A wrong recipe, or weights that do not fit, leave no folder behind.
   schedule_of(recipe, step_plan(recipe, train_set.size()));
+  check_cuda_graph(recipe, options);
   const Group& group = *options.group;
   if (group.size() > step_batches(recipe))
     throw UsageError(
@@ -390,6 +393,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
+  choose_backend_of_all(group, device);
   std::optional<FolderLock> lock;
   if (group.first()) {
     make_workdir(options.workdir);

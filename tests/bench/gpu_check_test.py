@@ -76,6 +76,32 @@ class Table(unittest.TestCase):
         check = {"model": "m", "check": "c", "difference": 0.5, "bound": 0.25, "least": 0.125, "good": False}
         self.assertEqual(gpu_check.table_row(check), "| m | c | 0.5 | 1.2e-01 to 2.5e-01 MISSED |")
 
+    def test_left_out(self):
+        self.assertEqual(gpu_check.table_row({"model": "m", "check": "c", "note": "no GPU"}), "| m | c | not checked: no GPU | |")
+
+
+class Variations(unittest.TestCase):
+    def of(self, device, build):
+        return [(flags, left_out) for _, flags, left_out in gpu_check.variations(build, device)]
+
+    def test_by_device_and_module(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            build = Path(scratch)
+            self.assertEqual(self.of("cpu", build), [(["--dist-backend", "gloo"], None), (["--dist-backend", "nccl"], "needs a GPU"),
+                                                     (["--cuda-graph"], "needs a GPU")])
+            without = self.of("cuda", build)
+            self.assertEqual([flags[0] for flags, _ in without], ["--dist-backend", "--cuda-graph"])
+            for _, left_out in without:
+                self.assertIn("libnestvit_cuda.so was not built", left_out)
+            (build / "bin").mkdir()
+            (build / "bin/libnestvit_cuda.so").touch()
+            self.assertEqual(self.of("cuda", build), [(["--dist-backend", "nccl"], None), (["--cuda-graph"], None)])
+
+    def test_other_steps_or_losses_show(self):
+        self.assertEqual(gpu_check.difference({1: 2.0, 2: 1.0}, {1: 2.0, 2: 1.5}), 0.5)
+        with self.assertRaises(AssertionError):
+            gpu_check.difference({1: 2.0, 2: 1.0}, {1: 2.0})
+
 
 if __name__ == "__main__":
     with contextlib.redirect_stdout(io.StringIO()):

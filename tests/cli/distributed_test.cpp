@@ -104,6 +104,17 @@ TEST_F(DistributedTest, ManyProcessesAreOneWithAsManyDevices) {
   expect_same_steps("one", "three");
 }
 
+// One process that exchanges with itself: the bits of one that does not.
+TEST_F(DistributedTest, ANamedBackendChangesNothingForOneProcess) {
+  run_well(steps(12, "plain", everything()));
+  Arguments a = steps(12, "gloo", everything());
+  a.insert(a.end(), {"--dist-backend", "gloo"});
+  EXPECT_THAT(run_well(a).text, HasSubstr("gradients      by Gloo"));
+  expect_same_steps("plain", "gloo");
+  for (const auto& [name, tensor] : load_model(root_ / "plain/last").tensors)
+    EXPECT_EQ(load_model(root_ / "gloo/last").tensors.at(name).to_f32(), tensor.to_f32()) << name;
+}
+
 TEST_F(DistributedTest, NProcessesOfBAreOneOfNTimesB) {
   Arguments one = steps(50, "one", {"-b", "16", "--lr", "1e-4", "--drop-path", "0"});
   Arguments two = steps(50, "two", {"-b", "8", "--lr", "1e-4", "--drop-path", "0"});

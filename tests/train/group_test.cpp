@@ -69,6 +69,26 @@ TEST_F(GroupTest, AddsUpAndTells) {
   EXPECT_THAT(errors, ElementsAre("", "", ""));
 }
 
+// A backend that is named is used, so one process can show that it works.
+TEST_F(GroupTest, AloneItExchangesWithItselfWhenABackendIsNamed) {
+  EXPECT_FALSE(Group(Launch()).exchanges());
+  Group group(Launch(), {.backend = Backend::kGloo});
+  EXPECT_TRUE(group.exchanges());
+  std::vector<double> sums = {2};
+  group.sum_all(sums);
+  EXPECT_THAT(sums, ElementsAre(2));
+  EXPECT_EQ(group.highest_of_all(3), 3);
+  EXPECT_THAT(group.texts_of_all("a"), ElementsAre("a"));
+  group.finish_all();
+}
+
+TEST(BackendNames, AreThree) {
+  EXPECT_EQ(backend_named("auto"), Backend::kAuto);
+  EXPECT_EQ(backend_named("gloo"), Backend::kGloo);
+  EXPECT_EQ(backend_named("nccl"), Backend::kNccl);
+  EXPECT_THROW(backend_named("mpi"), UsageError);
+}
+
 TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   Group group;
   std::vector<double> sums = {2};
