@@ -42,7 +42,7 @@ struct HalfPanel {
 template <bool kMake, int kRows>
 NESTVIT_INLINE void add_half(Sums<kRows>& sum, const HalfRows<const float>& a,
                              const HalfPanel& panel, int64_t k) {
-  constexpr int64_t kAhead = 64 * kPanel;
+  constexpr int64_t kAhead = 32 * kPanel;
   for (int64_t q = 0; q < k; ++q) {
     if constexpr (!kMake) __builtin_prefetch(panel.next + q * kLine);
     Vec right[kTileVecs];
@@ -184,20 +184,26 @@ int64_t strassen_scratch(int64_t m, int64_t width) {
   return strassen_covers(width) ? 4 * (m / 2 + kPanel) * (width / slices(width) / 2) : 0;
 }
 
-// Values [at, at + 2 k) of each row's, of rows and columns that halve.
-template <bool kAdd>
-void strassen_slice(const Product& p, int64_t at, int64_t k, const float* bias, int64_t bias_step,
-                    float* scratch) {
-  const int64_t halves = p.m / 2, size = halves * k, half_panel = k * kPanel;
+// a's quarters of values [at, at + 2 k), and their sums in s [4, m / 2, k].
+inline LeftQuarters left_quarters(const Product& p, int64_t at, int64_t k, float* s) {
+  const int64_t halves = p.m / 2, size = halves * k;
   const auto quarter = [&](int64_t row, int64_t from) {
     return HalfRows<const float>{p.a + at + row * p.lda + from, p.lda, 4 * p.lda};
   };
-  const auto sums = [&](int64_t i) { return HalfRows<const float>{scratch + i * size, k, 2 * k}; };
-  const LeftQuarters left{quarter(0, 0), quarter(0, k), quarter(2, k), sums(0),
-                          sums(1),       sums(2),       sums(3)};
+  const auto sums = [&](int64_t i) { return HalfRows<const float>{s + i * size, k, 2 * k}; };
   for (int64_t i = 0; i < halves; ++i)
-    left_sums(left.a11.row(i), quarter(2, 0).row(i), k, size, scratch + i * k);
-  float* t = scratch + 4 * size;
+    left_sums(quarter(0, 0).row(i), quarter(2, 0).row(i), k, size, s + i * k);
+  return {quarter(0, 0), quarter(0, k), quarter(2, k), sums(0), sums(1), sums(2), sums(3)};
+}
+
+// What values [at, at + 2 k) of each row add to c. Rows are a multiple of four, columns of two
+// panels.
+template <bool kAdd>
+void strassen_slice(const Product& p, int64_t at, int64_t k, const float* bias, int64_t bias_step,
+                    float* scratch) {
+  const int64_t halves = p.m / 2, half_panel = k * kPanel;
+  const LeftQuarters left = left_quarters(p, at, k, scratch);
+  float* t = scratch + 4 * halves * k;
   const int64_t panel = p.width * kPanel;
   for (int64_t j = 0; j < p.n; j += 2 * kPanel) {
     const float *b = p.weight + j * p.width + at * kPanel, *beside = b + panel;
