@@ -28,7 +28,7 @@ for i, engine in enumerate(engines):
     axes.bar(at, medians, width, yerr=spread, color=COLOURS[engine], label=engine, error_kw={"elinewidth": 0.8, "ecolor": "#404040"})
     for x, median, top in zip(at, medians, most):
         axes.text(x, top + 0.5, f"{median:.1f}", ha="center", va="bottom", fontsize=6.5)
-axes.set_xticks(range(len(order)), [f"{model}\n{dtype}, batch {batch}" for model, batch, dtype in order], fontsize=7.5)
+axes.set_xticks(range(len(order)), [f"{model}\n{dtype}\nbatch {batch}" for model, batch, dtype in order], fontsize=7.5)
 axes.set_ylabel("images per second, 2 threads: median, range")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False)

@@ -134,7 +134,8 @@ Verb quantize_verb() {
       "rounded: to 8 bits with a scale for each output channel, or to bf16. Activations need no "
       "calibration: --dtype int8 finds a scale for every token as it goes. Every verb reads the "
       "result, and computes in any --dtype; in the type of the weights it answers nearly as the "
-      "original does in that type. With data, both are measured first, and nothing is written when top-1 "
+      "original does in that type. With data, both are measured first, and nothing is written when "
+      "top-1 "
       "falls by more than --max-drop.";
   verb.examples =
       "nestvit quantize --model out/best --output small --data-dir photos\n"
