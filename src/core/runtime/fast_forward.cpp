@@ -36,6 +36,15 @@ int64_t memory_of(const FastLevel& level, int64_t rows) {
   return most;
 }
 
+// y = x W^T + b, or with `add` y += that, of a piece's rows.
+void product(const FastLevel& level, const PanelLinear& linear, const float* x, int64_t rows,
+             float* memory, float* y, int64_t ldc, bool add = false) {
+  if (level.fours)
+    linear.by_fours(x, rows, memory, y, ldc, add);
+  else
+    linear(linear.rows(x, rows, memory), rows, y, ldc, add);
+}
+
 // Dynamic: a disturbed core takes fewer.
 template <class Body>
 void parallel_for(int64_t count, const Body& body) {
@@ -183,7 +192,7 @@ void FastForward::queries(const FastLevel& level, const FastLayer& layer, const 
                         layer.norm1.shift.data(), kNormEps, normed);
   });
   timed(level.shape, Part::kQkv,
-        [&] { layer.qkv.of(normed, piece.rows, memory, qkv + piece.first * W, W); });
+        [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
 
 void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -201,8 +210,9 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
       at += rows;
     }
   });
-  timed(level.shape, Part::kProj,
-        [&] { layer.proj.of(mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true); });
+  timed(level.shape, Part::kProj, [&] {
+    product(level, layer.proj, mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true);
+  });
 }
 
 void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -214,10 +224,12 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
     kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
                         normed);
   });
-  timed(level.shape, Part::kFc1, [&] { layer.fc1.of(normed, rows, memory, hidden, M); });
+  timed(level.shape, Part::kFc1,
+        [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
   const auto gelu = layer.fc2.precision() == Precision::kF32 ? kernels_.gelu : kernels_.gelu_short;
   timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
-  timed(level.shape, Part::kFc2, [&] { layer.fc2.of(hidden, rows, memory, x, C, /*add=*/true); });
+  timed(level.shape, Part::kFc2,
+        [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });
 }
 
 void FastForward::head(const Level& level, float* logits) {
@@ -238,7 +250,7 @@ void FastForward::head(const Level& level, float* logits) {
 
 // About as many rows for each, a multiple of the threads. They are whole blocks where that gives
 // each thread as many: a block's keys are then prepared once. Else they end where four rows do,
-// which belong together (PanelLinear::of), counted from the image's first.
+// which belong together (PanelLinear::by_fours), counted from the image's first.
 std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
   constexpr int64_t kFour = 4;
   const int64_t N = level.shape.tokens, image = rows_of(level.shape), blocks = B_ * image / N;

@@ -27,7 +27,11 @@ struct FastLayer {
 struct FastLevel {
   Level shape;
   kernels::AttentionShape attention;
-  int64_t mlp;                      // width of the hidden layer
+  int64_t mlp;  // width of the hidden layer
+  // Whether its linear layers go by PanelLinear::by_fours(). Where there are many processors a
+  // thread may have few rows of an image, which that is slow for. Not a matter of how many threads
+  // are asked for: they are to change no bit.
+  bool fours;
   std::optional<Convolution> conv;  // not at level 0
   std::optional<PackedNorm> pool_norm;
   std::vector<float> position;  // [T, N, C]

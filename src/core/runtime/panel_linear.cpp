@@ -135,8 +135,8 @@ void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc
   }
 }
 
-void PanelLinear::of(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
-                     bool add) const {
+void PanelLinear::by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
+                           bool add) const {
   if (precision_ != Precision::kF32) return (*this)(rows(x, m, memory), m, y, ldc, add);
   best().strassen({x, width_, taps_.data(), 1, width_, panels_, bias_, m, n_, add, y, ldc}, memory);
 }

@@ -28,7 +28,8 @@ class PanelLinear {
 
   // Both for one tap, with `memory` of memory_of(m) floats. f32 goes by Strassen's products: what a
   // value is made of depends on the other rows of its four.
-  void of(const float* x, int64_t m, float* memory, float* y, int64_t ldc, bool add = false) const;
+  void by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
+                bool add = false) const;
   int64_t memory_of(int64_t m) const;
   Precision precision() const { return precision_; }
 

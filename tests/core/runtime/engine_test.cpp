@@ -128,7 +128,7 @@ TEST(Engine, EqualsReferenceForManyGeometries) {
       {"a block of 256 tokens", 32, 3, 10, 1, 16, {1, 1}, {16, 24}, {2, 3}, 2},
       {"a block of 324 tokens", 18, 3, 10, 1, 18, {1}, {24}, {8}, 2},
       {"one channel", 8, 1, 2, 2, 2, {1, 1}, {1, 1}, {1, 1}, 1},
-      {"wide, nine tokens", 12, 3, 5, 2, 3, {1, 2}, {96, 224}, {3, 7}, 5},
+      {"wide", 28, 3, 5, 2, 7, {1, 2}, {96, 224}, {3, 7}, 5},
   };
   for (const Shape& shape : shapes)
     for (Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
@@ -220,12 +220,12 @@ TEST(Engine, ThreadsAndNeighboursChangeNoBit) {
   expect_threads_and_neighbours_change_no_bit(config);
 }
 
-// Wide enough for Strassen's products, whose rows belong together in fours; an image has 36 of them
-// at the first level and 9 at the second.
+// Wide enough for Strassen's products, whose rows belong together in fours; an image has 196 of
+// them at the first level and 49 at the second, enough for three processors.
 TEST(Engine, ThreadsAndNeighboursChangeNoBitOfWideLevels) {
   NestConfig config = small_config();
-  config.image_size = 12;
-  config.patch_size = 3;
+  config.image_size = 28;
+  config.patch_size = 7;
   config.num_layers_per_block = {1, 2};
   config.embed_dims = {96, 192};
   config.level_heads = {3, 6};
