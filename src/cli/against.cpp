@@ -1,5 +1,5 @@
 // Finds the script by where this program lies: TREE/build/PRESET/bin.
-#include "against.h"
+#include "cli/against.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

@@ -1,5 +1,5 @@
 // Times the types once per processor and network.
-#include "auto_type.h"
+#include "cli/auto_type.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

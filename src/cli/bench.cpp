@@ -8,17 +8,17 @@
 #include <chrono>
 #include <memory>
 
-#include "against.h"
-#include "auto_type.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "cli/against.h"
+#include "cli/auto_type.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "kernels/bf16.h"
 #include "kernels/inference.h"
 #include "kernels/int8.h"
 #include "model/architecture.h"
 #include "model/params.h"
-#include "model_source.h"
-#include "options.h"
 #include "runtime/fast_plan.h"
 #include "runtime/peak.h"
 #include "runtime/threads.h"

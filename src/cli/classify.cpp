@@ -1,5 +1,5 @@
 // Loader, forward, answer: the pipeline of predict and eval.
-#include "classify.h"
+#include "cli/classify.h"
 
 #include <fmt/format.h>
 

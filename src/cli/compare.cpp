@@ -1,5 +1,5 @@
 // The comparison behind "nestvit doctor".
-#include "compare.h"
+#include "cli/compare.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

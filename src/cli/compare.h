@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/verbs.h"
 #include "data/dataset.h"
-#include "verbs.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::cli {

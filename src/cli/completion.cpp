@@ -1,7 +1,7 @@
 // Shell completion, generated from the table of verbs.
 #include <fmt/format.h>
 
-#include "options.h"
+#include "cli/options.h"
 
 namespace nestvit::cli {
 namespace {

@@ -5,9 +5,9 @@
 #include <memory>
 
 #include "base/log.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "model/params.h"
-#include "model_source.h"
-#include "options.h"
 #include "weights/export.h"
 
 namespace nestvit::cli {

@@ -1,10 +1,10 @@
 // nestvit data: looking at data before training on it.
 #include <memory>
 
-#include "data_augment.h"
-#include "data_check.h"
-#include "options.h"
-#include "verbs.h"
+#include "cli/data_augment.h"
+#include "cli/data_check.h"
+#include "cli/options.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 

@@ -1,5 +1,5 @@
 // Reading, one operation, writing.
-#include "data_augment.h"
+#include "cli/data_augment.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

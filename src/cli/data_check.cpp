@@ -1,5 +1,5 @@
 // The options, the table that people read, and the files that programs read.
-#include "data_check.h"
+#include "cli/data_check.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "options.h"
+#include "cli/options.h"
 
 namespace nestvit::cli {
 

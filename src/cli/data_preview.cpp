@@ -1,5 +1,5 @@
 // Batches of a run, by the run's own code: drawn, or written down.
-#include "data_preview.h"
+#include "cli/data_preview.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
@@ -8,13 +8,13 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "cli/options.h"
+#include "cli/train_command_announce.h"
+#include "cli/train_command_prepare.h"
 #include "image/codec.h"
 #include "image/transform.h"
-#include "options.h"
 #include "report/picture.h"
 #include "train/batches.h"
-#include "train_command_announce.h"
-#include "train_command_prepare.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {

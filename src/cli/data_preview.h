@@ -2,7 +2,7 @@
 // nestvit-train, since recipes are.
 #pragma once
 
-#include "verbs.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 

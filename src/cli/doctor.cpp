@@ -6,10 +6,10 @@
 #include <memory>
 
 #include "base/file.h"
-#include "compare.h"
-#include "inputs.h"
-#include "model_source.h"
-#include "options.h"
+#include "cli/compare.h"
+#include "cli/inputs.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 
 namespace nestvit::cli {
 namespace {

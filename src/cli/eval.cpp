@@ -5,11 +5,11 @@
 #include <memory>
 
 #include "base/log.h"
-#include "classify.h"
-#include "match_classes.h"
+#include "cli/classify.h"
+#include "cli/match_classes.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "model/params.h"
-#include "model_source.h"
-#include "options.h"
 #include "report/metrics.h"
 #include "report/results.h"
 

@@ -1,5 +1,5 @@
 // Finding images.
-#include "inputs.h"
+#include "cli/inputs.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

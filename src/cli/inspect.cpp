@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "base/log.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "model/architecture.h"
-#include "model_source.h"
-#include "options.h"
 #include "report/results.h"
 
 namespace nestvit::cli {

@@ -1,5 +1,5 @@
 // Finds the model's classes among the dataset's, and says what does not fit.
-#include "match_classes.h"
+#include "cli/match_classes.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

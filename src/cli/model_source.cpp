@@ -1,11 +1,11 @@
 // From a model's name to the model.
-#include "model_source.h"
+#include "cli/model_source.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include "cli/options.h"
 #include "hub/hub.h"
-#include "options.h"
 
 namespace nestvit::cli {
 namespace {

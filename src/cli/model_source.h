@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "verbs.h"
+#include "cli/verbs.h"
 #include "weights/import.h"
 
 namespace nestvit::cli {

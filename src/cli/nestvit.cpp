@@ -1,7 +1,7 @@
 // nestvit: everything but training, without libtorch.
-#include "auto_type.h"
+#include "cli/auto_type.h"
+#include "cli/verbs.h"
 #include "runtime/engine.h"
-#include "verbs.h"
 
 namespace {
 

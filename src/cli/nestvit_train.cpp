@@ -1,8 +1,8 @@
 // nestvit-train: training, and the verbs that libtorch's forward can serve too.
-#include "data_preview.h"
-#include "torch_forward.h"
-#include "train_command.h"
-#include "verbs.h"
+#include "cli/data_preview.h"
+#include "cli/torch_forward.h"
+#include "cli/train_command.h"
+#include "cli/verbs.h"
 
 int main(int argc, char** argv) {
   using namespace nestvit::cli;

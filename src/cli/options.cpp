@@ -1,5 +1,5 @@
 // Options that several verbs share, and help as text.
-#include "options.h"
+#include "cli/options.h"
 
 #include <fmt/format.h>
 

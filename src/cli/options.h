@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "cli/verbs.h"
 #include "data/dataset.h"
 #include "data/loader.h"
-#include "verbs.h"
 
 namespace nestvit::cli {
 

@@ -6,9 +6,9 @@
 #include <memory>
 
 #include "base/file.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "image/transform.h"
-#include "model_source.h"
-#include "options.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"
 

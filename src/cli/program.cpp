@@ -11,8 +11,8 @@
 #include <new>
 
 #include "base/fields.h"
-#include "options.h"
-#include "verbs.h"
+#include "cli/options.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 namespace {

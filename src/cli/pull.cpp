@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "base/fields.h"
+#include "cli/options.h"
 #include "hub/hub.h"
-#include "options.h"
 
 namespace nestvit::cli {
 namespace {

@@ -5,10 +5,10 @@
 #include <memory>
 
 #include "base/log.h"
-#include "classify.h"
-#include "match_classes.h"
-#include "model_source.h"
-#include "options.h"
+#include "cli/classify.h"
+#include "cli/match_classes.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "report/metrics.h"
 #include "runtime/engine.h"
 #include "weights/export.h"

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "model_source.h"
-#include "options.h"
+#include "cli/model_source.h"
+#include "cli/options.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {

@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "options.h"
+#include "cli/options.h"
 
 namespace nestvit::cli {
 namespace {

@@ -1,5 +1,5 @@
 // The libtorch twin of the torch-free engine's forward.
-#include "torch_forward.h"
+#include "cli/torch_forward.h"
 
 #include <nestvit/error.h>
 

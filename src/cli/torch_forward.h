@@ -1,7 +1,7 @@
 // libtorch's forward, as the verbs take one.
 #pragma once
 
-#include "verbs.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 

@@ -1,5 +1,5 @@
 // nestvit train: from flags to a resolved recipe, an announcement of what is in force, and the run.
-#include "train_command.h"
+#include "cli/train_command.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
@@ -11,15 +11,15 @@
 #include <memory>
 
 #include "base/log.h"
-#include "options.h"
+#include "cli/options.h"
+#include "cli/train_command_announce.h"
+#include "cli/train_command_launch.h"
+#include "cli/train_command_prepare.h"
 #include "train/group.h"
 #include "train/memory.h"
 #include "train/process.h"
 #include "train/recipe.h"
 #include "train/trainer.h"
-#include "train_command_announce.h"
-#include "train_command_launch.h"
-#include "train_command_prepare.h"
 
 namespace nestvit::cli {
 namespace {

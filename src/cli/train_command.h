@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "verbs.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 

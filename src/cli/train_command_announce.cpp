@@ -1,5 +1,5 @@
 // Line by line, what the recipe came to.
-#include "train_command_announce.h"
+#include "cli/train_command_announce.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>

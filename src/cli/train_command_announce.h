@@ -1,7 +1,7 @@
 // The start-up print of nestvit train: everything that is in force.
 #pragma once
 
-#include "train_command_prepare.h"
+#include "cli/train_command_prepare.h"
 
 namespace nestvit::cli {
 

@@ -1,5 +1,5 @@
 // Children with torchrun's environment, around a meeting point that the parent holds.
-#include "train_command_launch.h"
+#include "cli/train_command_launch.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

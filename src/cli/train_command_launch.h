@@ -3,7 +3,7 @@
 
 #include <csignal>
 
-#include "verbs.h"
+#include "cli/verbs.h"
 
 namespace nestvit::cli {
 

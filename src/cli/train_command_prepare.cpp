@@ -1,5 +1,5 @@
 // From flags and files to a resolved recipe, open data and loaded weights.
-#include "train_command_prepare.h"
+#include "cli/train_command_prepare.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "model_source.h"
+#include "cli/model_source.h"
 #include "train/finetune.h"
 #include "train/trainer.h"
 

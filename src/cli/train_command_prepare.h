@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
+#include "cli/verbs.h"
 #include "data/dataset.h"
 #include "train/launch.h"
 #include "train/recipe.h"
-#include "verbs.h"
 #include "weights/model_dir.h"
 
 namespace CLI {

@@ -1,5 +1,5 @@
 // The installed package, as another program meets it.
-#include "cli/workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

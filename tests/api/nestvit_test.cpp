@@ -8,7 +8,7 @@
 #include <iterator>
 #include <thread>
 
-#include "fixture.h"
+#include "api/fixture.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // hundred steps on Fashion-MNIST.
 #include <cstdlib>
 
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 
 namespace nestvit {
 namespace {

@@ -1,5 +1,5 @@
 // A ResNet baseline, end to end: trained, described, evaluated, refused where only a NesT will do.
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 
 namespace nestvit {
 namespace {

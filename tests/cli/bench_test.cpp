@@ -2,7 +2,7 @@
 #include <sstream>
 
 #include "kernels/isa.h"
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // nestvit convert, and every verb on weights of every form.
+#include "support/cli_test.h"
 #include "weights/export.h"
 #include "weights/import.h"
-#include "workshop.h"
 
 namespace nestvit::testing {
 namespace {

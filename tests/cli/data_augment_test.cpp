@@ -1,6 +1,6 @@
 // nestvit data augment, end to end.
 #include "image/augment.h"
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // nestvit data check: exit codes, what is printed, the files.
 #include <nlohmann/json.hpp>
 
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,5 +1,5 @@
 // nestvit data preview, end to end: the picture, and the batches as tensors.
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "core/data/tfrecord_fixture.h"
-#include "workshop.h"
+#include "support/cli_test.h"
+#include "support/tfrecord_fixture.h"
 
 namespace nestvit::testing {
 namespace {

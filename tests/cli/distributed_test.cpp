@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 
 namespace nestvit {
 namespace {

@@ -2,7 +2,7 @@
 // refused.
 #include <sstream>
 
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 #include "weights/export.h"
 
 namespace nestvit {

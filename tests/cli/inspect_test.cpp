@@ -1,7 +1,7 @@
 // nestvit inspect: the numbers of the papers, and the geometry's errors.
 #include <nlohmann/json.hpp>
 
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

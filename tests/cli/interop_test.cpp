@@ -3,7 +3,7 @@
 // they are not installed.
 #include <cstdlib>
 
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit {
 namespace {

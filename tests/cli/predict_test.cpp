@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/metrics.h"
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // The program around the verbs: help, mistakes, completion, the sibling program.
 #include <fstream>
 
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

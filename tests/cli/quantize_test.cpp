@@ -2,7 +2,7 @@
 // much.
 #include <filesystem>
 
-#include "workshop.h"
+#include "support/cli_test.h"
 
 namespace nestvit::testing {
 namespace {

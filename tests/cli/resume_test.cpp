@@ -2,7 +2,7 @@
 // tests/soak does the same for longer.
 #include <sys/resource.h>
 
-#include "resume_workshop.h"
+#include "cli/resume_workshop.h"
 
 namespace nestvit {
 namespace {

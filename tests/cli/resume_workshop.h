@@ -7,8 +7,8 @@
 #include <set>
 #include <sstream>
 
-#include "core/report/event_reader.h"
-#include "train_workshop.h"
+#include "support/event_reader.h"
+#include "support/train_cli_test.h"
 
 namespace nestvit {
 

@@ -2,7 +2,7 @@
 // resumed, refused.
 #include <sstream>
 
-#include "train_workshop.h"
+#include "support/train_cli_test.h"
 
 namespace nestvit {
 namespace {

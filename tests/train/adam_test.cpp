@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "close.h"
+#include "support/near_tensors.h"
 
 namespace nestvit::train {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "train/checkpoint.h"
 #include "train/finetune.h"
-#include "trainer_fixture.h"
+#include "train/trainer_fixture.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::train {

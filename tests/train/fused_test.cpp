@@ -7,8 +7,8 @@
 #include <cmath>
 #include <limits>
 
-#include "close.h"
 #include "kernels/bf16.h"
+#include "support/near_tensors.h"
 #include "train/amp.h"
 #include "train/bridge.h"
 #include "train/fused_pieces.h"

@@ -7,11 +7,11 @@
 
 #include <cmath>
 
-#include "close.h"
 #include "image/mix.h"
-#include "learner_fixture.h"
+#include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/ema.h"
+#include "train/learner_fixture.h"
 #include "train/loss.h"
 #include "train/nest.h"
 #include "weights/model_dir.h"

@@ -9,9 +9,9 @@
 #include <limits>
 #include <set>
 
-#include "close.h"
-#include "golden_model.h"
 #include "model/params.h"
+#include "support/golden_model.h"
+#include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/loss.h"
 #include "weights/adapt.h"

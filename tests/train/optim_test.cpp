@@ -12,8 +12,8 @@
 #include <regex>
 #include <set>
 
-#include "close.h"
-#include "golden_model.h"
+#include "support/golden_model.h"
+#include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/loss.h"
 #include "train/nest.h"

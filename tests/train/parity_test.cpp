@@ -4,9 +4,9 @@
 #include <cmath>
 #include <map>
 
-#include "close.h"
 #include "model/params.h"
 #include "runtime/engine.h"
+#include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/nest.h"
 

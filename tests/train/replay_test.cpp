@@ -7,9 +7,9 @@
 #include <nestvit/error.h>
 
 #include "image/mix.h"
-#include "learner_fixture.h"
 #include "train/bridge.h"
 #include "train/cuda_graph.h"
+#include "train/learner_fixture.h"
 
 namespace nestvit::train {
 namespace {

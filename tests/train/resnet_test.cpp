@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "close.h"
+#include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/loss.h"
 #include "weights/model_dir.h"

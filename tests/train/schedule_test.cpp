@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "golden_model.h"
+#include "support/golden_model.h"
 
 namespace nestvit::train {
 namespace {

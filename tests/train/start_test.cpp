@@ -6,7 +6,7 @@
 
 #include "train/checkpoint.h"
 #include "train/finetune.h"
-#include "trainer_fixture.h"
+#include "train/trainer_fixture.h"
 
 namespace nestvit::train {
 namespace {

@@ -21,7 +21,7 @@
 #include "train/checkpoint.h"
 #include "train/early_stop.h"
 #include "train/epoch_stream.h"
-#include "trainer_fixture.h"
+#include "train/trainer_fixture.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::train {

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "core/random_floats.h"
+#include "support/random_floats.h"
 
 namespace nestvit {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "data/check_parts.h"
 #include "data/content_hash.h"
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

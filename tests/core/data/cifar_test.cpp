@@ -1,7 +1,7 @@
 // CIFAR-10 and CIFAR-100 binary files: pixels, labels, folders, and hostile input.
 #include "data/cifar.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

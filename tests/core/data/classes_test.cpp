@@ -1,7 +1,7 @@
 // Natural order and class maps.
 #include "data/classes.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

@@ -2,7 +2,7 @@
 #include "data/dataset.h"
 
 #include "data/idx.h"
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // Image folders: classes, splits, and everything that can be wrong with them.
 #include "data/folder.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // IDX files, plain and gzip: values, names of files, and hostile input.
 #include "data/idx.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // Flat validation images: the forms of labels, where they are found, and which class is which.
 #include "data/imagenet.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

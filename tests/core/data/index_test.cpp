@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "data/path_list.h"
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

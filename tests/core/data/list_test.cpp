@@ -1,7 +1,7 @@
 // Lists: the CSV parser, labels, splits, and hostile input.
 #include "data/list.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

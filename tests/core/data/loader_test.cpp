@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "base/random.h"
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // tar headers: what Debian's tar writes in its forms, and files that lie.
 #include "data/tar.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

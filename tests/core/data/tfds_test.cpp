@@ -5,7 +5,7 @@
 #include "data/tfds_tree.h"
 #include "data/tfrecord.h"
 #include "image/codec.h"
-#include "tfrecord_fixture.h"
+#include "support/tfrecord_fixture.h"
 
 namespace nestvit {
 namespace {

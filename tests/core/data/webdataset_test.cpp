@@ -1,7 +1,7 @@
 // WebDataset: shards as tar writes them, their splits, labels and names, and what is wrong in them.
 #include "data/webdataset.h"
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit {
 namespace {

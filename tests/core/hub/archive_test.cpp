@@ -1,8 +1,8 @@
 // Unpacking: what an honest archive holds comes out, what a hostile one wants does not happen.
 #include "hub/archive.h"
 
-#include "core/hub/hub_fixture.h"
-#include "core/hub/tar_maker.h"
+#include "support/hub_fixture.h"
+#include "support/tar_maker.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // pull fashion-mnist and its like: stand-ins with checksums of their own.
-#include "core/hub/hub_fixture.h"
-#include "core/hub/tar_maker.h"
 #include "hub/hub.h"
+#include "support/hub_fixture.h"
+#include "support/tar_maker.h"
 
 namespace nestvit::testing {
 namespace {

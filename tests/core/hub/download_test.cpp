@@ -6,8 +6,8 @@
 #include <csignal>
 #include <thread>
 
-#include "core/hub/hub_fixture.h"
 #include "hub/part_file.h"
+#include "support/hub_fixture.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,8 +1,8 @@
 // gs:// by the JSON API, and plain web addresses.
 #include <nlohmann/json.hpp>
 
-#include "core/hub/hub_fixture.h"
 #include "hub/hub.h"
+#include "support/hub_fixture.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // hf://: the hub's protocol, and a cache that is that of huggingface_hub.
-#include "core/hub/fake_hub.h"
-#include "core/hub/hub_fixture.h"
 #include "hub/hub.h"
+#include "support/fake_hub.h"
+#include "support/hub_fixture.h"
 
 namespace nestvit::testing {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "core/hub/hub_fixture.h"
+#include "support/hub_fixture.h"
 
 namespace nestvit::testing {
 namespace {

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "golden.h"
 #include "image/image.h"
+#include "support/golden.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::testing {

@@ -7,8 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "augment_goldens.h"
-#include "encoders.h"
+#include "core/image/augment_goldens.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

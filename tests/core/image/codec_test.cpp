@@ -13,9 +13,9 @@
 #include <map>
 
 #include "base/file.h"
-#include "encoders.h"
-#include "golden.h"
 #include "image/resize.h"
+#include "support/encoders.h"
+#include "support/golden.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {

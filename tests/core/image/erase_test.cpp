@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "augment_goldens.h"
+#include "core/image/augment_goldens.h"
 
 namespace nestvit {
 namespace {

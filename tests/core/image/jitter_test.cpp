@@ -8,9 +8,9 @@
 #include <cmath>
 #include <set>
 
-#include "augment_goldens.h"
-#include "encoders.h"
+#include "core/image/augment_goldens.h"
 #include "image/resize.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

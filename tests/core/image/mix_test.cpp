@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "augment_goldens.h"
+#include "core/image/augment_goldens.h"
 
 namespace nestvit {
 namespace {

@@ -7,8 +7,8 @@
 #include <cmath>
 #include <thread>
 
-#include "encoders.h"
 #include "image/resize.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

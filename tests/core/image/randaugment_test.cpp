@@ -7,8 +7,8 @@
 #include <cmath>
 #include <map>
 
-#include "augment_goldens.h"
-#include "encoders.h"
+#include "core/image/augment_goldens.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "base/random.h"
-#include "encoders.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

@@ -8,8 +8,8 @@
 #include <limits>
 #include <map>
 
-#include "augment_goldens.h"
-#include "encoders.h"
+#include "core/image/augment_goldens.h"
+#include "support/encoders.h"
 
 namespace nestvit {
 namespace {

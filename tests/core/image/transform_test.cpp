@@ -13,10 +13,10 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "encoders.h"
-#include "golden.h"
 #include "image/codec.h"
 #include "image/resize.h"
+#include "support/encoders.h"
+#include "support/golden.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <vector>
 
-#include "core/random_floats.h"
 #include "kernels/training.h"
+#include "support/random_floats.h"
 
 namespace nestvit::testing {
 

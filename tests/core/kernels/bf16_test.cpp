@@ -9,8 +9,8 @@
 
 #include "base/half.h"
 #include "core/kernels/attend_case.h"
-#include "core/random_floats.h"
 #include "kernels/inference.h"
+#include "support/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {

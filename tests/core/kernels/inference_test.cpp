@@ -10,8 +10,8 @@
 #include <numbers>
 
 #include "core/kernels/attend_case.h"
-#include "core/random_floats.h"
 #include "kernels/isa.h"
+#include "support/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "base/int8.h"
-#include "core/random_floats.h"
+#include "support/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {

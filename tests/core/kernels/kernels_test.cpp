@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "core/random_floats.h"
+#include "support/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {

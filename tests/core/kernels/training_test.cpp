@@ -9,7 +9,7 @@
 #include <limits>
 #include <numbers>
 
-#include "core/random_floats.h"
+#include "support/random_floats.h"
 
 namespace nestvit::kernels {
 namespace {

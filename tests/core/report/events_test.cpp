@@ -14,7 +14,7 @@
 #include <map>
 
 #include "base/file.h"
-#include "event_reader.h"
+#include "support/event_reader.h"
 
 namespace nestvit {
 namespace {

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "core/random_floats.h"
 #include "kernels/isa.h"
+#include "support/random_floats.h"
 
 namespace nestvit {
 namespace {

@@ -11,9 +11,9 @@
 #include <functional>
 #include <thread>
 
-#include "golden_model.h"
+#include "core/runtime/reference_forward.h"
 #include "kernels/isa.h"
-#include "reference_forward.h"
+#include "support/golden_model.h"
 
 namespace nestvit {
 namespace {

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "core/random_floats.h"
 #include "runtime/threads.h"
+#include "support/random_floats.h"
 
 namespace nestvit {
 namespace {

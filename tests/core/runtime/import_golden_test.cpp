@@ -6,8 +6,8 @@
 
 #include <cmath>
 
-#include "golden_model.h"
 #include "runtime/engine.h"
+#include "support/golden_model.h"
 #include "weights/import.h"
 
 namespace nestvit {

@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include "core/runtime/reference_forward.h"
 #include "kernels/isa.h"
-#include "reference_forward.h"
 #include "runtime/engine.h"
 #include "weights/import.h"
 #include "weights/temporary.h"

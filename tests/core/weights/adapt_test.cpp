@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include "golden_model.h"
 #include "model/params.h"
+#include "support/golden_model.h"
 
 namespace nestvit {
 namespace {

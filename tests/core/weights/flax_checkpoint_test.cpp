@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "golden_model.h"
+#include "support/golden_model.h"
 
 namespace nestvit {
 namespace {

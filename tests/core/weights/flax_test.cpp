@@ -8,8 +8,8 @@
 
 #include <cstring>
 
-#include "golden_model.h"
 #include "model/params.h"
+#include "support/golden_model.h"
 
 namespace nestvit {
 namespace {

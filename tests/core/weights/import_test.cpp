@@ -12,7 +12,7 @@
 
 #include "base/file.h"
 #include "model/params.h"
-#include "temporary.h"
+#include "support/temp_dir.h"
 #include "weights/config_json.h"
 #include "weights/export.h"
 #include "weights/safetensors.h"

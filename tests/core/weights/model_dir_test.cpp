@@ -11,8 +11,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "golden_model.h"
 #include "model/params.h"
+#include "support/golden_model.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
 #include "weights/temporary.h"

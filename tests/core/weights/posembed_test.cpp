@@ -8,7 +8,7 @@
 #include <limits>
 #include <numeric>
 
-#include "golden.h"
+#include "support/golden.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "golden.h"
+#include "support/golden.h"
 #include "weights/temporary.h"
 
 namespace nestvit {

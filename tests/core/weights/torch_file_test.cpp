@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "golden.h"
+#include "support/golden.h"
 #include "weights/pickle_builder.h"
 #include "weights/safetensors.h"
 #include "weights/temporary.h"

@@ -1,5 +1,5 @@
 // Test files by libjpeg, libspng and libwebp; failures are bugs of the tests, so they throw.
-#include "encoders.h"
+#include "support/encoders.h"
 
 #include <jpeglib.h>
 #include <spng.h>

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "fixture.h"
+#include "support/data_fixture.h"
 
 namespace nestvit::testing {
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/hub/http_server.h"
 #include "hub/digest.h"
+#include "support/http_server.h"
 
 namespace nestvit::testing {
 

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "golden.h"
 #include "model/nest.h"
 #include "model/preprocessing.h"
+#include "support/golden.h"
 #include "weights/flax.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"

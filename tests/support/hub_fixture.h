@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "core/hub/http_server.h"
 #include "hub/sources.h"
+#include "support/http_server.h"
 
 namespace nestvit::testing {
 
