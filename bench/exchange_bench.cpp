@@ -41,7 +41,7 @@ Timed time_sum(const nestvit::train::Group& group, size_t count) {
 }
 
 int run() {
-  nestvit::train::Group group(nestvit::train::read_launch());
+  nestvit::train::Group group(nestvit::read_launch());
   if (group.first()) fmt::print("processes,bytes,median_us,fastest_us,MB_per_s\n");
   for (size_t bytes = 8; bytes <= size_t{64} << 20; bytes *= 8) {
     const Timed timed = time_sum(group, bytes / 8);

@@ -23,8 +23,8 @@
 namespace {
 
 using namespace nestvit;
+using Amp;
 using torch::Tensor;
-using train::Amp;
 
 struct Arguments {
   std::vector<std::string> models, dtypes{"f32", "tf32", "bf16"};

@@ -13,7 +13,7 @@
 
 #include "data/dataset.h"
 #include "data/folder_index.h"
-#include "train/batches.h"
+#include "run/input/batches.h"
 
 namespace {
 
@@ -74,17 +74,17 @@ class MadeUp : public Dataset {
 // Over the border of two epochs, where most is held.
 int64_t batches(const Dataset& images,
                 const std::vector<std::pair<std::string, std::string>>& more) {
-  train::Settings settings;
+  Settings settings;
   settings.values = {{"input_size", "8"},
                      {"nest.patch_size", "4"},
                      {"nest.num_layers_per_block", "[1, 1]"},
                      {"per_device_batch_size", "256"},
                      {"train_transform", "flip"}};
   settings.values.insert(settings.values.end(), more.begin(), more.end());
-  train::Recipe recipe = train::apply(train::Recipe(), settings);
-  train::resolve(recipe, train::data_facts(images, images));
+  Recipe recipe = apply(Recipe(), settings);
+  resolve(recipe, data_facts(images, images));
   const int64_t border = images.size() / recipe.per_device_batch_size;
-  train::Batches stream(recipe, images, 3 * border, 2);
+  Batches stream(recipe, images, 3 * border, 2);
   int64_t got = 0;
   for (int64_t number = std::max<int64_t>(1, border - 50); number < border + 50; ++number)
     if (auto batch = stream.next(number)) got += batch->size;

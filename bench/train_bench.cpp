@@ -15,7 +15,7 @@
 namespace {
 
 using namespace nestvit;
-using train::Amp;
+using Amp;
 
 struct Arguments {
   std::string model;

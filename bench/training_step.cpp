@@ -14,8 +14,8 @@
 
 namespace nestvit::bench {
 
+using Amp;
 using torch::Tensor;
-using train::Amp;
 
 Data synthetic(const NestConfig& config, int64_t batch) {
   torch::manual_seed(1);

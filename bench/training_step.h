@@ -24,9 +24,9 @@ NestConfig config_of(const std::string& model, bool as_timm);
 train::Nest net_of(const NestConfig& config);
 
 // Of images [B, channels, S, S]; [B, K] in `type`.
-torch::Tensor logits_of(train::Nest& net, const torch::Tensor& images, train::Amp amp,
+torch::Tensor logits_of(train::Nest& net, const torch::Tensor& images, Amp amp,
                         torch::ScalarType type);
-torch::Tensor loss_of(train::Nest& net, const Data& data, train::Amp amp);
+torch::Tensor loss_of(train::Nest& net, const Data& data, Amp amp);
 
 struct Gradients {
   double loss;
@@ -34,7 +34,7 @@ struct Gradients {
 };
 
 // With the drop-path of seed 2.
-Gradients gradients(train::Nest& net, const Data& data, train::Amp amp);
+Gradients gradients(train::Nest& net, const Data& data, Amp amp);
 
 // The larger; NaN when one of them is, which std::max drops or keeps by their order.
 double worse(double a, double b);
@@ -44,7 +44,6 @@ double worse(double a, double b);
 double difference(const Gradients& got, const Gradients& want);
 
 // Seconds of each of `steps` training steps (forward, loss, backward, AdamW), after `warm_up` more.
-std::vector<double> time_steps(train::Nest& net, const Data& data, train::Amp amp, int warm_up,
-                               int steps);
+std::vector<double> time_steps(train::Nest& net, const Data& data, Amp amp, int warm_up, int steps);
 
 }  // namespace nestvit::bench

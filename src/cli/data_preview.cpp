@@ -14,13 +14,13 @@
 #include "image/codec.h"
 #include "image/transform.h"
 #include "report/picture.h"
-#include "train/batches.h"
+#include "run/input/batches.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {
 namespace {
 
-using train::Recipe;
+using Recipe;
 
 struct PreviewOptions {
   TrainArguments run;
@@ -105,7 +105,7 @@ struct StepTensors {
 // Looks at steps one after the other, as far as the picture and the file need them.
 class Preview {
  public:
-  Preview(const PreviewOptions& options, const Prepared& prepared, const train::StepPlan& plan)
+  Preview(const PreviewOptions& options, const Prepared& prepared, const StepPlan& plan)
       : options_(options),
         prepared_(prepared),
         parts_(step_batches(prepared.recipe)),
@@ -152,8 +152,8 @@ class Preview {
   const PreviewOptions& options_;
   const Prepared& prepared_;
   int64_t parts_, total_;
-  train::Schedule schedule_;
-  train::Batches batches_;
+  Schedule schedule_;
+  Batches batches_;
   std::vector<TrainingView> views_;
   TensorMap tensors_;
   std::vector<float> rates_;
@@ -166,7 +166,7 @@ int preview(const PreviewOptions& options, const Invocation& invocation) {
   const Prepared prepared = prepare(options.run, invocation);
   if (!prepared.train)
     throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
-  const train::StepPlan plan = train::step_plan(prepared.recipe, prepared.train->size());
+  const StepPlan plan = step_plan(prepared.recipe, prepared.train->size());
   const int64_t last = int64_t{options.step} + options.steps - 1;
   if (last > plan.total)
     throw UsageError(

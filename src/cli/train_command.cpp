@@ -15,16 +15,16 @@
 #include "cli/train_command_announce.h"
 #include "cli/train_command_launch.h"
 #include "cli/train_command_prepare.h"
+#include "run/recipe/recipe.h"
 #include "train/group.h"
 #include "train/memory.h"
 #include "train/process.h"
-#include "train/recipe.h"
 #include "train/trainer.h"
 
 namespace nestvit::cli {
 namespace {
 
-using train::Recipe;
+using Recipe;
 
 constexpr KeyFlag kKeyFlags[] = {
     {"--dataset", "dataset", "NAME",
@@ -144,7 +144,7 @@ int stopped_by(int signal, const std::string& what) {
 }
 
 // Processors that are this process's own: a launcher that binds has shared them out already.
-int processors_of(const train::Launch& launch) {
+int processors_of(const Launch& launch) {
   return train::processors_for_each(launch.bound ? 1 : launch.local_size);
 }
 
@@ -160,13 +160,13 @@ int default_workers(const std::string& device, int processors) {
 }
 
 // "cuda" means each process's own one of a machine's GPUs.
-std::string own_device(const std::string& device, const train::Launch& launch) {
+std::string own_device(const std::string& device, const Launch& launch) {
   if (device != "cuda" || launch.size == 1) return device;
   return fmt::format("cuda:{}", launch.local_rank);
 }
 
 train::TrainOptions train_options(const TrainArguments& arguments, const Prepared& prepared,
-                                  const train::Launch& launch) {
+                                  const Launch& launch) {
   train::TrainOptions options;
   options.workdir = prepared.workdir;
   options.resume = prepared.resumed;
@@ -182,7 +182,7 @@ train::TrainOptions train_options(const TrainArguments& arguments, const Prepare
 }
 
 int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
-                 const train::Launch& launch, const train::Group& group) {
+                 const Launch& launch, const train::Group& group) {
   const Prepared prepared = prepare(arguments, invocation, launch);
   announce(prepared);
   if (group.size() > 1)
@@ -217,7 +217,7 @@ train::GroupOptions options_of_group(const TrainArguments& arguments) {
 }
 
 int run_training(const TrainArguments& arguments, const Invocation& invocation) {
-  const train::Launch launch = train::read_launch();
+  const Launch launch = read_launch();
   const train::GroupOptions group_options = options_of_group(arguments);
   catch_signals();
   if (arguments.nproc > 1 && launch.size > 1)

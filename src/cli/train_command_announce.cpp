@@ -8,15 +8,15 @@
 
 #include "base/log.h"
 #include "data/split.h"
-#include "train/augmentation.h"
-#include "train/finetune.h"
+#include "run/input/augmentation.h"
+#include "run/recipe/finetune.h"
 
 namespace nestvit::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using train::DataFacts;
-using train::Recipe;
+using DataFacts;
+using Recipe;
 
 std::string class_list(const std::vector<std::string>& classes) {
   constexpr size_t kShown = 12;
@@ -37,13 +37,13 @@ std::string split_source(const Recipe& recipe, const DataFacts& facts) {
 
 std::string transform_text(const Recipe& recipe) {
   switch (recipe.train_transform) {
-    case train::TransformChoice::kCrop:
+    case TransformChoice::kCrop:
       return "random crop of 5 to 100 % of the area, flip";
-    case train::TransformChoice::kRrc:
+    case TransformChoice::kRrc:
       return "timm's random crop of 8 to 100 % of the area, flip";
-    case train::TransformChoice::kPad:
+    case TransformChoice::kPad:
       return "shift by up to 2 pixels, flip";
-    case train::TransformChoice::kFlip:
+    case TransformChoice::kFlip:
       return "flip";
     default:
       return "none";
@@ -51,17 +51,16 @@ std::string transform_text(const Recipe& recipe) {
 }
 
 void announce_weights(const Recipe& recipe, const AnyModel& weights) {
-  const train::WeightsReport report = train::report_weights(recipe, weights);
+  const WeightsReport report = report_weights(recipe, weights);
   log_info(fmt::format("weights        {}: {}", weights.origin, fmt::join(report.changes, "; ")));
   for (const std::string& warning : report.warnings) log_warning(warning);
 }
 
 void announce_augmentation(const Recipe& r) {
-  const Augmentation augmentation(train::augment_settings(r), static_cast<uint64_t>(r.seed));
+  const Augmentation augmentation(augment_settings(r), static_cast<uint64_t>(r.seed));
   for (const std::string& step : augmentation.describe())
     log_info(fmt::format("augmentation   {}", step));
-  if (const auto mix = train::mix_settings(r))
-    log_info(fmt::format("mix            {}", describe(*mix)));
+  if (const auto mix = mix_settings(r)) log_info(fmt::format("mix            {}", describe(*mix)));
 }
 
 }  // namespace
@@ -76,7 +75,7 @@ void announce(const Prepared& prepared) {
                        human_count(prepared.facts.val_size), split_source(r, prepared.facts)));
   log_info(fmt::format("classes        {}", class_list(prepared.val->classes())));
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
-                       r.input_size, r.input_size, describe(train::network(r))));
+                       r.input_size, r.input_size, describe(network(r))));
   if (prepared.weights) announce_weights(r, *prepared.weights);
   if (prepared.train)
     log_info(fmt::format(

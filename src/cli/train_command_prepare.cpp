@@ -11,15 +11,15 @@
 
 #include "base/log.h"
 #include "cli/model_source.h"
-#include "train/finetune.h"
+#include "run/recipe/finetune.h"
 #include "train/trainer.h"
 
 namespace nestvit::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using train::Recipe;
-using train::Settings;
+using Recipe;
+using Settings;
 
 // What a flag says as its key takes it: `--freeze a,b` is a list, timm's bfloat16 is bf16.
 std::string as_value(const std::string& key, const std::string& text) {
@@ -41,7 +41,7 @@ std::string path_word(const std::string& path) {
 }
 
 Settings settings_of(const TrainArguments& arguments, const Invocation& invocation,
-                     const train::Launch& launch) {
+                     const Launch& launch) {
   Settings settings;
   settings.file = arguments.config;
   if (launch.size > 1 && !arguments.resume)
@@ -64,9 +64,8 @@ Settings settings_of(const TrainArguments& arguments, const Invocation& invocati
 
 Recipe with_settings(const Recipe& base, const Settings& settings,
                      const TrainArguments& arguments) {
-  Recipe recipe = train::apply(base, settings);
-  const double scale =
-      256.0 / static_cast<double>(std::max<int64_t>(1, train::step_images(recipe)));
+  Recipe recipe = apply(base, settings);
+  const double scale = 256.0 / static_cast<double>(std::max<int64_t>(1, step_images(recipe)));
   if (arguments.lr) recipe.learning_rate = *arguments.lr * scale;
   if (arguments.min_lr) recipe.min_learning_rate = *arguments.min_lr * scale;
   if (arguments.warmup_lr) recipe.warmup_learning_rate = *arguments.warmup_lr * scale;
@@ -79,18 +78,17 @@ void open_data(Prepared& prepared, const Recipe& recipe, const fs::path& workdir
     throw UsageError("no data given", "name the folder: nestvit train DIR, or --data-dir DIR");
   const auto open = [&](const std::string& split, const char* part) {
     DatasetOptions options = dataset_options(recipe, split);
-    if (!workdir.empty()) options.index = train::index_file(workdir, part);
+    if (!workdir.empty()) options.index = index_file(workdir, part);
     return open_dataset(options);
   };
   if (!recipe.eval_only) prepared.train = open(recipe.data.train_split, "train");
   prepared.val = open(recipe.data.val_split, "val");
-  prepared.facts =
-      train::data_facts(prepared.train ? *prepared.train : *prepared.val, *prepared.val);
+  prepared.facts = data_facts(prepared.train ? *prepared.train : *prepared.val, *prepared.val);
 }
 
 void refuse_changed_keys(Recipe before, Recipe after) {
   const Fields old_fields = train::fields(before), new_fields = train::fields(after);
-  std::vector<std::string> keys = train::locked_keys(before), also = train::locked_keys(after);
+  std::vector<std::string> keys = locked_keys(before), also = locked_keys(after);
   keys.insert(keys.end(), also.begin(), also.end());
   for (const std::string& key : keys)
     if (old_fields.get(key) != new_fields.get(key))
@@ -114,22 +112,22 @@ AnyModel load_weights(const Recipe& asked, const Settings& settings, bool use_em
 }
 
 Recipe with_preset(const Recipe& base, const std::string& name) {
-  return name.empty() ? base : train::apply(base, {"", train::preset(name)});
+  return name.empty() ? base : apply(base, {"", preset(name)});
 }
 
 // The recipe before the user's settings and a preset go over it.
 Recipe base_recipe(Prepared& prepared, const Recipe& asked, const Settings& settings) {
-  const train::DataFacts& facts = prepared.facts;
+  const DataFacts& facts = prepared.facts;
   if (!settings.file.empty()) {
     prepared.base = settings.file.string();
-    return prepared.weights ? train::with_weights(Recipe(), *prepared.weights, asked) : Recipe();
+    return prepared.weights ? with_weights(Recipe(), *prepared.weights, asked) : Recipe();
   }
   const std::string images =
       fmt::format("{} images of about {} pixels", human_count(facts.train_size), facts.short_side);
   prepared.base =
       fmt::format("the default for {}{}", prepared.weights ? "fine-tuning on " : "", images);
-  return prepared.weights ? train::finetune_recipe(facts, *prepared.weights, asked)
-                          : train::default_recipe(facts, asked.input_size);
+  return prepared.weights ? finetune_recipe(facts, *prepared.weights, asked)
+                          : default_recipe(facts, asked.input_size);
 }
 
 Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments) {
@@ -144,14 +142,14 @@ Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments
   if (!arguments.recipe.empty()) prepared.base += fmt::format(", over \"{}\"", arguments.recipe);
   prepared.recipe = with_settings(base, settings, arguments);
   if (prepared.weights) {
-    train::check_architecture(prepared.recipe, *prepared.weights);
+    check_architecture(prepared.recipe, *prepared.weights);
     // A part of the classes is enough to evaluate on.
     if (asked.eval_only && asked.num_classes == 0 &&
-        !train::match_classes(prepared.val->classes(), *prepared.weights).empty())
+        !match_classes(prepared.val->classes(), *prepared.weights).empty())
       prepared.recipe.num_classes = prepared.weights->config.num_classes();
   }
-  train::resolve(prepared.recipe, prepared.facts);
-  if (prepared.weights) train::check_weights(prepared.recipe, *prepared.weights);
+  resolve(prepared.recipe, prepared.facts);
+  if (prepared.weights) check_weights(prepared.recipe, *prepared.weights);
   return prepared;
 }
 
@@ -166,7 +164,7 @@ Prepared prepare_resumed(const Settings& settings, const TrainArguments& argumen
                      "leave --recipe out: config.yaml of the run holds its recipe");
   Prepared prepared;
   prepared.base = config.string();
-  const Recipe before = train::apply(Recipe(), {config, {}});
+  const Recipe before = apply(Recipe(), {config, {}});
   prepared.recipe = with_settings(before, settings, arguments);
   if (prepared.recipe.eval_only)
     throw UsageError(
@@ -176,7 +174,7 @@ Prepared prepare_resumed(const Settings& settings, const TrainArguments& argumen
     log_info(fmt::format("{} is not read: a resumed run goes on from its own checkpoint",
                          std::exchange(prepared.recipe.init_checkpoint, before.init_checkpoint)));
   open_data(prepared, prepared.recipe, workdir);
-  train::resolve(prepared.recipe, prepared.facts);
+  resolve(prepared.recipe, prepared.facts);
   refuse_changed_keys(before, prepared.recipe);
   return prepared;
 }
@@ -216,8 +214,7 @@ void sort_out_folders(TrainArguments& arguments) {
 
 }  // namespace
 
-Prepared prepare(TrainArguments arguments, const Invocation& invocation,
-                 const train::Launch& launch) {
+Prepared prepare(TrainArguments arguments, const Invocation& invocation, const Launch& launch) {
   sort_out_folders(arguments);
   if (launch.restarts > 0 && !arguments.resume && !arguments.workdir.empty())
     arguments.resume = fs::exists(choose_workdir(arguments, nullptr) / "config.yaml");

@@ -12,8 +12,8 @@
 
 #include "cli/verbs.h"
 #include "data/dataset.h"
-#include "train/launch.h"
-#include "train/recipe.h"
+#include "run/launch.h"
+#include "run/recipe/recipe.h"
 #include "weights/model_dir.h"
 
 namespace CLI {
@@ -56,9 +56,9 @@ struct TrainArguments {
 };
 
 struct Prepared {
-  train::Recipe recipe;
+  Recipe recipe;
   std::unique_ptr<Dataset> train, val;  // train: null for eval_only
-  train::DataFacts facts;
+  DataFacts facts;
   std::optional<AnyModel> weights;  // of init_checkpoint, when the run starts from them
   bool resumed = false;
   std::string base;  // where the recipe starts from, for the announcement
@@ -68,7 +68,6 @@ struct Prepared {
 // `launch`: the processes that run this; a new run is meant for as many devices unless it says
 // otherwise, and a job that was started again goes on from its checkpoint. Throws UsageError for
 // arguments that contradict each other or the data.
-Prepared prepare(TrainArguments arguments, const Invocation& invocation,
-                 const train::Launch& launch = {});
+Prepared prepare(TrainArguments arguments, const Invocation& invocation, const Launch& launch = {});
 
 }  // namespace nestvit::cli

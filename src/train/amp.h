@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "train/recipe.h"
+#include "run/recipe/recipe.h"
 #include "train/torch.h"
 
 namespace nestvit::train {

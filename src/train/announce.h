@@ -3,9 +3,9 @@
 
 #include <filesystem>
 
+#include "run/recipe/recipe.h"
+#include "run/recipe/schedule.h"
 #include "train/learner.h"
-#include "train/recipe.h"
-#include "train/schedule.h"
 
 namespace nestvit::train {
 

@@ -1,7 +1,7 @@
 // Forward and backward as a CUDA graph: whether a run may, and what does it.
 #pragma once
 
-#include "train/recipe.h"
+#include "run/recipe/recipe.h"
 #include "train/replay.h"
 #include "train/trainer.h"
 

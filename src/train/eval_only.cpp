@@ -3,13 +3,13 @@
 #include <nestvit/error.h>
 
 #include "base/log.h"
+#include "run/recipe/finetune.h"
+#include "run/record/log.h"
 #include "train/backend.h"
 #include "train/bridge.h"
 #include "train/device.h"
 #include "train/evaluation.h"
-#include "train/finetune.h"
 #include "train/process.h"
-#include "train/run_log.h"
 #include "train/trainer.h"
 
 namespace nestvit::train {

@@ -10,9 +10,9 @@
 
 #include "base/log.h"
 #include "data/loader.h"
+#include "run/input/pixels.h"
 #include "train/bridge.h"
 #include "train/device.h"
-#include "train/input.h"
 
 namespace nestvit::train {
 

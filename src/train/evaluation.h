@@ -10,11 +10,11 @@
 
 #include "data/dataset.h"
 #include "report/metrics.h"
+#include "run/recipe/recipe.h"
+#include "run/record/example_picks.h"
+#include "run/record/log.h"
 #include "train/group.h"
 #include "train/network.h"
-#include "train/recipe.h"
-#include "train/run_log.h"
-#include "train/showcase.h"
 
 namespace nestvit::train {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "train/launch.h"
+#include "run/launch.h"
 
 namespace at {
 class Tensor;

@@ -10,12 +10,12 @@
 #include <utility>
 
 #include "base/random.h"
+#include "run/recipe/freeze.h"
 #include "train/batch_norm.h"
 #include "train/bridge.h"
 #include "train/device.h"
 #include "train/ema.h"
 #include "train/loss.h"
-#include "train/param_groups.h"
 
 namespace nestvit::train {
 namespace {

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "run/recipe/recipe.h"
 #include "train/amp.h"
 #include "train/exchange.h"
 #include "train/network.h"
 #include "train/optim.h"
-#include "train/recipe.h"
 #include "train/replay.h"
 
 namespace nestvit::train {

@@ -9,9 +9,9 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "run/recipe/freeze.h"
 #include "train/adam.h"
 #include "train/bridge.h"
-#include "train/param_groups.h"
 
 namespace nestvit::train {
 namespace {

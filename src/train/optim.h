@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "model/architecture.h"
+#include "run/recipe/recipe.h"
 #include "train/torch.h"
 #include "weights/tensor.h"
 
 namespace nestvit::train {
-
-enum class Optim { kAdamW, kAdam, kSgd };
 
 struct OptimConfig {
   Optim optim = Optim::kAdamW;

@@ -1,8 +1,8 @@
 // The reference's log_model_profile (reference.md F.7): size and speed of the model.
 #pragma once
 
+#include "run/recipe/recipe.h"
 #include "train/network.h"
-#include "train/recipe.h"
 
 namespace nestvit::train {
 

@@ -9,21 +9,21 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "run/input/batches.h"
+#include "run/recipe/finetune.h"
+#include "run/record/checkpoint.h"
+#include "run/record/early_stop.h"
+#include "run/record/log.h"
+#include "run/record/page.h"
+#include "run/record/step_log.h"
 #include "train/announce.h"
 #include "train/backend.h"
-#include "train/batches.h"
-#include "train/checkpoint.h"
 #include "train/cuda_graph.h"
 #include "train/device.h"
-#include "train/early_stop.h"
 #include "train/evaluation.h"
-#include "train/finetune.h"
 #include "train/learner.h"
 #include "train/process.h"
 #include "train/profile.h"
-#include "train/run_log.h"
-#include "train/run_page.h"
-#include "train/step_report.h"
 #include "weights/labels.h"
 
 namespace nestvit::train {
@@ -365,10 +365,6 @@ void save_indexes(const std::filesystem::path& workdir, const Dataset& train_set
 }
 
 }  // namespace
-
-std::filesystem::path index_file(const std::filesystem::path& workdir, const std::string& part) {
-  return workdir / (part + ".index");
-}
 
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options) {

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "data/dataset.h"
+#include "run/recipe/recipe.h"
 #include "train/group.h"
-#include "train/recipe.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {
@@ -35,10 +35,6 @@ struct TrainResult {
   int signal = 0;                   // what stopped the run early, or 0
   std::optional<double> best_top1;  // in percent
 };
-
-// The index of the data's part "train" or "val" in a run's folder: DatasetOptions::index. train()
-// writes it.
-std::filesystem::path index_file(const std::filesystem::path& workdir, const std::string& part);
 
 // Trains by `recipe` (resolved) on `train_set`, evaluates on `val_set`. Throws Error: a loss that
 // is no number, a full disk, an unreadable image, a checkpoint that does not fit.

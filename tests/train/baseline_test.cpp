@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "train/checkpoint.h"
-#include "train/finetune.h"
+#include "run/recipe/finetune.h"
+#include "run/record/checkpoint.h"
 #include "train/trainer_fixture.h"
 #include "weights/safetensors.h"
 

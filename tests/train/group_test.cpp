@@ -9,7 +9,7 @@
 #include <mutex>
 #include <thread>
 
-#include "train/batches.h"
+#include "run/input/batches.h"
 
 namespace nestvit::train {
 namespace {

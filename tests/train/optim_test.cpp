@@ -12,12 +12,12 @@
 #include <regex>
 #include <set>
 
+#include "run/recipe/schedule.h"
 #include "support/golden_model.h"
 #include "support/near_tensors.h"
 #include "train/bridge.h"
 #include "train/loss.h"
 #include "train/nest.h"
-#include "train/schedule.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "train/checkpoint.h"
-#include "train/finetune.h"
+#include "run/recipe/finetune.h"
+#include "run/record/checkpoint.h"
 #include "train/trainer_fixture.h"
 
 namespace nestvit::train {

@@ -1,0 +1,218 @@
+// From weights to a recipe and to the tensors that a run starts from.
+#include "run/recipe/finetune.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "weights/labels.h"
+
+namespace nestvit {
+namespace {
+
+int grid_of(const NestConfig& config) { return geometry(config).front().grid; }
+
+// The edge of a block that keeps the number of blocks at another image size.
+int patch_size_for(const NestConfig& weights, int image_size, const std::string& origin) {
+  const int unit = weights.init_patch_embed_size * grid_of(weights);
+  if (image_size % unit == 0) return image_size / unit;
+  const int below = std::max(1, image_size / unit) * unit;
+  throw UsageError(
+      fmt::format("input_size {} does not fit {}: its {} x {} blocks need a multiple of {}",
+                  image_size, origin, grid_of(weights), grid_of(weights), unit),
+      fmt::format("use {} or {}", below, below + unit));
+}
+
+// One grey channel: the colours' average, as timm has it.
+void average(std::vector<double>& values) {
+  if (values.size() > 1)
+    values = {std::accumulate(values.begin(), values.end(), 0.0) /
+              static_cast<double>(values.size())};
+}
+
+ReinitHead head_of(const Recipe& recipe) {
+  if (!recipe.reinit_head) return ReinitHead::kAuto;
+  return *recipe.reinit_head == "random" ? ReinitHead::kRandom : ReinitHead::kZeroAll;
+}
+
+// What cannot change without training anew, as the recipe spells it.
+std::vector<std::pair<std::string, std::string>> traits_of(NestConfig config) {
+  std::vector<int> widths, heads;
+  // A size that its levels fit: the real one may not, and that would be the lesser news.
+  int64_t size = int64_t{config.init_patch_embed_size} * config.patch_size;
+  for (size_t i = 1; i < config.num_layers_per_block.size() && size < 1 << 20; ++i) size *= 2;
+  config.image_size = static_cast<int>(std::min<int64_t>(size, 1 << 20));
+  for (const Level& level : geometry(config)) {
+    widths.push_back(level.width);
+    heads.push_back(level.heads);
+  }
+  const Fields f = fields(config);
+  std::vector<std::pair<std::string, std::string>> traits;
+  for (const char* key : {"init_patch_embed_size", "num_layers_per_block", "attn_type", "norm_type",
+                          "mlp_ratio", "qkv_bias"})
+    traits.emplace_back(fmt::format("nest.{}", key), f.get(key));
+  traits.emplace_back("the channels per level", fmt::format("[{}]", fmt::join(widths, ", ")));
+  traits.emplace_back("the heads per level", fmt::format("[{}]", fmt::join(heads, ", ")));
+  return traits;
+}
+
+// The official code makes ceil(edge * ratio) of the edge of a block and dies when that is not what
+// the model has: 1.7143 for 384/224 gives 25 instead of 24. Here the sizes decide.
+void check_ratio(const Recipe& recipe, const AnyModel& weights) {
+  if (recipe.resize_posembed == 1) return;
+  const Level old_level = geometry(*weights.config.nest()).front();
+  const Level new_level = geometry(recipe.nest).front();
+  const double ratio = static_cast<double>(new_level.map()) / old_level.map();
+  if (std::abs(recipe.resize_posembed - ratio) * old_level.edge <= 0.5) return;
+  throw UsageError(
+      fmt::format("resize_posembed is {}, but the weights are for {} pixels and the input has {}: "
+                  "the ratio is {:.6g}",
+                  recipe.resize_posembed, weights.config.image_size(), recipe.nest.image_size,
+                  ratio),
+      "leave resize_posembed out (the sizes say it), or set input_size to what you mean");
+}
+
+// Official weights come without a word on their preprocessing.
+bool assumed(const AnyModel& weights) {
+  return weights.preprocessing == preprocessing_mode("jax", weights.preprocessing.image_size);
+}
+
+// Few passes: the weights know most of it. Small data gets more of them, since steps count.
+int finetune_epochs(int64_t train_size) {
+  if (train_size < 1'000) return 40;
+  if (train_size < 5'000) return 25;
+  return train_size < 60'000 ? 15 : 10;
+}
+
+// What only a NesT has.
+void report_nest(WeightsReport& report, NestConfig ours, NestConfig theirs) {
+  const int edge = geometry(ours).front().edge, before = geometry(theirs).front().edge;
+  if (edge != before)
+    report.changes.push_back(
+        fmt::format("position embeddings resized: blocks of {} x {} tokens instead of {} x {}",
+                    edge, edge, before, before));
+  const Fields a = fields(ours), b = fields(theirs);
+  for (const char* key : {"gelu", "pool_padding"})
+    if (a.get(key) != b.get(key))
+      report.warnings.push_back(fmt::format(
+          "nest.{} is {}, but the weights were trained with {}: expect lower accuracy at first",
+          key, a.get(key), b.get(key)));
+}
+
+}  // namespace
+
+Recipe with_weights(Recipe base, const AnyModel& weights, const Recipe& asked) {
+  base.init_checkpoint = weights.origin;
+  base.in_channels = 0;
+  base.input_size = asked.input_size > 0 ? asked.input_size : weights.config.image_size();
+  if (const NestConfig* nest = weights.config.nest()) {
+    const std::vector<std::string>& known = variant_names();
+    const bool named = std::find(known.begin(), known.end(), nest->variant) != known.end();
+    base.model_name = named ? nest->variant : "nest_tiny_s196_224";  // nest.* says the rest
+    base.nest = *nest;
+    if (base.input_size != nest->image_size)
+      base.nest.patch_size = patch_size_for(*nest, base.input_size, weights.origin);
+  } else {
+    base.model_name = weights.config.variant();
+    base.nest = Recipe().nest;
+    base.nest.in_channels = weights.config.in_channels();
+  }
+  base.preprocessing = weights.preprocessing;
+  if (asked.in_channels == 1) {
+    average(base.preprocessing.mean);
+    average(base.preprocessing.std);
+  }
+  if (has_augmentation_keys(asked) && assumed(weights)) {
+    // Then the recipe says what its data set's are, as in the official code.
+    base.preprocessing.mean.clear();
+    base.preprocessing.std.clear();
+    base.preprocessing.crop_pct = 0;
+  }
+  return base;
+}
+
+Recipe finetune_recipe(const DataFacts& facts, const AnyModel& weights, const Recipe& asked) {
+  Recipe r = default_recipe(facts, weights.config.image_size());
+  const Preprocessing own = r.preprocessing;
+  r = with_weights(std::move(r), weights, asked);
+  if (!asked.eval_only) {  // the cameras are the user's, not the weights'
+    r.preprocessing.exif_orientation |= own.exif_orientation;
+    if (own.background) r.preprocessing.background = own.background;
+  }
+  const bool probe =
+      std::find(asked.freeze.begin(), asked.freeze.end(), "backbone") != asked.freeze.end();
+  r.per_device_batch_size = static_cast<int>(std::clamp<int64_t>(facts.train_size / 4, 1, 32));
+  r.num_epochs = finetune_epochs(facts.train_size);
+  r.warmup_epochs = 1;
+  r.learning_rate = probe ? 1e-2 : 1e-3;
+  r.min_learning_rate = r.learning_rate / 100;
+  return r;
+}
+
+void check_architecture(const Recipe& recipe, const AnyModel& weights) {
+  const NestConfig* nest = weights.config.nest();
+  const bool both = nest && !is_resnet(recipe.model_name);
+  if (!both && recipe.model_name != weights.config.variant())
+    throw UsageError(fmt::format("model_name is {}, but {} is a {}", recipe.model_name,
+                                 weights.origin, weights.config.variant()),
+                     fmt::format("leave model_name out to take {}", weights.config.variant()));
+  if (!both) return;
+  const auto ours = traits_of(recipe.nest), theirs = traits_of(*nest);
+  std::string differences;
+  for (size_t i = 0; i < ours.size(); ++i)
+    if (ours[i].second != theirs[i].second)
+      differences += fmt::format("{}{}: {} here, {} there", differences.empty() ? "" : "; ",
+                                 ours[i].first, ours[i].second, theirs[i].second);
+  if (!differences.empty())
+    throw UsageError(fmt::format("the recipe's model ({}) is not that of {} ({}): {}",
+                                 recipe.model_name, weights.origin, nest->variant, differences),
+                     fmt::format("set model_name to {} and leave nest.* out, or give other weights",
+                                 nest->variant));
+}
+
+void check_weights(const Recipe& recipe, const AnyModel& weights) {
+  check_ratio(recipe, weights);
+  if (recipe.eval_only && !recipe.reinit_head && recipe.num_classes != weights.config.num_classes())
+    throw UsageError(
+        fmt::format("{} knows {} classes, the data has {}: there is nothing to evaluate",
+                    weights.origin, weights.config.num_classes(), recipe.num_classes),
+        "name all classes with --class-map; classes that are called as those of the weights are "
+        "matched by name");
+}
+
+std::vector<int> match_classes(const std::vector<std::string>& classes, const AnyModel& weights) {
+  return classes_by_name(classes, weights).value_or(std::vector<int>());
+}
+
+TensorMap starting_tensors(const Recipe& recipe, const AnyModel* weights) {
+  const auto seed = static_cast<uint64_t>(recipe.seed);
+  if (!weights) return initial_tensors(network(recipe), seed);
+  return adapt_tensors(
+      *weights, network(recipe),
+      {.pos_embed = recipe.posembed_resize, .head = head_of(recipe), .seed = seed});
+}
+
+WeightsReport report_weights(const Recipe& recipe, const AnyModel& weights) {
+  WeightsReport report;
+  const Architecture ours = network(recipe);
+  const Architecture& theirs = weights.config;
+  if (replaces_head(theirs, ours, head_of(recipe))) {
+    report.changes.push_back(fmt::format(
+        "a new head for {} classes, {}{}", ours.num_classes(),
+        head_of(recipe) == ReinitHead::kRandom ? "random" : "zeros",
+        recipe.reinit_head ? "" : fmt::format(" (the weights have {})", theirs.num_classes())));
+  } else {
+    report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes()));
+  }
+  if (ours.in_channels() != theirs.in_channels())
+    report.changes.emplace_back("first kernel summed over colours: the input is grey");
+  if (ours.nest()) report_nest(report, *ours.nest(), *theirs.nest());
+  return report;
+}
+
+}  // namespace nestvit

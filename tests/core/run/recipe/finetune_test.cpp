@@ -1,0 +1,287 @@
+// What a recipe takes from weights, what wins over them, and what is refused.
+#include "run/recipe/finetune.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "image/codec.h"
+#include "run/input/pixels.h"
+
+namespace nestvit {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Values = std::vector<std::pair<std::string, std::string>>;
+
+DataFacts facts(const std::string& kind = "image folder", int classes = 10) {
+  DataFacts f;
+  f.kind = kind;
+  f.train_size = 3000;
+  f.val_size = 600;
+  f.num_classes = classes;
+  f.short_side = 300;
+  return f;
+}
+
+Model weights_of(const std::string& name, const std::string& preprocessing = "jax") {
+  Model model;
+  model.config = variant(name);
+  model.preprocessing = preprocessing_mode(preprocessing, model.config.image_size);
+  model.origin = "some/weights";
+  return model;
+}
+
+// As nestvit train makes it, with `file` or without.
+Recipe make(const Model& weights, Values values, const fs::path& file = "",
+            const DataFacts& f = facts()) {
+  values.emplace_back("init_checkpoint", "some/weights");
+  const Settings settings{file, values};
+  const Recipe asked = apply(Recipe(), settings);
+  Recipe recipe = apply(
+      file.empty() ? finetune_recipe(f, weights, asked) : with_weights(Recipe(), weights, asked),
+      settings);
+  check_architecture(recipe, weights);
+  resolve(recipe, f);
+  check_weights(recipe, weights);
+  return recipe;
+}
+
+fs::path config(const std::string& name) { return fs::path(NESTVIT_SOURCE_DIR) / "configs" / name; }
+
+void expect_refused(const std::function<void()>& f, const std::string& word,
+                    const std::string& hint) {
+  try {
+    f();
+    ADD_FAILURE() << "accepted: " << word;
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr(word));
+    EXPECT_THAT(e.hint(), HasSubstr(hint));
+  }
+}
+
+TEST(FineTune, ModelAndPreprocessingAreTheWeights) {
+  const Model weights = weights_of("nest_small_jx", "timm");
+  const Recipe r = make(weights, {});
+  NestConfig expected = weights.config;
+  expected.num_classes = 10;
+  EXPECT_EQ(r.nest, expected);
+  EXPECT_EQ(r.input_size, 224);
+  EXPECT_EQ(r.preprocessing.resampler, Resampler::kPil);
+  EXPECT_EQ(r.preprocessing.dct, Dct::kAccurate);
+  EXPECT_TRUE(r.preprocessing.exif_orientation) << "photos of the user's own cameras";
+  EXPECT_LE(r.num_epochs, 40);
+  EXPECT_LT(r.learning_rate, 2e-3) << "below that of a fresh model";
+  EXPECT_GT(make(weights, {{"freeze", "[backbone]"}}).learning_rate, r.learning_rate);
+}
+
+TEST(FineTune, SettingsWinOverTheWeights) {
+  const Recipe r =
+      make(weights_of("nest_tiny_jx", "timm"), {{"nest.gelu", "tanh"},
+                                                {"nest.stochastic_depth_drop", "0.05"},
+                                                {"preprocessing.resampler", "tf"},
+                                                {"preprocessing.interpolation", "bilinear"},
+                                                {"num_epochs", "3"}});
+  EXPECT_EQ(r.nest.gelu, Gelu::kTanh);
+  EXPECT_EQ(r.nest.stochastic_depth_drop, 0.05);
+  EXPECT_EQ(r.preprocessing.resampler, Resampler::kTf);
+  EXPECT_EQ(r.num_epochs, 3);
+  const WeightsReport report = report_weights(r, weights_of("nest_tiny_jx", "timm"));
+  EXPECT_THAT(report.warnings, ElementsAre(HasSubstr("nest.gelu is tanh")));
+}
+
+TEST(FineTune, AnotherImageSizeKeepsTheBlocks) {
+  const Model weights = weights_of("nest_tiny_s196_224");
+  for (const auto& [size, edge] : {std::pair{384, 24}, {224, 14}, {256, 16}, {96, 6}}) {
+    const Recipe r = make(weights, {{"input_size", std::to_string(size)}});
+    EXPECT_EQ(r.nest.patch_size, edge);
+    EXPECT_EQ(geometry(r.nest).front().blocks, 16);
+  }
+  expect_refused([&] { make(weights, {{"input_size", "230"}}); }, "multiple of 16", "224 or 240");
+  EXPECT_EQ(make(weights, {{"input_size", "384"}, {"nest.patch_size", "24"}}).nest.patch_size, 24)
+      << "as the official code wants it said";
+}
+
+// reference.md F.6: the official code takes the ratio at its word and dies of 1.7143.
+TEST(FineTune, ResizePosembedIsCheckedNotObeyed) {
+  const Model weights = weights_of("nest_tiny_s196_224");
+  for (const char* ratio : {"1", "1.7142857142857142", "1.7143", "1.714"})
+    EXPECT_EQ(make(weights, {{"input_size", "384"}, {"resize_posembed", ratio}}).nest.patch_size,
+              24)
+        << ratio;
+  expect_refused(
+      [&] {
+        make(weights, {{"input_size", "384"}, {"resize_posembed", "1.5"}});
+      },
+      "the ratio is 1.71429", "leave resize_posembed out");
+  expect_refused(
+      [&] {
+        make(weights, {{"resize_posembed", "1.5"}});
+      },
+      "the ratio is 1", "input_size");
+}
+
+TEST(FineTune, ModelNameOfTheSameArchitectureKeepsWhatWeightsWereTrainedWith) {
+  Recipe r = make(weights_of("nest_base_jx", "timm"), {}, config("imagenet_nest.yaml"));
+  EXPECT_EQ(r.model_name, "nest_base_s196_224");
+  EXPECT_EQ(r.nest.gelu, Gelu::kErf);
+  EXPECT_EQ(r.preprocessing.resampler, Resampler::kPil);
+  r = make(weights_of("nest_base", "timm"), {{"nest.gelu", "tanh"}}, config("imagenet_nest.yaml"));
+  EXPECT_EQ(r.nest.gelu, Gelu::kTanh);
+  EXPECT_EQ(r.nest.pool_padding, PoolPadding::kSymmetric);
+  r = make(weights_of("nest_base_jx"), {{"input_size", "384"}}, config("imagenet_nest.yaml"));
+  EXPECT_EQ(r.nest.patch_size, 24);
+}
+
+TEST(FineTune, AnotherArchitectureIsRefused) {
+  const Model weights = weights_of("nest_tiny_s196_224");
+  expect_refused([&] { make(weights, {}, config("imagenet_nest.yaml")); },
+                 "nest.num_layers_per_block: [2, 2, 20] here, [2, 2, 8] there",
+                 "set model_name to nest_tiny_s196_224");
+  expect_refused(
+      [&] {
+        make(weights, {{"model_name", "nest_base_s196_224"}});
+      },
+      "the channels per level: [128, 256, 512] here, [96, 192, 384] there", "nest.*");
+  expect_refused(
+      [&] {
+        make(weights, {{"nest.num_heads", "6"}});
+      },
+      "the heads per level", "nest.*");
+  EXPECT_NO_THROW(make(weights, {{"nest.scale_hidden_dims", "null"},
+                                 {"nest.embed_dims", "[96, 192, 384]"},
+                                 {"nest.level_heads", "[3, 6, 12]"}}))
+      << "the same, said otherwise";
+}
+
+// Official weights say nothing of their preprocessing: a recipe with augmentation keys does, by
+// its data set (reference.md D.7).
+TEST(FineTune, OfficialWeightsAreNormalisedByTheRecipesDataSet) {
+  const Values cifar = {{"model_name", "nest_tiny_s196_224"}, {"input_size", "224"}};
+  const Recipe r =
+      make(weights_of("nest_tiny_s196_224"), cifar, config("cifar_nest.yaml"), facts("cifar10"));
+  EXPECT_THAT(r.preprocessing.mean, ElementsAre(.4914, .4822, .4465));
+  EXPECT_EQ(r.preprocessing.crop_pct, 0.875);
+  EXPECT_EQ(r.train_transform, TransformChoice::kCrop);
+  const Recipe tfds = make(weights_of("nest_tiny_s196_224"), cifar, config("cifar_nest.yaml"),
+                           facts("tfds cifar100/3.0.2", 100));
+  EXPECT_THAT(tfds.preprocessing.mean, ElementsAre(.5071, .4867, .4408));
+  const Recipe timm =
+      make(weights_of("nest_tiny_jx", "timm"), cifar, config("cifar_nest.yaml"), facts("cifar10"));
+  EXPECT_THAT(timm.preprocessing.mean, ElementsAre(.485, .456, .406)) << "these weights do say";
+  const Recipe plain = make(weights_of("nest_tiny_s196_224"), {});
+  EXPECT_THAT(plain.preprocessing.mean, ElementsAre(.485, .456, .406)) << "never [0, 1]";
+}
+
+TEST(FineTune, GreyInputAveragesTheStatistics) {
+  const Recipe r = make(weights_of("nest_tiny_s196_224"), {{"in_channels", "1"}});
+  ASSERT_EQ(r.preprocessing.mean.size(), 1U);
+  EXPECT_DOUBLE_EQ(r.preprocessing.mean[0], (.485 + .456 + .406) / 3);
+  EXPECT_THAT(report_weights(r, weights_of("nest_tiny_s196_224")).changes,
+              Contains(HasSubstr("grey")));
+}
+
+TEST(FineTune, ReportSaysWhatBecomesOfTheHead) {
+  const Model weights = weights_of("nest_tiny_s196_224");
+  const auto changes = [&](const Values& values, int classes) {
+    return report_weights(make(weights, values, "", facts("image folder", classes)), weights);
+  };
+  EXPECT_THAT(changes({}, 10).changes, Contains(HasSubstr("a new head for 10 classes, zeros")));
+  EXPECT_THAT(changes({}, 1000).changes, Contains(HasSubstr("the head stays")));
+  EXPECT_THAT(changes({{"reinit_head", "random"}}, 1000).changes, Contains(HasSubstr("random")));
+  EXPECT_THAT(changes({}, 10).warnings, IsEmpty());
+  EXPECT_THROW(make(weights, {{"reinit_head", "ones"}}), UsageError);
+}
+
+TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {
+  const Model weights = weights_of("nest_tiny_s196_224");
+  expect_refused(
+      [&] {
+        make(weights, {{"eval_only", "True"}});
+      },
+      "knows 1000 classes", "--class-map");
+  const Recipe r = make(weights, {{"eval_only", "True"}}, "", facts("image folder", 1000));
+  EXPECT_FALSE(r.preprocessing.exif_orientation) << "as the weights were evaluated";
+}
+
+TEST(FineTune, WrittenRecipeStartsTheSameRun) {
+  const Model weights = weights_of("nest_tiny_jx", "timm");
+  Recipe r = make(weights, {{"input_size", "384"}, {"freeze", "[levels.0, patch_embed]"}});
+  const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_config.yaml";
+  write_file(path, fields(r).to_yaml());
+  Recipe again = make(weights, {}, path);
+  EXPECT_EQ(fields(again).to_yaml(), fields(r).to_yaml());
+  EXPECT_THAT(locked_keys(r), Contains("freeze"));
+}
+
+TEST(FineTune, WeightsOfNoNamedVariantStillMakeARecipe) {
+  Model weights = weights_of("nest_tiny_s196_224");
+  weights.config.variant = "nest";
+  weights.config.num_layers_per_block = {1, 1, 2};
+  Recipe r = make(weights, {});
+  EXPECT_THAT(r.nest.num_layers_per_block, ElementsAre(1, 1, 2));
+  const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_unnamed.yaml";
+  write_file(path, fields(r).to_yaml());
+  EXPECT_EQ(apply(Recipe(), {path, {}}).nest.num_layers_per_block, r.nest.num_layers_per_block);
+}
+
+// ---- CIFAR at another size: reference.md D.6 ----
+
+Sample cifar_image() {
+  Sample sample;
+  sample.image = {32, 32, 3, std::vector<uint8_t>(32 * 32 * 3)};
+  Rng rng(5, Purpose::kTest, 0, 0);
+  for (uint8_t& p : sample.image.pixels) p = static_cast<uint8_t>(rng.below(256));
+  sample.name = "cifar";
+  return sample;
+}
+
+Recipe cifar_recipe(const Values& more = {}) {
+  Values values = {{"model_name", "nest_tiny_s196_224"}, {"input_size", "64"}};
+  values.insert(values.end(), more.begin(), more.end());
+  values.emplace_back("nest.patch_size", "4");
+  Recipe r = apply(Recipe(), {config("cifar_nest.yaml"), values});
+  resolve(r, facts("cifar10"));
+  return r;
+}
+
+TEST(CifarAtAnotherSize, EvaluationEnlargesToWholeLevelsFirst) {
+  const Recipe r = cifar_recipe();
+  Sample large;
+  large.image = enlarge_small(cifar_image().image, 64);
+  EXPECT_EQ(large.image.height, 73);  // int(64 * 256/224)
+  EXPECT_EQ(evaluation_input(cifar_image(), r, "cifar10").values,
+            evaluation_pixels(large, r.preprocessing).values);
+  EXPECT_EQ(evaluation_input(cifar_image(), r, "idx").values,
+            evaluation_pixels(cifar_image(), r.preprocessing).values);
+}
+
+TEST(CifarAtAnotherSize, TrainingPassesThroughJpegUnlessToldOtherwise) {
+  Sample large;
+  large.image = enlarge_small(cifar_image().image, 64);
+  Sample jpeg = large;
+  jpeg.encoded = encode_jpeg(large.image);
+  const auto trained = [&](const Recipe& r) {
+    Rng rng(1, Purpose::kTransform, 0, 0);
+    return training_input(cifar_image(), r, "tfds cifar10/3.0.2", rng).values;
+  };
+  const auto expected = [&](const Sample& sample) {
+    Rng rng(1, Purpose::kTransform, 0, 0);
+    return training_pixels(sample, cifar_recipe().preprocessing, TrainTransform::kCrop, rng).values;
+  };
+  EXPECT_EQ(trained(cifar_recipe()), expected(jpeg));
+  EXPECT_EQ(trained(cifar_recipe({{"data.jpeg_round_trip", "false"}})), expected(large));
+  EXPECT_NE(expected(jpeg), expected(large));
+}
+
+}  // namespace
+}  // namespace nestvit
