@@ -8,7 +8,7 @@
 #include <chrono>
 #include <vector>
 
-#include "train/group.h"
+#include "train/group/group.h"
 
 namespace {
 

@@ -12,12 +12,12 @@
 #include <chrono>
 #include <cmath>
 
-#include "train/adam.h"
-#include "train/cuda_module.h"
-#include "train/device.h"
-#include "train/loss.h"
-#include "train/optim.h"
-#include "train/process.h"
+#include "train/device/cuda_module.h"
+#include "train/device/device.h"
+#include "train/device/process_setup.h"
+#include "train/optim/adam.h"
+#include "train/optim/loss.h"
+#include "train/optim/optim.h"
 #include "training_step.h"
 
 namespace {

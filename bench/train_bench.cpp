@@ -9,7 +9,7 @@
 #include <algorithm>
 
 #include "model/params.h"
-#include "train/process.h"
+#include "train/device/process_setup.h"
 #include "training_step.h"
 
 namespace {

@@ -7,9 +7,9 @@
 #include <cmath>
 
 #include "model/params.h"
-#include "train/bridge.h"
-#include "train/loss.h"
-#include "train/optim.h"
+#include "train/network/tensors.h"
+#include "train/optim/loss.h"
+#include "train/optim/optim.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::bench {

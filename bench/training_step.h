@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "train/amp.h"
-#include "train/nest.h"
+#include "train/network/nest.h"
+#include "train/optim/amp.h"
 
 namespace nestvit::bench {
 

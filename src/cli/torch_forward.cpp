@@ -3,8 +3,8 @@
 
 #include <nestvit/error.h>
 
-#include "train/bridge.h"
-#include "train/nest.h"
+#include "train/network/nest.h"
+#include "train/network/tensors.h"
 #include "train/torch.h"
 
 namespace nestvit::cli {

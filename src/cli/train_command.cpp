@@ -16,9 +16,9 @@
 #include "cli/train_command_launch.h"
 #include "cli/train_command_prepare.h"
 #include "run/recipe/recipe.h"
-#include "train/group.h"
-#include "train/memory.h"
-#include "train/process.h"
+#include "train/device/out_of_memory.h"
+#include "train/device/process_setup.h"
+#include "train/group/group.h"
 #include "train/trainer.h"
 
 namespace nestvit::cli {

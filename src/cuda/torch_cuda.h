@@ -1,7 +1,7 @@
 // The only file that includes libtorch's CUDA parts.
 #pragma once
 
-#include "train/c10d.h"
+#include "train/group/c10d.h"
 
 #define USE_C10D_NCCL
 

@@ -5,11 +5,11 @@
 #include "base/log.h"
 #include "run/recipe/finetune.h"
 #include "run/record/log.h"
-#include "train/backend.h"
-#include "train/bridge.h"
-#include "train/device.h"
+#include "train/device/device.h"
+#include "train/device/process_setup.h"
 #include "train/evaluation.h"
-#include "train/process.h"
+#include "train/group/backend.h"
+#include "train/network/tensors.h"
 #include "train/trainer.h"
 
 namespace nestvit::train {

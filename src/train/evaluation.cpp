@@ -11,8 +11,8 @@
 #include "base/log.h"
 #include "data/loader.h"
 #include "run/input/pixels.h"
-#include "train/bridge.h"
-#include "train/device.h"
+#include "train/device/device.h"
+#include "train/network/tensors.h"
 
 namespace nestvit::train {
 

@@ -13,8 +13,8 @@
 #include "run/recipe/recipe.h"
 #include "run/record/example_picks.h"
 #include "run/record/log.h"
-#include "train/group.h"
-#include "train/network.h"
+#include "train/group/group.h"
+#include "train/network/network.h"
 
 namespace nestvit::train {
 

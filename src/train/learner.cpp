@@ -11,11 +11,11 @@
 
 #include "base/random.h"
 #include "run/recipe/freeze.h"
-#include "train/batch_norm.h"
-#include "train/bridge.h"
-#include "train/device.h"
-#include "train/ema.h"
-#include "train/loss.h"
+#include "train/device/device.h"
+#include "train/network/batch_norm.h"
+#include "train/network/tensors.h"
+#include "train/optim/ema.h"
+#include "train/optim/loss.h"
 
 namespace nestvit::train {
 namespace {

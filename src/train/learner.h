@@ -8,11 +8,11 @@
 
 #include "data/loader.h"
 #include "run/recipe/recipe.h"
-#include "train/amp.h"
-#include "train/exchange.h"
-#include "train/network.h"
-#include "train/optim.h"
-#include "train/replay.h"
+#include "train/device/graph.h"
+#include "train/group/reducer.h"
+#include "train/network/network.h"
+#include "train/optim/amp.h"
+#include "train/optim/optim.h"
 
 namespace nestvit::train {
 

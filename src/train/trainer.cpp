@@ -17,13 +17,13 @@
 #include "run/record/page.h"
 #include "run/record/step_log.h"
 #include "train/announce.h"
-#include "train/backend.h"
-#include "train/cuda_graph.h"
-#include "train/device.h"
+#include "train/device/cuda_graph.h"
+#include "train/device/device.h"
+#include "train/device/process_setup.h"
 #include "train/evaluation.h"
+#include "train/group/backend.h"
 #include "train/learner.h"
-#include "train/process.h"
-#include "train/profile.h"
+#include "train/throughput.h"
 #include "weights/labels.h"
 
 namespace nestvit::train {

@@ -10,7 +10,7 @@
 
 #include "data/dataset.h"
 #include "run/recipe/recipe.h"
-#include "train/group.h"
+#include "train/group/group.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {

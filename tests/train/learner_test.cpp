@@ -9,11 +9,11 @@
 
 #include "image/mix.h"
 #include "support/near_tensors.h"
-#include "train/bridge.h"
-#include "train/ema.h"
 #include "train/learner_fixture.h"
-#include "train/loss.h"
-#include "train/nest.h"
+#include "train/network/nest.h"
+#include "train/network/tensors.h"
+#include "train/optim/ema.h"
+#include "train/optim/loss.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::train {

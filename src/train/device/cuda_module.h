@@ -1,0 +1,38 @@
+// What needs CUDA's and NCCL's headers: libnestvit_cuda.so (src/cuda), built where those are,
+// loaded when something of it is asked for. Everything else works without it.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "train/device/graph.h"
+#include "train/group/c10d.h"
+
+namespace nestvit::train {
+
+struct CudaModule {
+  // Both programs must be of one build.
+  const char* version;
+  // A backend between GPUs, each of which belongs to one process. `patience`: how long an exchange
+  // waits. Throws c10::Error.
+  c10::intrusive_ptr<c10d::Backend> (*nccl)(const c10::intrusive_ptr<c10d::Store>& store, int rank,
+                                            int size, std::chrono::milliseconds patience);
+  // Which GPU of this machine that is, whatever number it has here: "0000:3b:00.0".
+  std::string (*bus_address)(const torch::Device& gpu);
+  // MakeReplay by a CUDA graph: its first runs do the work itself, which lets libraries set
+  // themselves up; then it is recorded. The work's random numbers are those of the GPU's generator
+  // as it is at each run().
+  std::unique_ptr<Replay> (*replay)(Work work, const torch::Device& gpu);
+};
+
+// The function of the library that returns its CudaModule.
+inline constexpr const char* kCudaModuleEntry = "nestvit_cuda_module";
+
+// The module beside this program; loaded at the first call, which comes after open_device() of a
+// GPU. Throws Error when it is not there, cannot be loaded or is of another build.
+const CudaModule& cuda_module();
+// The same of any file, for tests.
+const CudaModule& open_cuda_module(const std::filesystem::path& file);
+
+}  // namespace nestvit::train

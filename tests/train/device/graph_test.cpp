@@ -1,0 +1,116 @@
+// A learner whose forward and backward are replayed takes the same steps as one that does them.
+// What stands in for a CUDA graph does the work again and leaves its results where the first ones
+// were.
+#include "train/device/graph.h"
+
+#include <gtest/gtest.h>
+#include <nestvit/error.h>
+
+#include "image/mix.h"
+#include "train/device/cuda_graph.h"
+#include "train/learner_fixture.h"
+#include "train/network/tensors.h"
+
+namespace nestvit::train {
+namespace {
+
+using testing::random_batch;
+using testing::random_weights;
+using testing::tiny;
+
+struct Counts {
+  int made = 0, runs = 0;
+};
+
+class InPlace : public Replay {
+ public:
+  InPlace(Work work, Counts& counts) : work_(std::move(work)), counts_(counts) { ++counts_.made; }
+  const std::vector<torch::Tensor>& run() override {
+    ++counts_.runs;
+    const std::vector<torch::Tensor> fresh = work_();
+    if (results_.empty()) {
+      for (const torch::Tensor& x : fresh) results_.push_back(x.clone());
+    } else {
+      const torch::NoGradGuard no_grad;
+      for (size_t i = 0; i < fresh.size(); ++i) results_[i].copy_(fresh[i]);
+    }
+    return results_;
+  }
+
+ private:
+  Work work_;
+  Counts& counts_;
+  std::vector<torch::Tensor> results_;
+};
+
+// Everything that draws, accumulates, scales, averages or is frozen.
+Recipe everything() {
+  Recipe recipe = tiny(4, {{"grad_accum_steps", "3"},
+                           {"nest.stochastic_depth_drop", "0.5"},
+                           {"model_ema", "true"},
+                           {"model_ema_decay", "0.9"},
+                           {"grad_clip_max_norm", "0.5"}});
+  recipe.freeze = {"patch_embed"};
+  return recipe;
+}
+
+// Steps of three batches, of which the last is not whole at the end of an "epoch".
+TensorMap trained(const Recipe& recipe, const MakeReplay& replay, std::vector<double>& losses) {
+  Learner learner(recipe, torch::kCPU, Group::alone(), replay);
+  learner.start(random_weights(recipe));
+  int64_t number = 0;
+  for (int64_t step = 1; step <= 6; ++step) {
+    for (int part = 0; part < 3; ++part) {
+      const Batch batch = random_batch(step % 3 == 0 && part == 2 ? 2 : 4, ++number);
+      learner.add(batch, one_hot(batch.labels, 4), number, part == 2);
+    }
+    losses.push_back(learner.update(step, 0.01)->loss);
+  }
+  TensorMap all = learner.model_tensors();
+  for (auto& [name, tensor] : learner.state()) all["state." + name] = std::move(tensor);
+  return all;
+}
+
+TEST(Replay, TakesTheSameStepsToTheBit) {
+  const Recipe recipe = everything();
+  Counts counts;
+  const MakeReplay in_place = [&](Work work, const torch::Device&) {
+    return std::make_unique<InPlace>(std::move(work), counts);
+  };
+  std::vector<double> expected_losses, losses;
+  const TensorMap expected = trained(recipe, nullptr, expected_losses);
+  const TensorMap got = trained(recipe, in_place, losses);
+  EXPECT_EQ(counts.made, 1);
+  EXPECT_EQ(counts.runs, 6 * 3 - 2) << "batches of another size are not replayed";
+  EXPECT_EQ(losses, expected_losses);
+  EXPECT_NE(losses.front(), losses.back());
+  ASSERT_EQ(got.size(), expected.size());
+  for (const auto& [name, tensor] : expected)
+    EXPECT_TRUE(torch::equal(to_torch(got.at(name)), to_torch(tensor))) << name;
+}
+
+void expect_refused(const Recipe& recipe, const TrainOptions& options, const std::string& word) {
+  try {
+    check_cuda_graph(recipe, options);
+    ADD_FAILURE() << "no error about " << word;
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
+  }
+}
+
+TEST(Replay, IsRefusedWhereNothingCanBeRecorded) {
+  TrainOptions options;
+  EXPECT_NO_THROW(check_cuda_graph(tiny(4), options));
+  EXPECT_EQ(cuda_graph(options), nullptr);
+  options.cuda_graph = true;
+  expect_refused(tiny(4), options, "the device is cpu");
+  options.device = "cuda:1";
+  EXPECT_NO_THROW(check_cuda_graph(tiny(4), options));
+  expect_refused(tiny(4, {{"grad_checkpointing", "true"}}), options, "grad_checkpointing");
+  const Group exchanging(Launch(), {.backend = Backend::kGloo});
+  options.group = &exchanging;
+  expect_refused(tiny(4), options, "exchanges gradients");
+}
+
+}  // namespace
+}  // namespace nestvit::train
