@@ -1,6 +1,6 @@
 // nestvit: everything but training, without libtorch.
-#include "cli/auto_type.h"
-#include "cli/verbs.h"
+#include "cli/model/fastest_type.h"
+#include "cli/program/verb.h"
 #include "runtime/engine.h"
 
 namespace {

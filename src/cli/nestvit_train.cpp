@@ -1,8 +1,8 @@
 // nestvit-train: training, and the verbs that libtorch's forward can serve too.
-#include "cli/data_preview.h"
-#include "cli/torch_forward.h"
-#include "cli/train_command.h"
-#include "cli/verbs.h"
+#include "cli/model/torch_forward.h"
+#include "cli/program/verb.h"
+#include "cli/verbs/data/preview.h"
+#include "cli/verbs/train/train.h"
 
 int main(int argc, char** argv) {
   using namespace nestvit::cli;

@@ -1,0 +1,106 @@
+// Finding images.
+#include "cli/model/image_inputs.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <map>
+
+#include "base/file.h"
+#include "data/classes.h"
+#include "data/file_dataset.h"
+
+namespace nestvit::cli {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr uint64_t kMaxImageBytes = 1u << 30;
+constexpr const char* kStandardInput = "-";
+
+std::vector<std::byte> read_standard_input() {
+  std::vector<std::byte> bytes;
+  std::vector<char> chunk(1 << 16);
+  while (std::cin.read(chunk.data(), std::ssize(chunk)) || std::cin.gcount() > 0) {
+    const auto* from = reinterpret_cast<const std::byte*>(chunk.data());
+    bytes.insert(bytes.end(), from, from + std::cin.gcount());
+    if (bytes.size() > kMaxImageBytes) throw Error("standard input: more than 1 GiB for one image");
+  }
+  if (bytes.empty())
+    throw Error("standard input is empty",
+                "\"-\" reads one image: nestvit predict ... - < image.jpg");
+  return bytes;
+}
+
+class InputImages : public Dataset {
+ public:
+  InputImages(std::vector<std::string> paths, const std::vector<std::string>& labels)
+      : paths_(std::move(paths)), labels_(labels) {
+    for (size_t i = 0; i < labels_.size(); ++i) index_.emplace(labels_[i], static_cast<int>(i));
+    if (std::find(paths_.begin(), paths_.end(), kStandardInput) != paths_.end())
+      standard_input_ = read_standard_input();
+  }
+
+  int64_t size() const override { return std::ssize(paths_); }
+  int label(int64_t index) const override {
+    const auto found = index_.find(fs::path(paths_.at(index)).parent_path().filename().string());
+    return found == index_.end() ? -1 : found->second;
+  }
+  std::string name(int64_t index) const override { return paths_.at(index); }
+  const std::vector<std::string>& classes() const override { return labels_; }
+  std::string kind() const override { return "images"; }
+  Sample get(int64_t index) const override {
+    Sample sample;
+    const bool piped = paths_.at(index) == kStandardInput;
+    sample.name = piped ? "standard input" : paths_[index];
+    sample.encoded = piped ? standard_input_ : read_file(paths_[index], kMaxImageBytes);
+    sample.label = label(index);
+    return sample;
+  }
+
+ private:
+  std::vector<std::string> paths_, labels_;
+  std::map<std::string, int> index_;
+  std::vector<std::byte> standard_input_;
+};
+
+std::vector<std::string> images_below(const fs::path& folder) {
+  std::vector<std::string> found;
+  std::error_code error;
+  fs::recursive_directory_iterator walk(folder, error);
+  while (!error && walk != fs::recursive_directory_iterator()) {
+    if (walk->is_regular_file(error) && has_image_extension(walk->path().filename().string()))
+      found.push_back(walk->path().string());
+    walk.increment(error);
+  }
+  if (error)
+    throw Error(fmt::format("{}: cannot read the folder: {}", folder.string(), error.message()));
+  if (found.empty())
+    throw Error(fmt::format("{}: no image in this folder", folder.string()),
+                fmt::format("images are recognised by their extension: {}", kImageExtensions));
+  std::sort(found.begin(), found.end(), natural_less);
+  return found;
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
+                                     const std::vector<std::string>& labels) {
+  std::vector<std::string> paths;
+  for (const std::string& input : inputs) {
+    std::error_code error;
+    if (input != kStandardInput && fs::is_directory(input, error)) {
+      const std::vector<std::string> found = images_below(input);
+      paths.insert(paths.end(), found.begin(), found.end());
+    } else if (input == kStandardInput || fs::exists(input, error)) {
+      paths.push_back(input);
+    } else {
+      throw Error(fmt::format("{}: no such file or folder", input));
+    }
+  }
+  return std::make_unique<InputImages>(std::move(paths), labels);
+}
+
+}  // namespace nestvit::cli

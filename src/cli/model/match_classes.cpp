@@ -1,0 +1,69 @@
+// Finds the model's classes among the dataset's, and says what does not fit.
+#include "cli/model/match_classes.h"
+
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "weights/labels.h"
+
+namespace nestvit::cli {
+namespace {
+
+using Names = std::vector<std::string>;
+
+// Names that a file without names was given: they say nothing about what the classes are.
+bool placeholders(const Names& names) {
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] != fmt::format("class {}", i) && names[i] != fmt::format("{}", i)) return false;
+  return true;
+}
+
+std::string some_of(const Names& names) {
+  const Names shown(names.begin(), names.begin() + std::min<ptrdiff_t>(std::ssize(names), 5));
+  return fmt::format(
+      "{}{}", fmt::join(shown, ", "),
+      names.size() > shown.size() ? fmt::format(" and {} more", names.size() - shown.size()) : "");
+}
+
+std::string only_in(const std::string& what, const Names& names, const Names& others) {
+  const std::set<std::string> known(others.begin(), others.end());
+  Names missing;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(missing),
+               [&](const std::string& name) { return !known.contains(name); });
+  return missing.empty() ? "" : fmt::format("; only in {}: {}", what, some_of(missing));
+}
+
+}  // namespace
+
+std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
+  const Names& ours = dataset.classes();
+  std::vector<int> match(ours.size());
+  for (size_t i = 0; i < match.size(); ++i) match[i] = static_cast<int>(i);
+  if (ours == model.labels) return match;
+  if (ours.size() == model.labels.size() && (placeholders(ours) || placeholders(model.labels))) {
+    log_warning(fmt::format("{} names no classes: they are matched with the {} by their order",
+                            placeholders(ours) ? "the dataset" : "the model",
+                            placeholders(ours) ? "model's" : "dataset's"));
+    return match;
+  }
+  const auto by_name = classes_by_name(ours, model);
+  if (!by_name)
+    throw Error(
+        fmt::format("the dataset has {} classes and {} has {}, and they differ{}{}", ours.size(),
+                    model.origin, model.labels.size(), only_in("the dataset", ours, model.labels),
+                    only_in("the model", model.labels, ours)),
+        "evaluate on data with the model's classes, or name the dataset's classes with "
+        "--class-map as the model does");
+  log_info(
+      ours.size() < model.labels.size()
+          ? fmt::format("the dataset has {} of the model's {} classes: they are matched by name",
+                        ours.size(), model.labels.size())
+          : "the dataset orders its classes differently: they are matched by name");
+  return *by_name;
+}
+
+}  // namespace nestvit::cli

@@ -1,0 +1,34 @@
+// The model that a user named: a local path of any kind, or a remote one, which is fetched first.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "cli/program/verb.h"
+#include "weights/import.h"
+
+namespace nestvit::cli {
+
+struct ModelSource {
+  std::string name;     // a path, hf://owner/name, gs://bucket/path, https://...
+  std::string variant;  // what weights without a description are
+  bool use_ema = false;
+
+  // Whether `name` says where a model is, not what one is called (nest_tiny).
+  bool is_place() const;
+  // With --config.nest.KEY=VALUE of the invocation over what was found. Types::kReal is enough to
+  // run it.
+  Model load(const Invocation& invocation, Types types = Types::kF32) const;
+  // Its description; tensors are read only where nothing else describes it.
+  AnyModel describe(const Invocation& invocation) const;
+};
+
+// --model, required, with --use-ema and --variant. The verb must take overrides.
+void add_model_options(CLI::App& app, ModelSource* source);
+// --use-ema and --variant alone, for a model that is named in another way.
+void add_source_options(CLI::App& app, ModelSource* source);
+
+// Where the files of `name` lie: `name` itself, or where the remote one was put.
+std::filesystem::path local_model(const std::string& name);
+
+}  // namespace nestvit::cli

@@ -1,0 +1,10 @@
+// libtorch's forward, as the verbs take one.
+#pragma once
+
+#include "cli/program/verb.h"
+
+namespace nestvit::cli {
+
+Forward torch_forward(const Model& model, const ForwardOptions& options);
+
+}  // namespace nestvit::cli

@@ -1,0 +1,124 @@
+// nestvit eval: accuracy and loss of a model on a dataset.
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <memory>
+
+#include "base/log.h"
+#include "cli/model/match_classes.h"
+#include "cli/model/model_source.h"
+#include "cli/model/pass.h"
+#include "cli/program/options.h"
+#include "model/params.h"
+#include "report/metrics.h"
+#include "report/results.h"
+
+namespace nestvit::cli {
+namespace {
+
+struct EvalOptions {
+  ModelSource model;
+  std::string engine, results_file, report;
+  DataOptions data;
+  RunOptions run;
+};
+
+// The fields of timm's validate, then ours.
+Value::Members result_row(const EvalOptions& options, const Model& model, const Metrics& metrics,
+                          const PassResult& pass) {
+  Preprocessing preprocessing = model.preprocessing;
+  const Fields described = fields(preprocessing);
+  return {{"model", options.model.name},
+          {"top1", rounded(metrics.top1(), 4)},
+          {"top1_err", rounded(100 - metrics.top1(), 4)},
+          {"top5", rounded(metrics.top5(), 4)},
+          {"top5_err", rounded(100 - metrics.top5(), 4)},
+          {"param_count", rounded(static_cast<double>(parameter_count(model.config)) / 1e6, 2)},
+          {"img_size", preprocessing.image_size},
+          {"crop_pct", preprocessing.crop_pct},
+          {"interpolation", described.get("interpolation")},
+          {"loss", rounded(metrics.loss(), 6)},
+          {"images", metrics.count()},
+          {"images_per_second", rounded(static_cast<double>(pass.images) / pass.seconds, 2)}};
+}
+
+void print_summary(const EvalOptions& options, const Model& model, const Dataset& dataset,
+                   const Metrics& metrics, const PassResult& pass) {
+  fmt::print("model    {} ({}, {} parameters)\n", options.model.name, model.config.variant,
+             human_count(parameter_count(model.config)));
+  fmt::print("data     {} ({}, {}): {} images, {} classes\n", options.data.text(), dataset.kind(),
+             options.data.split, human_count(metrics.count()), metrics.classes());
+  fmt::print("top-1    {:.2f} %\ntop-5    {:.2f} %\nloss     {:.4f}\n", metrics.top1(),
+             metrics.top5(), metrics.loss());
+  fmt::print("speed    {:.1f} images/s ({:.1f} s)\n",
+             static_cast<double>(pass.images) / pass.seconds, pass.seconds);
+}
+
+int evaluate(const EvalOptions& options, const MakeForward& make_forward,
+             const Invocation& invocation) {
+  if (!options.results_file.empty()) check_results_path(options.results_file);
+  const Model model = options.model.load(invocation, Types::kReal);
+  const std::unique_ptr<Dataset> dataset = options.data.open();
+  const std::vector<int> match = match_classes(*dataset, model);
+  const Forward forward = make_forward(model, options.run.forward());
+
+  Metrics metrics(model.config.num_classes);
+  const Pass pass{*dataset, options.data.order(*dataset), model,
+                  forward,  options.run.loader(),         "eval"};
+  const PassResult result = classify(pass, [&](const Batch& batch, std::span<const float> logits) {
+    std::vector<int> labels;
+    for (int label : batch.labels) labels.push_back(match.at(label));
+    metrics.add(logits, labels);
+  });
+
+  print_summary(options, model, *dataset, metrics, result);
+  if (!options.results_file.empty())
+    write_results(options.results_file, result_row(options, model, metrics, result));
+  if (!options.report.empty()) {
+    write_report(options.report, metrics, model.labels);
+    log_info(fmt::format("wrote per_class.csv, confusion.csv, confusion.png and summary.json to {}",
+                         options.report));
+  }
+  return 0;
+}
+
+}  // namespace
+
+Verb eval_verb(const Backend& backend) {
+  Verb verb;
+  verb.name = "eval";
+  verb.summary = "Measure a model's accuracy on a dataset: top-1, top-5, loss, images per second.";
+  verb.details =
+      "Images go through the preprocessing that is stored with the model. The dataset's classes "
+      "are "
+      "matched with the model's by name, whatever their order; it may have fewer, as a part of "
+      "ImageNet has.";
+  verb.examples =
+      "# a folder of images, its val/ part or the share that training left out\n"
+      "nestvit eval --model out/best --data-dir photos\n"
+      "# with files for other programs and for people\n"
+      "nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 "
+      "--results-file result.json --report report";
+  verb.overrides = true;
+  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
+    auto options = std::make_shared<EvalOptions>();
+    add_model_options(app, &options->model);
+    add_data_options(app, &options->data, Need::kRequired);
+    add_run_options(app, &options->run);
+    add_text(app, "--results-file", &options->results_file, "FILE",
+             "Write the result as .json or .csv, with the fields of timm's validate (model, top1, "
+             "top1_err, top5, top5_err, param_count in millions, img_size, crop_pct, "
+             "interpolation), then loss, images and images_per_second.");
+    add_text(app, "--report", &options->report, "DIR",
+             "Write per_class.csv (label, support, precision, recall, f1), confusion.csv (rows are "
+             "true classes), confusion.png and summary.json there.");
+    add_engine_option(app, &options->engine, backend);
+    return [options, backend, &invocation] {
+      use_engine(options->engine, backend, invocation);
+      return evaluate(*options, backend.make_forward, invocation);
+    };
+  };
+  return verb;
+}
+
+}  // namespace nestvit::cli

@@ -1,0 +1,160 @@
+// nestvit quantize: a model directory with smaller weights, and what that costs.
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
+#include <memory>
+
+#include "base/log.h"
+#include "cli/model/match_classes.h"
+#include "cli/model/model_source.h"
+#include "cli/model/pass.h"
+#include "cli/program/options.h"
+#include "report/metrics.h"
+#include "runtime/engine.h"
+#include "weights/export.h"
+#include "weights/storage.h"
+
+namespace nestvit::cli {
+namespace {
+
+struct QuantizeOptions {
+  ModelSource model;
+  std::string output, type = "int8";
+  DataOptions data;
+  RunOptions run;
+  double max_drop = 1;
+  bool overwrite = false;
+
+  Storage storage() const { return type == "int8" ? Storage::kInt8 : Storage::kBf16; }
+};
+
+double megabytes(const TensorMap& tensors) {
+  double bytes = 0;
+  for (const auto& [name, tensor] : tensors) bytes += static_cast<double>(tensor.bytes().size());
+  return bytes / 1e6;
+}
+
+// The type to compute in, or f32 where this machine or model cannot.
+Precision computable(Precision wanted, const Model& model) {
+  try {
+    check_options(model.config, {.precision = wanted});
+    return wanted;
+  } catch (const UsageError& error) {
+    log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
+    return Precision::kF32;
+  }
+}
+
+struct Comparison {
+  Metrics before, after;
+  int64_t same = 0;  // first answers
+};
+
+// Both models over the same batches.
+Comparison compare(const QuantizeOptions& options, const Model& model, const Model& rounded,
+                   Precision precision) {
+  const std::unique_ptr<Dataset> dataset = options.data.open();
+  const std::vector<int> match = match_classes(*dataset, model);
+  const int K = model.config.num_classes;
+  const Engine before(model, {.threads = options.run.threads}),
+      after(rounded, {options.run.threads, Path::kFast, precision});
+  std::vector<float> others;  // logits of `after` for the batch
+  const Forward forward = [&](std::span<const float> input, int batch, bool) {
+    others = after.run(input, batch).logits;
+    return before.run(input, batch);
+  };
+  Comparison result{Metrics(K), Metrics(K)};
+  const Pass pass{*dataset, options.data.order(*dataset), model,
+                  forward,  options.run.loader(),         "quantize"};
+  classify(pass, [&](const Batch& batch, std::span<const float> logits) {
+    std::vector<int> labels;
+    for (int label : batch.labels) labels.push_back(match.at(label));
+    result.before.add(logits, labels);
+    result.after.add(others, labels);
+    for (size_t i = 0; i < labels.size(); ++i)
+      result.same += top_indices(logits.subspan(i * K, K), 1) ==
+                     top_indices(std::span(others).subspan(i * K, K), 1);
+  });
+  return result;
+}
+
+// Throws Error when the rounded model is worse by more than --max-drop.
+void measure(const QuantizeOptions& options, const Model& model, const Model& rounded) {
+  const Precision wanted = *precision_named(options.type);
+  const Precision precision = computable(wanted, model);
+  const Comparison c = compare(options, model, rounded, precision);
+  const double drop = c.before.top1() - c.after.top1();
+  fmt::print("data       {}: {} images\n", options.data.text(), human_count(c.before.count()));
+  fmt::print("top-1      {:.2f} % in f32, {:.2f} % with {} weights computed in {}: {:+.2f}\n",
+             c.before.top1(), c.after.top1(), options.type, precision_name(precision), -drop);
+  fmt::print("agreement  {:.2f} % of first answers\n",
+             100 * static_cast<double>(c.same) / static_cast<double>(c.before.count()));
+  if (drop > options.max_drop)
+    throw Error(
+        fmt::format("top-1 falls by {:.2f} points, more than --max-drop {}: nothing is written",
+                    drop, options.max_drop),
+        options.type == "int8" ? "--type bf16 keeps more" : "keep the model as it is");
+}
+
+void print_rounding(const Rounding& worst) {
+  if (worst.name.empty())
+    fmt::print("rounding   changes no weight\n");
+  else
+    fmt::print("rounding   changes {} most, by {:.2g} % of its norm\n", worst.name,
+               100 * worst.relative);
+}
+
+int quantize(const QuantizeOptions& options, const Invocation& invocation) {
+  check_place(options.output, options.overwrite);
+  const Model model = options.model.load(invocation);
+  const TensorMap small = stored(model.tensors, options.storage());
+  fmt::print("weights    {:.1f} MB in f32, {:.1f} MB in {}\n", megabytes(model.tensors),
+             megabytes(small), options.type);
+  Model rounded = model;
+  rounded.tensors = as_f32(small, options.model.name);
+  print_rounding(worst_rounding(model.tensors, rounded.tensors));
+  if (options.data.named()) {
+    measure(options, model, rounded);
+  } else {
+    log_warning("without --data-dir nothing is measured: check the model before you use it");
+  }
+  save_stored(options.output, model, small, options.storage());
+  fmt::print("written    {}\n", options.output);
+  return 0;
+}
+
+}  // namespace
+
+Verb quantize_verb() {
+  Verb verb;
+  verb.name = "quantize";
+  verb.summary = "Write a model with 8-bit or bf16 weights, and measure what that costs.";
+  verb.details =
+      "The weights of linear layers and convolutions, but for patch embedding and head, are "
+      "rounded: to 8 bits with a scale for each output channel, or to bf16. Activations need no "
+      "calibration: --dtype int8 finds a scale for every token as it goes. Every verb reads the "
+      "result, and computes in any --dtype; in the type of the weights it answers nearly as the "
+      "original does in that type. With data, both are measured first, and nothing is written when "
+      "top-1 "
+      "falls by more than --max-drop.";
+  verb.examples =
+      "nestvit quantize --model out/best --output small --data-dir photos\n"
+      "nestvit predict --model small --dtype int8 cat.jpg";
+  verb.overrides = true;
+  verb.declare = [](CLI::App& app, const Invocation& invocation) {
+    auto options = std::make_shared<QuantizeOptions>();
+    add_model_options(app, &options->model);
+    add_text(app, "-o,--output", &options->output, "DIR", "The model directory to write.",
+             Need::kRequired);
+    add_choice(app, "--type", &options->type, {"int8", "bf16"}, "What the weights become.");
+    add_real(app, "--max-drop", &options->max_drop, -1, 100,
+             "How many points of top-1 may be lost.");
+    add_flag(app, "--overwrite", &options->overwrite, "Replace what is in DIR already.");
+    add_data_options(app, &options->data, Need::kOptional);
+    add_loading_options(app, &options->run);
+    return [options, &invocation] { return quantize(*options, invocation); };
+  };
+  return verb;
+}
+
+}  // namespace nestvit::cli
