@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "kernels/bf16.h"
 #include "kernels/isa.h"
-#include "kernels/kernels.h"
+#include "kernels/reference.h"
 
 namespace nestvit {
 namespace {

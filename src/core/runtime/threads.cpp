@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "kernels/kernels.h"
+#include "kernels/reference.h"
 
 namespace nestvit {
 namespace {

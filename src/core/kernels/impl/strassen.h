@@ -8,7 +8,7 @@
 // first half of k, right panel; s are sums of a's quarters, t of b's, m products.
 #pragma once
 
-#include "kernels/inference_product.h"
+#include "kernels/impl/gemm.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -13,8 +13,8 @@
 //   sum
 #pragma once
 
+#include "kernels/impl/simd.h"
 #include "kernels/inference.h"
-#include "kernels/training_lanes.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/avx512_tile.h"
+#include "kernels/impl/simd_avx512.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -2,10 +2,10 @@
 // free of the standard library.
 #pragma once
 
-#include "kernels/elementary.h"
+#include "kernels/impl/math.h"
+#include "kernels/impl/simd.h"
+#include "kernels/impl/small_gemm.h"
 #include "kernels/training.h"
-#include "kernels/training_lanes.h"
-#include "kernels/training_product.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -1,6 +1,6 @@
 // Each kernel against its definition in double precision, over sizes that leave every remainder of
 // a vector.
-#include "kernels/kernels.h"
+#include "kernels/reference.h"
 
 #include <gtest/gtest.h>
 

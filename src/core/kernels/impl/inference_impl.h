@@ -2,11 +2,11 @@
 // namespace and free of the standard library.
 #pragma once
 
+#include "kernels/impl/attention_f32.h"
+#include "kernels/impl/strassen.h"
+#include "kernels/impl/training_impl.h"
+#include "kernels/impl/winograd.h"
 #include "kernels/inference.h"
-#include "kernels/inference_attention.h"
-#include "kernels/strassen.h"
-#include "kernels/training_loops.h"
-#include "kernels/winograd.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -3,10 +3,10 @@
 // the standard library.
 #include <immintrin.h>
 
-#include "kernels/avx512_tile.h"
 #include "kernels/bf16.h"
-#include "kernels/bf16_attention.h"
-#include "kernels/bf16_pairs.h"
+#include "kernels/impl/attention_bf16.h"
+#include "kernels/impl/simd_avx512.h"
+#include "kernels/impl/simd_bf16.h"
 
 namespace nestvit::kernels {
 namespace {

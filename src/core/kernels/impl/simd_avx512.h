@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/training_lanes.h"
+#include "kernels/impl/simd.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -3,7 +3,7 @@
 // standard library.
 #include <immintrin.h>
 
-#include "kernels/avx512_tile.h"
+#include "kernels/impl/simd_avx512.h"
 #include "kernels/int8.h"
 
 namespace nestvit::kernels {

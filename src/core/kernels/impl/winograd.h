@@ -3,7 +3,7 @@
 // and free of the standard library.
 #pragma once
 
-#include "kernels/training_lanes.h"
+#include "kernels/impl/simd.h"
 
 namespace nestvit::kernels {
 namespace {

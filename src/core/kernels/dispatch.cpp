@@ -1,5 +1,5 @@
 // The kernels in plain C++, and the choice among the sets.
-#include "kernels/inference_loops.h"
+#include "kernels/impl/inference_impl.h"
 #include "kernels/isa.h"
 
 namespace nestvit::kernels {

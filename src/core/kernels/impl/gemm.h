@@ -2,8 +2,8 @@
 // the whole of k. Like training_loops.h in an unnamed namespace and free of the standard library.
 #pragma once
 
+#include "kernels/impl/small_gemm.h"
 #include "kernels/inference.h"
-#include "kernels/training_product.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -1,5 +1,5 @@
 // The reference kernels: plain loops, written so that the compiler can vectorise them.
-#include "kernels/kernels.h"
+#include "kernels/reference.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels/elementary.h"
+#include "kernels/impl/math.h"
 
 namespace nestvit::kernels {
 void flush_denormals() {

@@ -1,5 +1,5 @@
 // The kernels, compiled for AVX-512 (flags in src/core/CMakeLists.txt).
-#include "kernels/inference_loops.h"
+#include "kernels/impl/inference_impl.h"
 
 namespace nestvit::kernels {
 

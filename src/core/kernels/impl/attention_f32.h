@@ -6,8 +6,8 @@
 #include <immintrin.h>
 #endif
 
-#include "kernels/attention_tiles.h"
-#include "kernels/training_attention.h"
+#include "kernels/impl/attention.h"
+#include "kernels/impl/attention_training.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -3,11 +3,11 @@
 // copies, and uses nothing of the standard library for the same reason.
 #pragma once
 
-#include "kernels/elementary.h"
+#include "kernels/impl/attention_training.h"
+#include "kernels/impl/math.h"
+#include "kernels/impl/simd.h"
+#include "kernels/impl/small_gemm.h"
 #include "kernels/training.h"
-#include "kernels/training_attention.h"
-#include "kernels/training_lanes.h"
-#include "kernels/training_product.h"
 
 namespace nestvit::kernels {
 namespace {

@@ -2,9 +2,9 @@
 // bf16_avx512.cpp: in an unnamed namespace and free of the standard library.
 #pragma once
 
-#include "kernels/attention_tiles.h"
-#include "kernels/avx512_tile.h"
-#include "kernels/bf16_pairs.h"
+#include "kernels/impl/attention.h"
+#include "kernels/impl/simd_avx512.h"
+#include "kernels/impl/simd_bf16.h"
 
 namespace nestvit::kernels {
 namespace {

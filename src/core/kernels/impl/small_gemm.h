@@ -2,7 +2,7 @@
 // training_loops.h in an unnamed namespace and free of the standard library.
 #pragma once
 
-#include "kernels/training_lanes.h"
+#include "kernels/impl/simd.h"
 
 namespace nestvit::kernels {
 namespace {
