@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "hub/sources.h"
-#include "runtime/threads.h"
+#include "runtime/compute_thread.h"
 
 namespace nestvit::cli {
 namespace {

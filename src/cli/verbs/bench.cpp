@@ -19,9 +19,9 @@
 #include "kernels/int8.h"
 #include "model/architecture.h"
 #include "model/params.h"
-#include "runtime/fast_plan.h"
+#include "runtime/compute_thread.h"
 #include "runtime/peak.h"
-#include "runtime/threads.h"
+#include "runtime/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::cli {

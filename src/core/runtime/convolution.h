@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/panel_linear.h"
+#include "runtime/linear.h"
 
 namespace nestvit {
 

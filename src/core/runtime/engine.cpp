@@ -9,9 +9,9 @@
 #include <optional>
 
 #include "base/check.h"
-#include "runtime/fast_forward.h"
+#include "runtime/compute_thread.h"
 #include "runtime/forward.h"
-#include "runtime/threads.h"
+#include "runtime/plain/forward.h"
 
 namespace nestvit {
 namespace {

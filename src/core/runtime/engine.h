@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "runtime/fast_plan.h"
 #include "runtime/profile.h"
+#include "runtime/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

@@ -1,226 +1,303 @@
-// The forward of a NesT, to be read from top to bottom beside the paper (section 3) or reference.md
-// A.
-//
-// Shapes: B images, T blocks, N tokens per block, C channels, H heads, D = C/H. Between the steps
-// the activations are rows of C channels in block order, [B, T, N, C]: attention never looks beyond
-// its block, and linear layers and norms do not care, so only ConvPool puts the plane together
-// again.
-//
-// Buffers: x_ is the residual stream, y_ the input or output of a branch, w_ whatever is wider.
+// The fast forward, in model order. Shapes as in forward.cpp: B images, T blocks, N tokens per
+// block, C channels, H heads, D = C/H; W is the width of queries, keys and values together, M the
+// MLP's.
 #include "runtime/forward.h"
 
 #include <omp.h>
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
+#include <chrono>
 
 #include "base/check.h"
+#include "kernels/bf16.h"
+#include "kernels/isa.h"
 #include "kernels/reference.h"
 
 namespace nestvit {
 namespace {
 
-constexpr float kNormEps = 1e-6f;  // layer and group norm
-constexpr int64_t kGroups = 32;    // flax GroupNorm's default
-
-// Attention scores that a thread holds at a time, in floats: half of a small L2 cache of 512 KB.
-constexpr int64_t kScores = 64 * 1024;
+constexpr float kNormEps = 1e-6f;  // reference.md A
+// Floats of a piece's hidden layer, its widest array: a block of nest_base's last level. A part of
+// it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
+constexpr int64_t kPieceFloats = 400 * 1024;
+constexpr int64_t kMostRows = 256;
 
 int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
+int64_t most_rows(const FastLevel& level) {  // of a piece
+  return std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows);
+}
 
+// Floats that an operation on a piece needs beside its input and output.
+int64_t memory_of(const FastLevel& level, int64_t rows) {
+  int64_t most = kernels::attend_scratch(level.attention);
+  for (const FastLayer& layer : level.layers)
+    for (const PanelLinear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
+      most = std::max(most, linear->memory_of(rows));
+  return most;
+}
+
+// y = x W^T + b, or with `add` y += that, of a piece's rows.
+void product(const FastLevel& level, const PanelLinear& linear, const float* x, int64_t rows,
+             float* memory, float* y, int64_t ldc, bool add = false) {
+  if (level.fours)
+    linear.by_fours(x, rows, memory, y, ldc, add);
+  else
+    linear(linear.rows(x, rows, memory), rows, y, ldc, add);
+}
+
+// Dynamic: a disturbed core takes fewer.
 template <class Body>
 void parallel_for(int64_t count, const Body& body) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic)
   for (int64_t i = 0; i < count; ++i) body(i);
-}
-
-// body(first, count) for pieces of `rows`, small enough to share evenly and large enough to be
-// worth a call.
-template <class Body>
-void parallel_rows(int64_t rows, const Body& body) {
-  constexpr int64_t kPiece = 32;
-  parallel_for((rows + kPiece - 1) / kPiece,
-               [&](int64_t i) { body(i * kPiece, std::min(kPiece, rows - i * kPiece)); });
-}
-
-// Query rows that go through softmax together.
-int64_t rows_per_piece(int64_t rows, int64_t N) {
-  return std::clamp<int64_t>(kScores / N, 1, rows);
 }
 
 }  // namespace
 
-Forward::Forward(const Model& model, int threads)
+FastForward::FastForward(const Model& model, int threads, Precision precision)
     : config_(model.config),
       threads_(threads),
-      model_(pack(model)),
-      sizes_(buffer_sizes(config_)) {}
+      model_(fast_pack(model, precision)),
+      kernels_(*kernels::inference_kernels().front()),
+      attend_(precision != Precision::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
+                  ? kernels::bf16_products().front()->attend
+                  : kernels_.attend) {
+  NESTVIT_CHECK(fast_covers(config_));
+}
 
-void Forward::operator()(const float* images, int64_t B, float* logits,
-                         const std::vector<float*>& features) {
+void FastForward::operator()(const float* images, int64_t B, float* logits,
+                             const std::vector<float*>& features, Profile* profile) {
   B_ = B;
+  profile_ = profile;
   reserve();
   patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
-  for (const PackedLevel& level : model_.levels) {
+  for (const FastLevel& level : model_.levels) {
     const int i = level.shape.index;
     if (i > 0) conv_pool(level, model_.levels[i - 1].shape);  // -> x [B, T/4, N, C']
-    add_position(level);
-    for (const PackedLayer& layer : level.layers) {
-      attention(level.shape, layer);  // x += Proj(Attention(Norm(x)))
-      mlp(level.shape, layer);        // x += W2 gelu(W1 Norm(x))
-    }
+    encode(level);
     if (!features.empty())
       std::copy_n(x_, B * rows_of(level.shape) * level.shape.width, features[i]);
   }
   head(model_.levels.back().shape, logits);  // x [B, 1, N, C] -> logits [B, K]
 }
 
-// Every token is a linear map of its e x e pixels: gathered in block order, so nothing is moved
-// afterwards.
-void Forward::patch_embedding(const float* images) {
+template <class Body>
+void FastForward::timed(const Level& level, Part part, const Body& body) const {
+  if (!profile_) return body();
+  const auto start = std::chrono::steady_clock::now();
+  body();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  profile_->add(omp_get_thread_num(), level.index, part, took.count());
+}
+
+void FastForward::patch_embedding(const float* images) {
   const Level& level = model_.levels.front().shape;
   const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
   const int64_t channels = config_.in_channels;
-  const int64_t T = level.blocks, N = level.tokens, pixels = channels * e * e;
-  parallel_for(B_ * T,
-               [&](int64_t i) {  // images [B, channels, S, S] -> w [B, T, N, channels * e * e]
-                 kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid,
-                                   level.edge, i % T, w_ + i * N * pixels);
-               });
-  model_.patch_embedding(w_, B_ * T * N, x_);  // -> x [B, T, N, C]
+  const int64_t T = level.blocks, N = level.tokens, C = level.width;
+  parallel_for(B_ * T, [&](int64_t i) {
+    float* patches = scratch_of_thread();  // [N, channels * e * e]
+    timed(level, Part::kEmbed, [&] {
+      kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge,
+                        i % T, patches);
+      model_.patch_embedding(patches, N, x_ + i * N * C, C);
+    });
+  });
 }
 
-// From one level to the next: on the whole plane, a 3x3 convolution to the next level's channels
-// C', layer norm, and a 3x3 max-pool with stride 2; the only place where blocks exchange anything.
-void Forward::conv_pool(const PackedLevel& level, const Level& below) {
-  const int64_t T = below.blocks, N = below.tokens, C = below.width;
-  const int64_t size = below.map(), pixels = size * size;  // tokens of the plane, T * N
-  const int64_t T2 = level.shape.blocks, C2 = level.shape.width;
-  const int64_t size2 = level.shape.map(), pixels2 = size2 * size2;
-  parallel_for(B_ * T, [&](int64_t i) {  // x [B, T, N, C] -> w [B, size, size, C]
-    kernels::unblockify(x_ + i * N * C, below.grid, below.edge, C, i % T, w_ + i / T * pixels * C);
+// x [b, T, N, C] -> row y of the plane with its border: the blocks beside each other.
+void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
+  const int64_t T = level.blocks, N = level.tokens, C = level.width, size = level.map();
+  std::fill_n(row, (size + 2) * C, 0.0f);
+  if (y < 0 || y >= size) return;
+  for (int64_t g = 0; g < level.grid; ++g) {
+    const int64_t t = y / level.edge * level.grid + g;
+    std::copy_n(x_ + ((b * T + t) * N + y % level.edge * level.edge) * C, level.edge * C,
+                row + (1 + g * level.edge) * C);
+  }
+}
+
+// The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
+// 3x3 max-pool of stride 2 into the next level's block order.
+void FastForward::conv_pool(const FastLevel& level, const Level& below) {
+  const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
+  const Convolution& conv = *level.conv;
+  const Level& to = level.shape;
+  const int64_t in_row = side * conv.pixel_size(), together = conv.rows();
+  // [B, side, side, C] as the convolution reads it, and [B, size, size, C']
+  float *bordered = w_, *map = w_ + B_ * side * in_row;
+  parallel_for(B_ * side, [&](int64_t i) {  // x [B, T, N, C] -> bordered
+    timed(to, Part::kPlanes, [&] {
+      float* place = bordered + i * in_row;
+      float* row = conv.reads_f32() ? place : scratch_of_thread();
+      plane_row(below, i / side, i % side - 1, row);
+      conv.pixels(row, side, place);
+    });
   });
-  (*level.pool_conv)(w_, B_, y_);  // -> y [B, size, size, C']
   const PackedNorm& norm = *level.pool_norm;
-  parallel_rows(B_ * pixels, [&](int64_t first, int64_t count) {  // y, in place
-    float* y = y_ + first * C2;
-    kernels::layer_norm(y, count, C2, norm.scale.data(), norm.shift.data(), kNormEps, y);
+  parallel_for(B_ * size / together, [&](int64_t i) {  // -> map, one or two rows at a time
+    const int64_t y = i * together;
+    float* rows = map + y * size * C2;
+    timed(to, Part::kConv, [&] {
+      conv(bordered + (y / size * side + y % size) * in_row, rows, scratch_of_thread());
+    });
+    timed(to, Part::kNorm, [&] {
+      kernels_.layer_norm(rows, together * size, C2, norm.scale.data(), norm.shift.data(), kNormEps,
+                          rows);
+    });
   });
   const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
-  parallel_for(B_ * size2, [&](int64_t i) {  // -> w [B, size/2, size/2, C']
-    const float* plane = y_ + i / size2 * pixels * C2;
-    kernels::max_pool_row(plane, size, size, C2, pad, pad, i % size2, w_ + i * size2 * C2);
-  });
-  parallel_for(B_ * T2, [&](int64_t i) {  // -> x [B, T/4, N, C']
-    kernels::blockify(w_ + i / T2 * pixels2 * C2, level.shape.grid, level.shape.edge, C2, i % T2,
-                      x_ + i * N * C2);
-  });
-}
-
-// One vector per block and token: the only way in which a layer knows where it is.
-void Forward::add_position(const PackedLevel& level) {
-  const int64_t T = level.shape.blocks, row = int64_t{level.shape.tokens} * level.shape.width;
-  parallel_for(B_ * T, [&](int64_t i) {  // x [B, T, N, C] += position [T, N, C]
-    kernels::add(level.position.data() + i % T * row, row, x_ + i * row);
+  parallel_for(B_ * to.blocks * to.edge, [&](int64_t i) {  // -> x [B, T/4, N, C'], a row of a block
+    const int64_t t = i / to.edge, b = t / to.blocks, block = t % to.blocks;
+    const int64_t oy = block / to.grid * to.edge + i % to.edge, ox = block % to.grid * to.edge;
+    timed(to, Part::kPool, [&] {
+      kernels_.max_pool(map + b * size * size * C2, size, C2, pad, oy, ox, to.edge,
+                        x_ + i * to.edge * C2);
+    });
   });
 }
 
-// x += Proj(softmax(q k^T / sqrt(D)) v), q, k and v from Norm(x), each block by itself.
-void Forward::attention(const Level& level, const PackedLayer& layer) {
-  const int64_t N = level.tokens, C = level.width, H = level.heads, D = level.head_dim;
-  const int64_t blocks = B_ * level.blocks, m = blocks * N;
-  const bool multi_query = layer.kv.has_value();
-  norm(layer.norm1, level, x_, y_);  // x [B, T, N, C] -> y
-  layer.qkv(y_, m, w_);              // -> w [B, T, N, 3C], or queries alone [B, T, N, C]
-  float* kv = w_ + m * C;            // -> [B, T, N, 2D], multi-query's one key and value
-  if (multi_query) (*layer.kv)(y_, m, kv);
-
-  // Multi-head: per head, N queries of D, a row of w apart. Multi-query: the queries of all heads
-  // meet the same keys, and [N, H*D] is [N*H, D], so a block is one "head" of N*H queries.
-  const int64_t heads = multi_query ? 1 : H, queries = multi_query ? N * H : N;
-  const int64_t q_stride = multi_query ? D : 3 * C, kv_stride = multi_query ? 2 * D : 3 * C;
-  const int64_t out_stride = multi_query ? D : C;
-  const int64_t piece = rows_per_piece(queries, N), pieces = (queries + piece - 1) / piece;
-  const float scale = 1.0f / std::sqrt(static_cast<float>(D));
-  std::atomic<bool> done = true;
-  parallel_for(blocks * heads * pieces, [&](int64_t i) {
-    const int64_t block = i / (heads * pieces), h = i / pieces % heads, first = i % pieces * piece;
-    const int64_t count = std::min(piece, queries - first);
-    const float* q = w_ + block * N * (multi_query ? C : 3 * C) + h * D + first * q_stride;
-    const float* k = multi_query ? kv + block * N * 2 * D : w_ + block * N * 3 * C + C + h * D;
-    const float* v = k + (multi_query ? D : C);
-    float* scores = s_ + omp_get_thread_num() * piece * N;
-    float* out = y_ + block * N * C + h * D + first * out_stride;
-    // q k^T: [count, D] [N, D] -> scores [count, N]
-    bool ok = multiply_transposed({q, q_stride}, {k, kv_stride}, count, N, D, scores, N);
-    kernels::softmax(scores, count, N, scale);
-    // softmax v: [count, N] [N, D] -> y [B, T, N, H*D]
-    ok = multiply({scores, N}, {v, kv_stride}, count, D, N, out, out_stride) && ok;
-    if (!ok) done = false;
+// Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))). Between two
+// barriers a piece reads the keys of its block, which others made, and writes its own of the next
+// layer to the other half of w.
+void FastForward::encode(const FastLevel& level) {
+  const int64_t T = level.shape.blocks, N = level.shape.tokens, C = level.shape.width;
+  const std::vector<Piece> all = pieces(level);
+  const auto each_piece = [&](const auto& body) {
+    parallel_for(static_cast<int64_t>(all.size()),
+                 [&](int64_t i) { body(all[static_cast<size_t>(i)], scratch_of_thread()); });
+  };
+  float* halves[2] = {w_, w_ + B_ * T * N * level.attention.ld};
+  each_piece([&](const Piece& piece, float* scratch) {
+    for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
+      kernels::add(level.position.data() + r % (T * N) * C, C, x_ + r * C);
+    queries(level, level.layers.front(), piece, halves[0], scratch);
   });
-  if (!done) throw Error("attention failed: no memory", "try a smaller model or fewer threads");
-  layer.proj.accumulate(y_, m, x_);  // x [B, T, N, C] += y Wp + b
+  for (size_t j = 0; j < level.layers.size(); ++j)
+    each_piece([&](const Piece& piece, float* scratch) {
+      attention(level, level.layers[j], piece, halves[j % 2], scratch);
+      mlp(level, level.layers[j], piece, scratch);
+      if (j + 1 < level.layers.size())
+        queries(level, level.layers[j + 1], piece, halves[(j + 1) % 2], scratch);
+    });
 }
 
-// x += W2 gelu(W1 Norm(x) + b1) + b2
-void Forward::mlp(const Level& level, const PackedLayer& layer) {
-  const int64_t m = B_ * rows_of(level), hidden = mlp_width(config_, level.width);
-  norm(layer.norm2, level, x_, y_);  // x [B, T, N, C] -> y
-  layer.fc1(y_, m, w_);              // -> w [B, T, N, mlp_ratio * C]
-  const auto gelu = config_.gelu == Gelu::kTanh ? kernels::gelu_tanh : kernels::gelu_erf;
-  parallel_rows(m,
-                [&](int64_t first, int64_t count) { gelu(w_ + first * hidden, count * hidden); });
-  layer.fc2.accumulate(w_, m, x_);  // x += w W2 + b2
+// qkv [B, T, N, W] of a piece <- norm1(x) Wqkv + b
+void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                          float* qkv, float* scratch) const {
+  const int64_t C = level.shape.width, W = level.attention.ld;
+  float *normed = scratch, *memory = normed + piece.rows * C;
+  timed(level.shape, Part::kNorm, [&] {
+    kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
+                        layer.norm1.shift.data(), kNormEps, normed);
+  });
+  timed(level.shape, Part::kQkv,
+        [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
 
-// Norm first, then the mean over tokens, then the classifier.
-void Forward::head(const Level& level, float* logits) {
+void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                            const float* qkv, float* scratch) const {
+  const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
+  const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
+  float *mixed = scratch, *memory = mixed + piece.rows * C;
+  timed(level.shape, Part::kAttention, [&] {
+    for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
+      const int64_t row = piece.first + at, block = row / N;
+      const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
+      const float* first = qkv + block * N * W;
+      attend_(level.attention, qkv + row * W, rows, first + keys, first + values, mixed + at * C,
+              memory);
+      at += rows;
+    }
+  });
+  timed(level.shape, Part::kProj, [&] {
+    product(level, layer.proj, mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true);
+  });
+}
+
+void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                      float* scratch) const {
+  const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
+  float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
+        *memory = hidden + rows * M;
+  timed(level.shape, Part::kNorm, [&] {
+    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
+                        normed);
+  });
+  timed(level.shape, Part::kFc1,
+        [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
+  const auto gelu = layer.fc2.precision() == Precision::kF32 ? kernels_.gelu : kernels_.gelu_short;
+  timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
+  timed(level.shape, Part::kFc2,
+        [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });
+}
+
+void FastForward::head(const Level& level, float* logits) {
   const int64_t rows = rows_of(level), C = level.width;
-  norm(model_.norm, level, x_, y_);  // x [B, 1, N, C] -> y
-  parallel_for(B_, [&](int64_t b) {  // -> w [B, C]
-    kernels::mean_rows(y_ + b * rows * C, rows, C, w_ + b * C);
+  const PackedNorm& norm = model_.norm;
+  parallel_for(B_, [&](int64_t b) {
+    float *normed = scratch_of_thread(), *mean = normed + rows * C;
+    timed(level, Part::kNorm, [&] {
+      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(),
+                          kNormEps, normed);
+    });
+    timed(level, Part::kHead, [&] {
+      kernels::mean_rows(normed, rows, C, mean);
+      model_.head(mean, 1, logits + b * config_.num_classes, config_.num_classes);
+    });
   });
-  model_.head(w_, B_, logits);  // -> logits [B, K]
 }
 
-// The norm of encoder layers and head: x [B, T, N, C] -> y.
-void Forward::norm(const PackedNorm& norm, const Level& level, const float* x, float* y) {
-  const int64_t rows = rows_of(level), C = level.width;
-  const float *scale = norm.scale.data(), *shift = norm.shift.data();
-  switch (norm.kind) {
-    case Norm::kLayer:  // per token
-      return parallel_rows(B_ * rows, [&](int64_t first, int64_t count) {
-        kernels::layer_norm(x + first * C, count, C, scale, shift, kNormEps, y + first * C);
-      });
-    case Norm::kBatch:  // by running statistics
-      return parallel_rows(B_ * rows, [&](int64_t first, int64_t count) {
-        kernels::channel_affine(x + first * C, count, C, scale, shift, y + first * C);
-      });
-    case Norm::kGroup:  // over all blocks and tokens of an image
-      return parallel_for(B_, [&](int64_t b) {
-        kernels::group_norm(x + b * rows * C, rows, C, kGroups, scale, shift, kNormEps,
-                            group_sums_.data() + b * 2 * C, y + b * rows * C);
-      });
-  }
+// About as many rows for each, a multiple of the threads. They are whole blocks where that gives
+// each thread as many: a block's keys are then prepared once. Else they end where four rows do,
+// which belong together (PanelLinear::by_fours), counted from the image's first.
+std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
+  constexpr int64_t kFour = 4;
+  const int64_t N = level.shape.tokens, image = rows_of(level.shape), blocks = B_ * image / N;
+  const int64_t most = most_rows(level);
+  const bool whole = N % kFour == 0 && N <= most && blocks % threads_ == 0;
+  const int64_t unit = whole ? N : kFour;
+  // Rows that are cut as one: of the whole batch, or of an image that does not end with four.
+  const int64_t rows = image % kFour == 0 ? B_ * image : image, runs = B_ * image / rows;
+  int64_t count = (rows + most / unit * unit - 1) / (most / unit * unit);
+  while (runs * count % threads_ != 0) ++count;
+  std::vector<Piece> all;
+  for (int64_t start = 0; start < runs * rows; start += rows)
+    for (int64_t i = 0, first = 0; i < count; ++i) {
+      const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / unit * unit;
+      if (end > first) all.push_back({start + first, end - first});
+      first = std::max(first, end);
+    }
+  return all;
 }
 
-void Forward::reserve() {
-  int64_t scores = 0;
-  for (const PackedLevel& level : model_.levels) {
-    const int64_t N = level.shape.tokens,
-                  queries = N * (level.layers[0].kv ? level.shape.heads : 1);
-    scores = std::max(scores, rows_per_piece(queries, N) * N);
+float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * scratch_size_; }
+
+void FastForward::reserve() {
+  const int64_t e = config_.init_patch_embed_size;
+  int64_t stream = 0, wide = 0, scratch = 0, below = 0;
+  const Level* from = nullptr;
+  for (const FastLevel& level : model_.levels) {
+    const int64_t rows = rows_of(level.shape), C = level.shape.width;
+    stream = std::max(stream, rows * C);
+    wide = std::max(wide, 2 * rows * level.attention.ld);
+    if (from) {
+      const int64_t side = from->map() + 2;
+      wide = std::max(wide, side * side * from->width + below * C);
+      scratch = std::max({scratch, side * from->width, level.conv->scratch()});
+    }
+    const int64_t piece = most_rows(level) + 4;
+    scratch = std::max(scratch, piece * (C + level.mlp) + memory_of(level, piece));
+    below = rows;
+    from = &level.shape;
   }
-  if (config_.norm_type == Norm::kGroup) {
-    int widest = 0;
-    for (const PackedLevel& level : model_.levels) widest = std::max(widest, level.shape.width);
-    group_sums_.resize(std::max<size_t>(group_sums_.size(), B_ * 2 * widest));
-  }
-  x_ = stream_.reserve(B_ * sizes_.stream);
-  y_ = branch_.reserve(B_ * sizes_.branch);
-  w_ = wide_.reserve(B_ * sizes_.wide);
-  s_ = scores_.reserve(threads_ * scores);
+  const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
+  scratch = std::max(
+      {scratch, first.tokens * config_.in_channels * e * e, (rows_of(last) + 1) * last.width});
+  scratch_size_ = (scratch + 15) / 16 * 16;
+  x_ = stream_.reserve(B_ * stream);
+  w_ = wide_.reserve(B_ * wide);
+  s_ = scratch_.reserve(threads_ * scratch_size_);
 }
 
 }  // namespace nestvit

@@ -1,45 +1,65 @@
-// The forward of a NesT on the CPU, one function per step of the paper, in model order
-// (forward.cpp).
+// The fast forward of a NesT on the CPU (fast_forward.cpp): what forward.cpp computes, in few
+// passes over memory. An encoder layer is one parallel loop over pieces of tokens; a piece goes
+// from attention to the next layer's queries in a core's own cache.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "runtime/plan.h"
+#include "runtime/profile.h"
+#include "runtime/weights.h"
 
 namespace nestvit {
 
-class Forward {
+class FastForward {
  public:
-  // Packs the weights. Everything happens on the thread that calls, with `threads` OpenMP threads:
-  // construct, call and destroy it on one ComputeThread.
-  Forward(const Model& model, int threads);
+  // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`. Requires
+  // fast_covers(model.config).
+  FastForward(const Model& model, int threads, Precision precision = Precision::kF32);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
-  // output of its last encoder layer goes, [B, T, N, C].
+  // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor
+  // do the other images of the batch. What it takes is added to `profile`, of as many levels and
+  // threads.
   void operator()(const float* images, int64_t B, float* logits,
-                  const std::vector<float*>& features);
+                  const std::vector<float*>& features, Profile* profile = nullptr);
 
  private:
+  struct Piece {
+    int64_t first, rows;  // of the level's B * T * N
+  };
+
   void patch_embedding(const float* images);
-  void conv_pool(const PackedLevel& level, const Level& below);
-  void add_position(const PackedLevel& level);
-  void attention(const Level& level, const PackedLayer& layer);
-  void mlp(const Level& level, const PackedLayer& layer);
+  void plane_row(const Level& level, int64_t b, int64_t y, float* row) const;
+  void conv_pool(const FastLevel& level, const Level& below);
+  void encode(const FastLevel& level);
+  void queries(const FastLevel& level, const FastLayer& layer, const Piece& piece, float* qkv,
+               float* scratch) const;
+  void attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+                 const float* qkv, float* scratch) const;
+  void mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+           float* scratch) const;
   void head(const Level& level, float* logits);
 
-  void norm(const PackedNorm& norm, const Level& level, const float* x, float* y);
+  template <class Body>
+  void timed(const Level& level, Part part, const Body& body) const;
+  std::vector<Piece> pieces(const FastLevel& level) const;
+  float* scratch_of_thread() const;
   void reserve();
 
   const NestConfig config_;
   const int threads_;
-  const PackedModel model_;
-  const BufferSizes sizes_;
-  int64_t B_ = 0;  // images of this call
-  Buffer stream_, branch_, wide_, scores_;
-  std::vector<double> group_sums_;  // group norm's scratch, [B, 2 C]
-  float *x_ = nullptr, *y_ = nullptr, *w_ = nullptr,
-        *s_ = nullptr;  // the buffers' floats; see BufferSizes
+  const FastModel model_;
+  const kernels::InferenceKernels& kernels_;
+  decltype(kernels::InferenceKernels::attend)
+      attend_;                  // in bf16 for all types but f32, where it can
+  int64_t B_ = 0;               // images of this call
+  Profile* profile_ = nullptr;  // of this call
+  Buffer stream_, wide_, scratch_;
+  int64_t scratch_size_ = 0;  // of one thread
+  float* x_ = nullptr;        // the residual stream [B, T, N, C]; planes of ConvPool
+  float* w_ = nullptr;        // queries, keys and values, twice; planes of ConvPool
+  float* s_ = nullptr;        // scratch of each thread
 };
 
 }  // namespace nestvit

@@ -7,8 +7,8 @@
 #include <chrono>
 #include <vector>
 
-#include "runtime/panel_linear.h"
-#include "runtime/threads.h"
+#include "runtime/compute_thread.h"
+#include "runtime/linear.h"
 
 namespace nestvit {
 namespace {

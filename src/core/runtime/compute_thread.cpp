@@ -1,5 +1,5 @@
 // Counts the processors that this process may use and runs the compute thread.
-#include "runtime/threads.h"
+#include "runtime/compute_thread.h"
 
 #include <fmt/format.h>
 #include <omp.h>

@@ -10,8 +10,8 @@
 #include "kernels/inference.h"
 #include "model/nest.h"
 #include "runtime/convolution.h"
-#include "runtime/panel_linear.h"
-#include "runtime/plan.h"
+#include "runtime/linear.h"
+#include "runtime/plain/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/nest.h"
-#include "runtime/gemm.h"
+#include "runtime/plain/gemm.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

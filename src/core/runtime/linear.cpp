@@ -1,5 +1,5 @@
 // Packs weights for, and calls, the products of each precision.
-#include "runtime/panel_linear.h"
+#include "runtime/linear.h"
 
 #include <algorithm>
 

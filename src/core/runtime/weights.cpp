@@ -1,5 +1,5 @@
 // Turns the tensors of a model into panels.
-#include "runtime/fast_plan.h"
+#include "runtime/weights.h"
 
 #include <fmt/format.h>
 

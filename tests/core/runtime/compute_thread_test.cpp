@@ -1,5 +1,5 @@
 // Counting processors from forged /proc and /sys trees, and the compute thread.
-#include "runtime/threads.h"
+#include "runtime/compute_thread.h"
 
 #include <gtest/gtest.h>
 #include <nestvit/error.h>

@@ -1,5 +1,5 @@
 // oneDNN behind gemm.h: the only file that includes dnnl.hpp.
-#include "runtime/gemm.h"
+#include "runtime/plain/gemm.h"
 
 #include <fmt/format.h>
 

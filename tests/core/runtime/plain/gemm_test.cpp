@@ -1,5 +1,5 @@
 // The matrix products and the convolution against loops in double precision.
-#include "runtime/gemm.h"
+#include "runtime/plain/gemm.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <limits>
 #include <vector>
 
-#include "runtime/threads.h"
+#include "runtime/compute_thread.h"
 #include "support/random_floats.h"
 
 namespace nestvit {

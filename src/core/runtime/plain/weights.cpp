@@ -1,5 +1,5 @@
 // Turns the tensors of a model into packed weights, and counts buffers.
-#include "runtime/plan.h"
+#include "runtime/plain/weights.h"
 
 #include <fmt/format.h>
 
