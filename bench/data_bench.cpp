@@ -10,8 +10,8 @@
 #include <cmath>
 #include <functional>
 
-#include "image/codec.h"
-#include "image/mix.h"
+#include "image/augment/mix.h"
+#include "image/codecs/codec.h"
 #include "image/pipeline.h"
 #include "image/transform.h"
 

@@ -9,7 +9,7 @@
 
 #include "weights/import.h"
 #include "weights/safetensors.h"
-#include "weights/torch_file.h"
+#include "weights/torch/file.h"
 
 namespace {
 

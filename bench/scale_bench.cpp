@@ -12,7 +12,7 @@
 #include <fstream>
 
 #include "data/dataset.h"
-#include "data/folder_index.h"
+#include "data/index/folder_index.h"
 #include "run/input/batches.h"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "runtime/engine.h"
 #include "weights/model_dir.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "data/cifar.h"
+#include "data/formats/cifar.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "weights/flax.h"
-#include "weights/flax_checkpoint.h"
+#include "weights/flax/checkpoint.h"
+#include "weights/flax/names.h"
 #include "weights/identify.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <span>
 
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));

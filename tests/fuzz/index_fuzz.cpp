@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/crc32c.h"
-#include "data/index.h"
-#include "data/path_list.h"
+#include "data/index/index.h"
+#include "data/index/path_list.h"
 
 namespace {
 

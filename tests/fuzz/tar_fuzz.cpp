@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "data/tar.h"
-#include "data/webdataset.h"
+#include "data/shards/tar.h"
+#include "data/shards/webdataset.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "data/imagenet.h"
-#include "data/tfds_tree.h"
-#include "data/tfrecord.h"
+#include "data/formats/imagenet.h"
+#include "data/shards/tfds_tree.h"
+#include "data/shards/tfrecord.h"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "weights/torch_file.h"
-#include "weights/zip.h"
+#include "weights/torch/file.h"
+#include "weights/torch/zip.h"
 
 namespace {
 

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "model/params.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"

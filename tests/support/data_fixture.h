@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 
 namespace nestvit::testing {
 

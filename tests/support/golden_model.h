@@ -10,7 +10,7 @@
 #include "model/nest.h"
 #include "model/preprocessing.h"
 #include "support/golden.h"
-#include "weights/flax.h"
+#include "weights/flax/names.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"
 

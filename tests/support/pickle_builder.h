@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "weights/zip.h"
+#include "weights/torch/zip.h"
 
 namespace nestvit::testing {
 

@@ -18,7 +18,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

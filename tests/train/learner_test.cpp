@@ -7,7 +7,7 @@
 
 #include <cmath>
 
-#include "image/mix.h"
+#include "image/augment/mix.h"
 #include "support/near_tensors.h"
 #include "train/learner_fixture.h"
 #include "train/network/nest.h"

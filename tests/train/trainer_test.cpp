@@ -16,7 +16,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "data/file_dataset.h"
+#include "data/formats/file_dataset.h"
 #include "run/input/batches.h"
 #include "run/input/order.h"
 #include "run/record/checkpoint.h"

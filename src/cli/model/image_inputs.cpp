@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "data/classes.h"
-#include "data/file_dataset.h"
+#include "data/formats/file_dataset.h"
 
 namespace nestvit::cli {
 namespace {

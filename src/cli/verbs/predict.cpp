@@ -13,7 +13,7 @@
 #include "cli/model/model_source.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "image/resize.h"
 #include "report/metrics.h"
 #include "report/picture.h"

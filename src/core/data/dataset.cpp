@@ -10,15 +10,15 @@
 
 #include "base/check.h"
 #include "base/fields.h"
-#include "data/cifar.h"
-#include "data/folder.h"
-#include "data/folder_index.h"
-#include "data/idx.h"
-#include "data/imagenet.h"
-#include "data/list.h"
+#include "data/formats/cifar.h"
+#include "data/formats/folder.h"
+#include "data/formats/idx.h"
+#include "data/formats/imagenet.h"
+#include "data/formats/list.h"
+#include "data/index/folder_index.h"
+#include "data/shards/tfds.h"
+#include "data/shards/webdataset.h"
 #include "data/split.h"
-#include "data/tfds.h"
-#include "data/webdataset.h"
 
 namespace nestvit {
 namespace {

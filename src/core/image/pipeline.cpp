@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "image/augment.h"
-#include "image/clones.h"
+#include "image/augment/tf_ops.h"
+#include "image/per_isa.h"
 #include "image/resize.h"
 
 namespace nestvit {

@@ -20,11 +20,11 @@
 #include <string>
 #include <vector>
 
-#include "image/erase.h"
+#include "image/augment/erase.h"
+#include "image/augment/jitter.h"
+#include "image/augment/randaugment.h"
+#include "image/augment/timm_augment.h"
 #include "image/image.h"
-#include "image/jitter.h"
-#include "image/randaugment.h"
-#include "image/timm_augment.h"
 
 namespace nestvit {
 

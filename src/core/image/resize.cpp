@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "image/clones.h"
+#include "image/per_isa.h"
 
 namespace nestvit {
 namespace {

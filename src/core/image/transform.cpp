@@ -9,8 +9,8 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "image/clones.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
+#include "image/per_isa.h"
 #include "image/resize.h"
 
 namespace nestvit {

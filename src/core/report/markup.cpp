@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "image/resize.h"
 
 namespace nestvit {

@@ -10,10 +10,10 @@
 #include "base/fields.h"
 #include "base/file.h"
 #include "weights/config_json.h"
-#include "weights/flax.h"
-#include "weights/flax_checkpoint.h"
+#include "weights/flax/checkpoint.h"
+#include "weights/flax/names.h"
 #include "weights/safetensors.h"
-#include "weights/torch_file.h"
+#include "weights/torch/file.h"
 
 namespace nestvit {
 namespace {

@@ -15,12 +15,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "weights/config_json.h"
-#include "weights/flax.h"
-#include "weights/flax_checkpoint.h"
+#include "weights/flax/checkpoint.h"
+#include "weights/flax/names.h"
 #include "weights/imagenet_labels.h"
 #include "weights/labels.h"
 #include "weights/safetensors.h"
-#include "weights/torch_file.h"
+#include "weights/torch/file.h"
 
 namespace nestvit {
 namespace {

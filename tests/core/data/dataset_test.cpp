@@ -1,7 +1,7 @@
 // Opening by name or by content, and subsets.
 #include "data/dataset.h"
 
-#include "data/idx.h"
+#include "data/formats/idx.h"
 #include "support/data_fixture.h"
 
 namespace nestvit {

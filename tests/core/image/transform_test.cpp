@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "image/resize.h"
 #include "support/encoders.h"
 #include "support/golden.h"

@@ -12,7 +12,7 @@
 #include <limits>
 
 #include "base/file.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "report/markup.h"
 #include "report/page_chart.h"
 

@@ -9,7 +9,7 @@
 #include <filesystem>
 #include <map>
 
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 
 namespace nestvit {
 namespace {

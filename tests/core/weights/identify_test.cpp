@@ -6,7 +6,7 @@
 #include <nestvit/error.h>
 
 #include "model/params.h"
-#include "weights/flax.h"
+#include "weights/flax/names.h"
 
 namespace nestvit {
 namespace {

@@ -16,7 +16,7 @@
 #include "weights/config_json.h"
 #include "weights/export.h"
 #include "weights/safetensors.h"
-#include "weights/torch_file.h"
+#include "weights/torch/file.h"
 
 namespace nestvit {
 namespace {

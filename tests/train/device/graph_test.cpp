@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include "image/mix.h"
+#include "image/augment/mix.h"
 #include "train/device/cuda_graph.h"
 #include "train/learner_fixture.h"
 #include "train/network/tensors.h"

@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "image/augment.h"
-#include "image/codec.h"
+#include "image/augment/tf_ops.h"
+#include "image/codecs/codec.h"
 
 namespace nestvit::cli {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "data/check.h"
+#include "data/check/check.h"
 #include "report/results.h"
 
 namespace nestvit::cli {

@@ -11,7 +11,7 @@
 #include "cli/program/options.h"
 #include "cli/verbs/train/announce.h"
 #include "cli/verbs/train/prepare.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "report/picture.h"
 #include "run/input/batches.h"

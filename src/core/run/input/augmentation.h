@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "image/mix.h"
+#include "image/augment/mix.h"
 #include "image/pipeline.h"
 #include "run/recipe/recipe.h"
 

@@ -3,7 +3,7 @@
 #include "run/input/pixels.h"
 
 #include "base/check.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 
 namespace nestvit {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "run/recipe/recipe.h"
 
 namespace nestvit {

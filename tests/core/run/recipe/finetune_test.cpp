@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "image/codec.h"
+#include "image/codecs/codec.h"
 #include "run/input/pixels.h"
 
 namespace nestvit {

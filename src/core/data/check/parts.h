@@ -1,0 +1,29 @@
+// What a check of a dataset reads: its parts as datasets, a folder of images more leniently than
+// training opens it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/check/check.h"
+
+namespace nestvit {
+
+struct CheckParts {
+  std::string kind;
+  std::vector<std::pair<std::string, std::unique_ptr<Dataset>>> parts;  // name, images
+  bool undivided = false;         // train and val are a seeded split of one folder
+  std::vector<Finding> findings;  // empty classes, pictures that are not read
+};
+
+// Throws Error when there is nothing to check.
+CheckParts open_check_parts(const DatasetOptions& options);
+
+// "jpeg", "png" and "webp" as probe_image() calls them; "GIF", "BMP", "TIFF", "AVIF or HEIC",
+// "animated WebP" for what the decoder refuses; "" for all else.
+std::string content_format(std::span<const std::byte> bytes);
+bool is_refused_format(const std::string& format);
+
+}  // namespace nestvit

@@ -1,0 +1,51 @@
+// Image files as a dataset.
+#include "data/formats/file_dataset.h"
+
+#include <nestvit/error.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/file.h"
+
+namespace nestvit {
+
+Sample FileDataset::get(int64_t index) const {
+  // No photograph is larger; a file that is would only exhaust memory in every worker at once.
+  constexpr uint64_t kMaxEncoded = 512ull << 20;
+  Sample sample;
+  sample.name = name(index);
+  sample.label = label(index);
+  sample.encoded = read_file(sample.name, kMaxEncoded);
+  if (sample.encoded.empty())
+    throw Error(sample.name + ": the file is empty", "remove it, or copy it again");
+  return sample;
+}
+
+FileDataset::Files select(const FileDataset::Files& files, const std::vector<int64_t>& part) {
+  FileDataset::Files selected{files.base, files.paths.part(part), {}, files.classes};
+  selected.labels.reserve(part.size());
+  for (int64_t i : part) selected.labels.push_back(files.labels[i]);
+  return selected;
+}
+
+FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOptions& options,
+                                Split split) {
+  const SplitItems items{files.paths.size(), [&](int64_t i) { return files.paths.at(i); },
+                         [&](int64_t i) { return files.labels[i]; }};
+  return select(files, seeded_part(items, options, split));
+}
+
+bool has_image_extension(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kKnown = {"jpg", "jpeg", "png", "webp"};
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return false;
+  const auto extension = name.substr(dot + 1);
+  return std::any_of(kKnown.begin(), kKnown.end(), [&](std::string_view known) {
+    return std::equal(known.begin(), known.end(), extension.begin(), extension.end(),
+                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+  });
+}
+
+}  // namespace nestvit

@@ -1,0 +1,94 @@
+// What the datasets have in common that lie in a few large files, each mapped: "shards". Opening
+// one goes through its headers; an index (index.h) spares that for shards that did not change.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "data/dataset.h"
+#include "data/index/index.h"
+#include "data/split.h"
+
+namespace nestvit {
+
+struct ShardSample {
+  uint64_t offset = 0;  // in the shard
+  uint32_t size = 0;    // of the image, where the format says it at once; else 0
+  int32_t label = -1;   // -1: cannot be read
+};
+
+struct Shard {
+  std::string path;
+  std::shared_ptr<const MappedFile> file;
+  std::vector<ShardSample> samples;
+  int64_t first = 0;  // index of its first sample
+  Stamp stamp;        // from before it was scanned
+};
+
+// How shards of one format are read.
+struct ShardFormat {
+  std::string name;
+  std::function<void(Shard&)> scan;  // fills in samples; called from several threads
+  // Whether get() and name() can work with a sample from an index.
+  std::function<bool(const Shard&, const ShardSample&)> plausible;
+};
+
+// The shards of a split, open.
+struct Shards {
+  std::vector<Shard> shards;
+  std::string format;
+  std::string part_key;       // what `part` was chosen by
+  std::vector<int64_t> part;  // of the samples; all where it is empty
+  int64_t begun = 0;          // of opening
+  bool indexed = false;       // all of it comes from an index
+};
+Shards open_shards(const std::vector<std::filesystem::path>& paths, const DatasetOptions& options,
+                   const ShardFormat& format);
+
+class ShardedDataset : public Dataset {
+ public:
+  ShardedDataset(Shards shards, std::vector<std::string> classes);
+  int64_t size() const override {
+    return all_.part.empty() ? samples_ : static_cast<int64_t>(all_.part.size());
+  }
+  int label(int64_t index) const override { return place(index).sample.label; }
+  const std::vector<std::string>& classes() const override { return classes_; }
+  std::vector<int64_t> shard_starts() const override;
+  void save_index(const std::filesystem::path& file) const override;
+  // Only the share of `split` remains. (From the index, where it has it.)
+  void divide(const DatasetOptions& options, Split split);
+
+ protected:
+  struct Place {
+    const Shard& shard;
+    const ShardSample& sample;
+    int64_t number;  // in the shard
+  };
+  Place place(int64_t index) const;  // throws std::out_of_range
+  // What divide() tells samples apart by; `index` before it.
+  virtual std::string split_key(int64_t index) const = 0;
+
+ private:
+  Shards all_;
+  std::vector<std::string> classes_;
+  int64_t samples_ = 0;
+};
+
+// work(i) for each i below `count`, in several threads: they wait for the disk more than they
+// compute. Rethrows the first failure (of the lowest i) after all have ended; none begins after
+// one.
+void each_shard(size_t count, const std::function<void(size_t)>& work);
+
+// A pass over a mapped file that jumps from header to header: nothing is read ahead, and what it
+// touched does not stay in memory.
+void in_jumps(std::span<const std::byte> file, const std::function<void()>& pass);
+
+}  // namespace nestvit

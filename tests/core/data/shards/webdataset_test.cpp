@@ -1,0 +1,178 @@
+// WebDataset: shards as tar writes them, their splits, labels and names, and what is wrong in them.
+#include "data/shards/webdataset.h"
+
+#include "support/data_fixture.h"
+
+namespace nestvit {
+namespace {
+
+using namespace testing;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class WebDatasetTest : public ::testing::Test {
+ protected:
+  // data/NAME with KEY.png and KEY.cls for each label, in order.
+  void shard(const std::string& name, const std::vector<int>& labels, int first = 0) const {
+    const std::string work = "work-" + name;
+    std::string members;
+    for (size_t i = 0; i < labels.size(); ++i) {
+      char key[32];
+      std::snprintf(key, sizeof key, "s/%05d", first + static_cast<int>(i));
+      folder.png(work + "/" + key + ".png", static_cast<uint8_t>(first + static_cast<int>(i)));
+      folder.text(work + "/" + key + ".cls", std::to_string(labels[i]) + "\n");
+      members += std::string(" ") + key + ".png " + key + ".cls";
+    }
+    pack(name, work, members);
+  }
+  void pack(const std::string& name, const std::string& work, const std::string& members) const {
+    fs::create_directories(data());
+    const std::string command = "cd '" + (folder.path() / work).string() + "' && tar -cf '" +
+                                (data() / name).string() + "' " + members;
+    ASSERT_EQ(std::system(command.c_str()), 0) << command;
+  }
+  fs::path data() const { return folder.path() / "data"; }
+  std::unique_ptr<Dataset> open(const std::string& split, fs::path root = {}) const {
+    DatasetOptions options;
+    options.root = root.empty() ? data() : root;
+    options.split = split;
+    return open_dataset(options);
+  }
+  static std::vector<int> labels(const Dataset& dataset) {
+    std::vector<int> all;
+    for (int64_t i = 0; i < dataset.size(); ++i) all.push_back(dataset.label(i));
+    return all;
+  }
+  TemporaryFolder folder;
+};
+
+TEST_F(WebDatasetTest, ShardsInNaturalOrderWithTheirImages) {
+  shard("x-train-10.tar", {2, 0}, 3);
+  shard("x-train-9.tar", {0, 1, 2});
+  shard("x-val-0.tar", {1, 0}, 7);
+  const auto train = open("train"), val = open("val");
+  EXPECT_EQ(train->kind(), "webdataset");
+  EXPECT_THAT(train->classes(), ElementsAre("0", "1", "2"));
+  EXPECT_THAT(labels(*train), ElementsAre(0, 1, 2, 2, 0));
+  EXPECT_THAT(labels(*val), ElementsAre(1, 0));
+  for (int64_t i = 0; i < train->size(); ++i) {
+    const Sample sample = train->get(i);
+    EXPECT_EQ(sample.label, train->label(i));
+    EXPECT_EQ(decode_image(sample.encoded, {}, sample.name).pixels[0], i);
+  }
+  EXPECT_THAT(train->name(3), HasSubstr("x-train-10.tar#s/00003.png"));
+}
+
+TEST_F(WebDatasetTest, PatternsAndSingleShards) {
+  shard("x-00.tar", {0, 1});
+  shard("x-01.tar", {1, 0}, 2);
+  shard("x-02.tar", {1}, 4);
+  const auto size = [&](const std::string& name) {
+    DatasetOptions options;
+    options.root = data() / name;
+    options.val_share = 0;
+    return open_dataset(options)->size();
+  };
+  EXPECT_EQ(size("x-{00..01}.tar"), 4);
+  EXPECT_EQ(size("x-00.tar"), 2);
+  EXPECT_EQ(size(""), 5);
+  expect_error([&] { size("x-{00..03}.tar"); }, {"x-03.tar"});
+  // Without a split in their names a seeded share is "val".
+  EXPECT_EQ(open("train")->size() + open("val")->size(), 5);
+  EXPECT_GT(open("val")->size(), 0);
+  expect_error([&] { open("test"); }, {"no shards of the split 'test'"});
+}
+
+// What is "val" is not "train", whatever the shards are called.
+TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
+  for (const char* name : {"x-train-0.tar", "x-0.tar"}) {
+    fs::remove_all(data());
+    shard(name, {0, 1, 0, 1, 0, 1, 0, 1, 0, 1});
+    std::set<std::string> names;
+    for (const char* split : {"train", "val"}) {
+      const auto part = open(split);
+      for (int64_t i = 0; i < part->size(); ++i) names.insert(part->name(i));
+    }
+    EXPECT_EQ(open("train")->size() + open("val")->size(), 10) << name;
+    EXPECT_EQ(names.size(), 10u) << name;
+  }
+  folder.text("data/_info.json", R"({"splits": {"train": {"filenames": ["x-0.tar"]}}})");
+  EXPECT_EQ(open("train")->size() + open("val")->size(), 10);
+}
+
+TEST_F(WebDatasetTest, FolderThatIsCalledLikeAShardIsAFolder) {
+  for (const char* image : {"a/1.png", "a/2.png", "b/1.png", "b/2.png"})
+    folder.png(std::string("pets.tar/") + image);
+  EXPECT_EQ(open("train", folder.path() / "pets.tar")->kind(), "image folder");
+}
+
+TEST_F(WebDatasetTest, ShardsWithoutAWordAreForTraining) {
+  shard("x-0.tar", {0, 1, 1});
+  shard("x-test-0.tar", {1, 0}, 3);
+  EXPECT_EQ(open("train")->size(), 3);
+  EXPECT_EQ(open("val")->size(), 2);
+  EXPECT_EQ(open("test")->size(), 2);
+}
+
+TEST_F(WebDatasetTest, InfoFileSaysWhichShards) {
+  shard("a.tar", {0, 1});
+  shard("b.tar", {1, 1, 0}, 2);
+  folder.text(
+      "data/_info.json",
+      R"({"splits": {"train": {"name": "train", "filenames": ["b.tar"], "shard_lengths": [3]},
+                             "validation": {"filenames": ["a.tar"]}}})");
+  EXPECT_EQ(open("train")->size(), 3);
+  EXPECT_EQ(open("val")->size(), 2);
+  folder.text("data/_info.json", R"({"splits": {"train": {"filenames": ["../b.tar"]}}})");
+  expect_error([&] { open("train"); }, {"_info.json", "../b.tar"});
+}
+
+TEST_F(WebDatasetTest, LabelsInJsonAndOtherMembers) {
+  folder.png("w/1.jpg.png");
+  for (const char* key : {"1", "2"}) folder.png(std::string("w/") + key + ".png");
+  folder.text("w/1.json", R"({"label": 1, "caption": "a cat"})");
+  folder.text("w/2.json", R"({"label": 0})");
+  folder.text("w/2.txt", "text beside it");
+  folder.text("w/README", "no sample");
+  pack("train.tar", "w", "README 1.png 1.json 2.txt 2.png 2.json");
+  EXPECT_THAT(labels(*open("train")), ElementsAre(1, 0));
+}
+
+TEST_F(WebDatasetTest, SamplesThatAreNoneAreErrors) {
+  folder.png("w/1.png");
+  folder.png("w/2.png");
+  folder.text("w/1.cls", "0");
+  folder.text("w/2.cls", "1");
+  const auto fails = [&](const std::string& members, const std::vector<std::string>& mentions) {
+    pack("train.tar", "w", members);
+    expect_error([&] { open("train"); }, mentions);
+  };
+  fails("1.png 1.cls 2.png", {"train.tar", "\"2\"", "no label"});
+  fails("1.cls 2.png 2.cls", {"train.tar", "\"1\"", "no image"});
+  for (const char* wrong : {"-1", "x", "", "1.5", "99999999999", "2000000"}) {
+    folder.text("w/2.cls", wrong);
+    fails("1.png 1.cls 2.png 2.cls", {"\"2\"", "expected a whole number"});
+  }
+  folder.text("w/2.cls", std::string(70000, '1'));
+  fails("1.png 1.cls 2.png 2.cls", {"label of 70000 bytes"});
+  folder.text("w/2.png", "");
+  folder.text("w/2.cls", "1");
+  fails("1.png 1.cls 2.png 2.cls", {"image of 0 bytes"});
+  folder.text("w/3.json", R"({"label": "cat"})");
+  fails("3.json", {"expected a whole number"});
+  folder.text("data/train.tar", "no tar at all, but longer than nothing");
+  expect_error([&] { open("train"); }, {"train.tar", "cut off"});
+}
+
+TEST(Braces, StandForNames) {
+  EXPECT_THAT(expand_braces("x.tar"), ElementsAre("x.tar"));
+  EXPECT_THAT(expand_braces("x-{08..11}.tar"),
+              ElementsAre("x-08.tar", "x-09.tar", "x-10.tar", "x-11.tar"));
+  EXPECT_THAT(expand_braces("{a,b}-{0..1}"), ElementsAre("a-0", "a-1", "b-0", "b-1"));
+  for (const char* wrong : {"x-{0..", "x-{0..a}", "x-{2..1}", "x-{..3}", "{0..99999999}",
+                            "{0..999}{0..999}", "{0..99999999999999999999}"})
+    expect_error([&] { expand_braces(wrong); }, {"pattern is as"});
+}
+
+}  // namespace
+}  // namespace nestvit
