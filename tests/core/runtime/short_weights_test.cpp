@@ -7,8 +7,8 @@
 #include "core/runtime/reference_forward.h"
 #include "kernels/isa.h"
 #include "runtime/engine.h"
+#include "support/temp_dir.h"
 #include "weights/import.h"
-#include "weights/temporary.h"
 
 namespace nestvit {
 namespace {

@@ -13,9 +13,9 @@
 #include "base/file.h"
 #include "model/params.h"
 #include "support/golden_model.h"
+#include "support/temp_dir.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
-#include "weights/temporary.h"
 
 namespace nestvit {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "support/golden.h"
-#include "weights/temporary.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {

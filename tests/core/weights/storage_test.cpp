@@ -8,9 +8,9 @@
 #include <cmath>
 #include <limits>
 
+#include "support/temp_dir.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"
-#include "weights/temporary.h"
 
 namespace nestvit {
 namespace {

@@ -12,9 +12,9 @@
 
 #include "base/file.h"
 #include "support/golden.h"
-#include "weights/pickle_builder.h"
+#include "support/pickle_builder.h"
+#include "support/temp_dir.h"
 #include "weights/safetensors.h"
-#include "weights/temporary.h"
 
 namespace nestvit {
 namespace {

@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include "weights/pickle_builder.h"
+#include "support/pickle_builder.h"
 
 namespace nestvit {
 namespace {

@@ -9,7 +9,7 @@
 
 #include <functional>
 
-#include "weights/pickle_builder.h"
+#include "support/pickle_builder.h"
 
 namespace nestvit {
 namespace {

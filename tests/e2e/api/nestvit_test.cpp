@@ -8,7 +8,7 @@
 #include <iterator>
 #include <thread>
 
-#include "api/fixture.h"
+#include "e2e/api/fixture.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // A hundred kills: too long for every build; CONTRIBUTING.md says when to run it.
-#include "cli/resume_workshop.h"
+#include "e2e/train/resume_cli_test.h"
 
 namespace nestvit {
 namespace {

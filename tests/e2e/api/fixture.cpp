@@ -1,5 +1,5 @@
 // A tiny model and an image, and what the internal library makes of them.
-#include "api/fixture.h"
+#include "e2e/api/fixture.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 // tests/soak does the same for longer.
 #include <sys/resource.h>
 
-#include "cli/resume_workshop.h"
+#include "e2e/train/resume_cli_test.h"
 
 namespace nestvit {
 namespace {
