@@ -12,6 +12,7 @@
 #pragma once
 
 #include <nestvit/error.h>
+#include <nestvit/number_type.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -29,16 +30,12 @@ inline namespace v0 {
 // "0.1.0"
 NESTVIT_API std::string version();
 
-// What products round their operands to; all else is f32. bf16 is for processors with AVX512_BF16,
-// and an error on others; int8 runs on all, fastest on those with AVX512_VNNI, slower than f32 on
-// those without AVX2. Both answer a little differently.
-enum class Dtype { f32, bf16, int8 };
-
 struct Options {
   // Threads that one forward pass uses. 0: as many as this process may use, by affinity, cgroup
   // quota and OMP_NUM_THREADS.
   int threads = 0;
-  Dtype dtype = Dtype::f32;
+  // Other types than f32 are smaller and faster, and answer a little differently.
+  NumberType dtype = NumberType::kF32;
   // Of a checkpoint that holds averaged weights, too: take those.
   bool use_ema = false;
 };

@@ -1,20 +1,83 @@
-// The public library; see include/nestvit/nestvit.h.
+// The public library, by the internal one; include/nestvit/nestvit.h has the contracts.
+#include <fmt/format.h>
 #include <nestvit/nestvit.h>
 
-#include "api/classifier.h"
+#include "base/file.h"
+#include "image/transform.h"
+#include "report/metrics.h"
+#include "runtime/engine.h"
+#include "weights/import.h"
 
 namespace nestvit {
+namespace {
+
+LoadedModel read_model(const std::filesystem::path& path, const Options& options) {
+  ImportOptions import;
+  import.prefer_ema = options.use_ema;
+  import.widening = Widening::kLater;
+  return import_model(path, import);
+}
+
+EngineOptions engine_options(const Options& options) {
+  EngineOptions engine;
+  engine.threads = options.threads;
+  engine.precision = options.dtype;
+  return engine;
+}
+
+Sample sample_of(std::string name) {
+  Sample sample;
+  sample.name = std::move(name);
+  return sample;
+}
+
+}  // namespace
+
 inline namespace v0 {
 
 std::string version() { return NESTVIT_VERSION; }
 
 struct Model::Impl {
-  Classifier classifier;
+  NestConfig config;
+  Preprocessing preprocessing;
+  std::vector<std::string> labels;
+  Engine engine;
 
-  std::vector<Prediction> predictions(const std::vector<float>& input, int topk) const {
+  Impl(const LoadedModel& model, const EngineOptions& options)
+      : config(model.config),
+        preprocessing(model.preprocessing),
+        labels(model.labels),
+        engine(model, options) {}
+
+  // [channels, S, S]
+  std::vector<float> prepared(const Sample& sample) const {
+    const Pixels pixels = evaluation_pixels(sample, preprocessing);
+    std::vector<float> chw(pixels.values.size());
+    normalise(pixels, preprocessing, chw);
+    return chw;
+  }
+
+  // `input` [B, channels, S, S] -> logits [B, K]
+  std::vector<float> logits(std::span<const float> input) const {
+    const size_t image = size_t{1} * config.in_channels * config.image_size * config.image_size;
+    if (input.empty() || input.size() % image != 0)
+      throw Error(
+          fmt::format("the input holds {} numbers, expected a multiple of {} ({} x {} x {})",
+                      input.size(), image, config.in_channels, config.image_size,
+                      config.image_size),
+          "prepare() makes the input of one image");
+    return engine.run(input, static_cast<int>(input.size() / image)).logits;
+  }
+
+  std::vector<Prediction> predictions(std::span<const float> input, int topk) const {
+    if (topk < 1)
+      throw Error(fmt::format("{} classes cannot be named", topk), "ask for one or more");
+    const std::vector<float> probabilities = softmax(logits(input));
     std::vector<Prediction> result;
-    for (const auto& [index, probability] : classifier.best(classifier.logits(input), topk))
-      result.push_back({index, classifier.labels().at(static_cast<size_t>(index)), probability});
+    for (const int index : top_indices(probabilities, topk)) {
+      const auto k = static_cast<size_t>(index);
+      result.push_back({index, labels.at(k), probabilities[k]});
+    }
     return result;
   }
 };
@@ -25,37 +88,44 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 Model Model::load(const std::filesystem::path& path, const Options& options) {
-  const Precision precision = options.dtype == Dtype::int8   ? Precision::kInt8
-                              : options.dtype == Dtype::bf16 ? Precision::kBf16
-                                                             : Precision::kF32;
-  return Model(std::unique_ptr<Impl>(
-      new Impl{Classifier(path, {options.threads, precision, options.use_ema})}));
+  return Model(std::make_unique<Impl>(read_model(path, options), engine_options(options)));
 }
 
 std::vector<Prediction> Model::classify(const std::filesystem::path& image, int topk) const {
-  return impl_->predictions(impl_->classifier.prepared(image), topk);
+  const auto file = MappedFile::open(image);
+  Sample sample = sample_of(image.string());
+  sample.encoded.assign(file->bytes().begin(), file->bytes().end());
+  return impl_->predictions(impl_->prepared(sample), topk);
 }
 
 std::vector<Prediction> Model::classify(std::span<const std::byte> encoded, int topk) const {
-  return impl_->predictions(impl_->classifier.prepared(encoded), topk);
+  if (encoded.empty()) throw Error("the image is empty", "give the bytes of a JPEG, PNG or WebP");
+  Sample sample = sample_of("the image");
+  sample.encoded.assign(encoded.begin(), encoded.end());
+  return impl_->predictions(impl_->prepared(sample), topk);
 }
 
 std::vector<Prediction> Model::classify(const ImageView& image, int topk) const {
   return impl_->predictions(prepare(image), topk);
 }
 
-std::vector<float> Model::run(std::span<const float> input) const {
-  return impl_->classifier.logits(input);
-}
+std::vector<float> Model::run(std::span<const float> input) const { return impl_->logits(input); }
 
 std::vector<float> Model::prepare(const ImageView& image) const {
-  return impl_->classifier.prepared(
-      RawPixels{image.pixels, image.height, image.width, image.channels});
+  if (!image.pixels || image.height < 1 || image.width < 1 ||
+      (image.channels != 1 && image.channels != 3))
+    throw Error(fmt::format("an image of {} x {} pixels of {} channels cannot be prepared",
+                            image.height, image.width, image.channels),
+                "give 8-bit pixels of 1 channel (grey) or 3 (RGB)");
+  Sample sample = sample_of("the image");
+  sample.image = {image.height, image.width, image.channels, {}};
+  sample.image.pixels.assign(image.pixels, image.pixels + sample.image.size());
+  return impl_->prepared(sample);
 }
 
-int Model::channels() const { return impl_->classifier.channels(); }
-int Model::image_size() const { return impl_->classifier.image_size(); }
-const std::vector<std::string>& Model::labels() const { return impl_->classifier.labels(); }
+int Model::channels() const { return impl_->config.in_channels; }
+int Model::image_size() const { return impl_->config.image_size; }
+const std::vector<std::string>& Model::labels() const { return impl_->labels; }
 
 }  // namespace v0
 }  // namespace nestvit

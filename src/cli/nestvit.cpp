@@ -5,9 +5,9 @@
 
 namespace {
 
-nestvit::cli::Forward engine_forward(const nestvit::Model& model,
+nestvit::cli::Forward engine_forward(const nestvit::LoadedModel& model,
                                      const nestvit::cli::ForwardOptions& options) {
-  const nestvit::Precision precision =
+  const nestvit::NumberType precision =
       options.fastest ? nestvit::cli::speed_of_types(model, options.threads).fastest()
                       : options.precision;
   auto engine = std::make_shared<nestvit::Engine>(

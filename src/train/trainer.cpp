@@ -67,7 +67,8 @@ class Trainer {
   Schedule schedule_;
   Batches batches_;
   Learner learner_;
-  AnyModel model_;  // what checkpoints say about the model; its tensors are filled in by save()
+  LoadedNetwork
+      model_;  // what checkpoints say about the model; its tensors are filled in by save()
   Checkpoints checkpoints_;
   RunState state_;
   bool saved_ = false;  // a checkpoint holds `state_`

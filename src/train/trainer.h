@@ -25,7 +25,7 @@ struct TrainOptions {
   // The signal that asks the run to save and stop, or 0; read between steps.
   std::function<int()> stop = [] { return 0; };
   // What init_checkpoint names; a resumed run does not look at it.
-  const AnyModel* weights = nullptr;
+  const LoadedNetwork* weights = nullptr;
   const Group* group = &Group::alone();  // the processes that run this together
 };
 

@@ -9,10 +9,10 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   try {
-    const nestvit::Model model = nestvit::parse_config(text, "fuzz");
+    const nestvit::LoadedModel model = nestvit::parse_config(text, "fuzz");
     if (model.labels.size() > 4096) return 0;  // legal, and slow to write
-    const auto storage = model.storage.value_or(nestvit::Storage::kF32);
-    const nestvit::Model again =
+    const auto storage = model.storage.value_or(nestvit::NumberType::kF32);
+    const nestvit::LoadedModel again =
         nestvit::parse_config(nestvit::config_text(model, storage), "again");
     if (again.storage != model.storage || !(again.config == model.config) ||
         !(again.preprocessing == model.preprocessing) || again.labels != model.labels)

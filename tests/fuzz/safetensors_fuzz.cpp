@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         nestvit::parse_safetensors(std::as_bytes(std::span(*owner)), owner, "fuzz", &metadata);
     for (const auto& [name, tensor] : tensors) tensor.to_f32();
     nestvit::as_f32(tensors, "fuzz");
-    nestvit::check_storage(tensors, nestvit::Storage::kInt8, "fuzz");
+    nestvit::check_storage(tensors, nestvit::NumberType::kInt8, "fuzz");
   } catch (const nestvit::Error&) {
   }
   return 0;

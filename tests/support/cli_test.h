@@ -57,8 +57,8 @@ class Workshop : public ::testing::Test {
   Outcome nestvit(const std::string& arguments) const { return shell("nestvit " + arguments); }
 
   // 8 x 8 pixels, two levels, three classes. `labels` name them.
-  Model tiny_model(std::vector<std::string> labels = {"ant", "bee", "cat"}) const {
-    Model model;
+  LoadedModel tiny_model(std::vector<std::string> labels = {"ant", "bee", "cat"}) const {
+    LoadedModel model;
     model.config = variant("nest_tiny_s16_32");
     model.config.image_size = 8;
     model.config.num_classes = static_cast<int>(labels.size());
@@ -73,8 +73,9 @@ class Workshop : public ::testing::Test {
   }
 
   // The tiny model with these logits for every image: its head is all bias.
-  Model constant_model(const std::vector<float>& logits, std::vector<std::string> labels) const {
-    Model model = tiny_model(std::move(labels));
+  LoadedModel constant_model(const std::vector<float>& logits,
+                             std::vector<std::string> labels) const {
+    LoadedModel model = tiny_model(std::move(labels));
     const Tensor& weight = model.tensors.at("head.weight");
     model.tensors["head.weight"] =
         Tensor::f32(weight.shape(), std::vector<float>(weight.size(), 0));
@@ -82,7 +83,9 @@ class Workshop : public ::testing::Test {
     return model;
   }
 
-  void save(const std::string& name, const Model& model) const { save_model(path(name), model); }
+  void save(const std::string& name, const LoadedModel& model) const {
+    save_model(path(name), model);
+  }
 
   void write_image(const std::string& name, std::array<uint8_t, 3> colour, int size = 12) const {
     Image image{size, size, 3, std::vector<uint8_t>(static_cast<size_t>(size) * size * 3)};

@@ -45,8 +45,8 @@ inline TensorMap golden_flax_batch_stats(const std::filesystem::path& case_dir) 
   return std::filesystem::exists(path) ? read_safetensors(path) : TensorMap{};
 }
 
-inline Model golden_flax_model(const std::filesystem::path& case_dir) {
-  Model model;
+inline LoadedModel golden_flax_model(const std::filesystem::path& case_dir) {
+  LoadedModel model;
   model.config = golden_flax_config(case_dir);
   const TensorMap params = golden_flax_params(case_dir);
   model.config.in_channels = static_cast<int>(

@@ -59,7 +59,7 @@ TEST_F(BaselineTest, CifarRecipeTrainsAndResumes) {
   EXPECT_EQ(r.preprocessing.mean, std::vector<double>(3, 0)) << "images stay in [0, 1]";
   expect_resumed_alike(r, 3);
 
-  const AnyModel trained = load_any_model(root_ / "whole" / "last");
+  const LoadedNetwork trained = load_network(root_ / "whole" / "last");
   EXPECT_EQ(trained.config.variant(), "resnet18_cifar");
   const TensorMap before = initial_tensors(trained.config, static_cast<uint64_t>(r.seed));
   for (const char* moved : {"conv1.weight", "bn1.running_var", "layer1.0.bn2.weight", "fc.bias"})
@@ -88,7 +88,7 @@ TEST_F(BaselineTest, EvaluationOnlyAndFineTuning) {
   nlohmann::json last;
   for (const auto& event : log())
     if (event.at("event") == "eval") last = event;
-  AnyModel trained = load_any_model(options_.workdir / "last");
+  LoadedNetwork trained = load_network(options_.workdir / "last");
   options_.weights = &trained;
 
   options_.workdir = root_ / "evaluated";
@@ -111,7 +111,7 @@ TEST_F(BaselineTest, EvaluationOnlyAndFineTuning) {
                                              {"warmup_epochs", "0"}});
   const Recipe tune = made(with_weights(Recipe(), trained, apply(Recipe(), tuning)), tuning);
   EXPECT_TRUE(train(tune, few_, val_, options_).finished);
-  for (const auto& [name, tensor] : load_any_model(options_.workdir / "last").tensors)
+  for (const auto& [name, tensor] : load_network(options_.workdir / "last").tensors)
     EXPECT_EQ(tensor.to_f32() != trained.tensors.at(name).to_f32(), is_head(name)) << name;
 }
 

@@ -37,8 +37,8 @@ class StartTest : public TrainerTest {
       EXPECT_EQ(tensor.to_f32() != weights_.tensors.at(name).to_f32(), moved(name)) << name;
   }
 
-  Model weights_;
-  AnyModel given_;
+  LoadedModel weights_;
+  LoadedNetwork given_;
 };
 
 TEST_F(StartTest, BeginsWithTheWeights) {
@@ -117,7 +117,7 @@ TEST_F(StartTest, ResumedRunIsTheSameRun) {
 TEST_F(StartTest, EvaluationOnlyWritesTheResultAndNoCheckpoint) {
   const Recipe r = from_weights({{"num_epochs", "4"}});
   train(r, train_, val_, options_);
-  const AnyModel trained = load_any_model(options_.workdir / "last");
+  const LoadedNetwork trained = load_network(options_.workdir / "last");
   nlohmann::json last;
   for (const auto& event : log())
     if (event.at("event") == "eval") last = event;
@@ -152,7 +152,7 @@ TEST_F(StartTest, EvaluationOnlyWritesTheResultAndNoCheckpoint) {
 // the weights.
 TEST_F(StartTest, CifarRecipeFromImageNetWeights) {
   const Brightness train_set(24, -1, "cifar10", 32), val_set(6, -1, "cifar10", 32);
-  Model imagenet;
+  LoadedModel imagenet;
   imagenet.config = variant("nest_tiny_s196_224");
   imagenet.config.embedding_dim = 6;
   imagenet.config.num_layers_per_block = {1, 1, 1};
@@ -175,7 +175,7 @@ TEST_F(StartTest, CifarRecipeFromImageNetWeights) {
   resolve(r, facts);
   check_weights(r, imagenet);
   EXPECT_EQ(r.nest.patch_size, 14);
-  const AnyModel given = imagenet;
+  const LoadedNetwork given = imagenet;
   options_.weights = &given;
   EXPECT_TRUE(train(r, train_set, val_set, options_).finished);
   std::vector<double> losses;

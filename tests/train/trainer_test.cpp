@@ -53,7 +53,7 @@ TEST_F(TrainerTest, LearnsAndLeavesACompleteRunFolder) {
   EXPECT_EQ(std::count(names.begin(), names.end(), "eval"), 5);
   EXPECT_LT(log().back().at("step"), 27);
 
-  const Model last = load_model(options_.workdir / "last");
+  const LoadedModel last = load_model(options_.workdir / "last");
   EXPECT_EQ(last.labels, train_.classes());
   EXPECT_EQ(last.preprocessing, recipe().preprocessing);
   EXPECT_NO_THROW(load_model(options_.workdir / "best"));

@@ -31,7 +31,7 @@ std::string processor() {
 }
 
 // All that the speeds hang on, on one line.
-std::string key_of(const Model& model, int threads) {
+std::string key_of(const LoadedModel& model, int threads) {
   NestConfig config = model.config;
   std::string yaml = fields(config).to_yaml();
   std::replace(yaml.begin(), yaml.end(), '\n', ' ');
@@ -58,13 +58,13 @@ std::optional<SpeedOfTypes> kept_at(const fs::path& place, const std::string& ke
   SpeedOfTypes result;
   result.kept = place;
   for (double speed = 0; text >> name >> speed;)
-    if (const auto precision = precision_named(name); precision && speed > 0)
+    if (const auto precision = number_type_named(name); precision && speed > 0)
       result.speeds.emplace_back(*precision, speed);
   if (result.speeds.empty()) return std::nullopt;
   return result;
 }
 
-double measured_speed(const Model& model, int threads, Precision precision) {
+double measured_speed(const LoadedModel& model, int threads, NumberType precision) {
   const Engine engine(model, {threads, Path::kFast, precision});
   const std::vector<float> image(static_cast<size_t>(model.config.in_channels) *
                                  model.config.image_size * model.config.image_size);
@@ -81,20 +81,20 @@ double measured_speed(const Model& model, int threads, Precision precision) {
 void keep(const SpeedOfTypes& result, const std::string& key) {
   std::string text = key + "\n";
   for (const auto& [precision, speed] : result.speeds)
-    text += fmt::format("{} {:.3f}\n", precision_name(precision), speed);
+    text += fmt::format("{} {:.3f}\n", number_type_name(precision), speed);
   fs::create_directories(result.kept.parent_path());
   write_file(result.kept, text);
 }
 
 }  // namespace
 
-Precision SpeedOfTypes::fastest() const {
+NumberType SpeedOfTypes::fastest() const {
   return std::max_element(speeds.begin(), speeds.end(),
                           [](const auto& a, const auto& b) { return a.second < b.second; })
       ->first;
 }
 
-SpeedOfTypes speed_of_types(const Model& model, int threads) {
+SpeedOfTypes speed_of_types(const LoadedModel& model, int threads) {
   const std::string key = key_of(model, threads);
   const fs::path place = place_of(key);
   try {
@@ -103,11 +103,11 @@ SpeedOfTypes speed_of_types(const Model& model, int threads) {
   }
   SpeedOfTypes result;
   result.measured = true;
-  for (const Precision precision : {Precision::kF32, Precision::kBf16}) {
+  for (const NumberType precision : {NumberType::kF32, NumberType::kBf16}) {
     try {
       result.speeds.emplace_back(precision, measured_speed(model, threads, precision));
     } catch (const UsageError&) {  // not on this processor, or not for this model
-      if (precision == Precision::kF32) throw;
+      if (precision == NumberType::kF32) throw;
     }
   }
   if (place.empty()) return result;

@@ -39,7 +39,7 @@ std::string only_in(const std::string& what, const Names& names, const Names& ot
 
 }  // namespace
 
-std::vector<int> match_classes(const Dataset& dataset, const Model& model) {
+std::vector<int> match_classes(const Dataset& dataset, const LoadedModel& model) {
   const Names& ours = dataset.classes();
   std::vector<int> match(ours.size());
   for (size_t i = 0; i < match.size(); ++i) match[i] = static_cast<int>(i);

@@ -35,14 +35,14 @@ bool ModelSource::is_place() const {
   return std::filesystem::exists(name, ignored) || name.find('/') != std::string::npos;
 }
 
-Model ModelSource::load(const Invocation& invocation, Types types) const {
+LoadedModel ModelSource::load(const Invocation& invocation, Widening widening) const {
   ImportOptions options = import_options(*this, invocation);
-  options.types = types;
+  options.widening = widening;
   return import_model(local_model(name), options);
 }
 
-AnyModel ModelSource::describe(const Invocation& invocation) const {
-  return import_any_config(local_model(name), import_options(*this, invocation));
+LoadedNetwork ModelSource::describe(const Invocation& invocation) const {
+  return import_network_config(local_model(name), import_options(*this, invocation));
 }
 
 void add_source_options(CLI::App& app, ModelSource* source) {

@@ -16,11 +16,11 @@ struct ModelSource {
 
   // Whether `name` says where a model is, not what one is called (nest_tiny).
   bool is_place() const;
-  // With --config.nest.KEY=VALUE of the invocation over what was found. Types::kReal is enough to
-  // run it.
-  Model load(const Invocation& invocation, Types types = Types::kF32) const;
+  // With --config.nest.KEY=VALUE of the invocation over what was found. Widening::kLater is enough
+  // to run it.
+  LoadedModel load(const Invocation& invocation, Widening widening = Widening::kToF32) const;
   // Its description; tensors are read only where nothing else describes it.
-  AnyModel describe(const Invocation& invocation) const;
+  LoadedNetwork describe(const Invocation& invocation) const;
 };
 
 // --model, required, with --use-ema and --variant. The verb must take overrides.

@@ -15,7 +15,7 @@ namespace nestvit::cli {
 struct Pass {
   const Dataset& dataset;
   std::vector<int64_t> order;  // the indices to go through
-  const Model& model;
+  const LoadedModel& model;
   const Forward& forward;
   LoaderOptions loader;
   std::string progress;  // what the progress on stderr is called; "": none

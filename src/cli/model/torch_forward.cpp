@@ -17,9 +17,9 @@ std::vector<float> values_of(const torch::Tensor& tensor) {
 
 }  // namespace
 
-Forward torch_forward(const Model& model, const ForwardOptions& options) {
+Forward torch_forward(const LoadedModel& model, const ForwardOptions& options) {
   at::globalContext().setFlushDenormal(true);
-  if (options.precision != Precision::kF32)
+  if (options.precision != NumberType::kF32)
     throw UsageError("--engine torch evaluates in f32", "leave --dtype or --engine out");
   if (options.threads > 0) at::set_num_threads(options.threads);
   train::Nest net(model.config);

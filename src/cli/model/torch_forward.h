@@ -5,6 +5,6 @@
 
 namespace nestvit::cli {
 
-Forward torch_forward(const Model& model, const ForwardOptions& options);
+Forward torch_forward(const LoadedModel& model, const ForwardOptions& options);
 
 }  // namespace nestvit::cli

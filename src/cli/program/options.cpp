@@ -156,7 +156,7 @@ void add_dtype_option(CLI::App& app, std::string* dtype) {
 
 ForwardOptions forward_options(int threads, const std::string& dtype) {
   const bool fastest = dtype == "auto";
-  return {threads, fastest ? Precision::kF32 : precision_named(dtype).value(), fastest};
+  return {threads, fastest ? NumberType::kF32 : number_type_named(dtype).value(), fastest};
 }
 
 void add_loading_options(CLI::App& app, RunOptions* options) {

@@ -19,10 +19,10 @@ namespace nestvit::cli {
 using Forward = std::function<Output(std::span<const float> input, int batch, bool features)>;
 struct ForwardOptions {
   int threads = 0;  // 0: as many as this process may use
-  Precision precision = Precision::kF32;
+  NumberType precision = NumberType::kF32;
   bool fastest = false;  // f32 or bf16, whichever is faster here, instead of `precision`
 };
-using MakeForward = std::function<Forward(const Model& model, const ForwardOptions& options)>;
+using MakeForward = std::function<Forward(const LoadedModel& model, const ForwardOptions& options)>;
 
 // The forward that a program carries, and its name for --engine.
 struct Backend {

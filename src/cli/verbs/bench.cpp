@@ -36,7 +36,7 @@ struct BenchOptions {
 
 struct Case {
   int batch, threads;
-  Precision precision;
+  NumberType precision;
   std::shared_ptr<Engine> engine;
   double peak;                  // of such products on as many threads
   std::vector<float> images;    // [batch, channels, S, S]
@@ -64,10 +64,10 @@ std::vector<int> numbers(const std::string& text, const std::string& flag) {
 }
 
 // A path or remote model; or a variant's name, with random weights: they take as long.
-Model model_of(const BenchOptions& options, const Invocation& invocation) {
+LoadedModel model_of(const BenchOptions& options, const Invocation& invocation) {
   const std::string& name = options.model.name;
-  if (options.model.is_place()) return options.model.load(invocation, Types::kReal);
-  Model model;
+  if (options.model.is_place()) return options.model.load(invocation, Widening::kLater);
+  LoadedModel model;
   const Architecture known = architecture(name);
   if (!known.nest())
     throw Error(fmt::format("{} is a baseline, which this engine does not run", name),
@@ -102,7 +102,7 @@ void measure(std::vector<Case>& cases, const NestConfig& config, int rounds) {
     }
 }
 
-void print(const std::vector<Case>& cases, const Model& model, const BenchOptions& options) {
+void print(const std::vector<Case>& cases, const LoadedModel& model, const BenchOptions& options) {
   const NestConfig& config = model.config;
   const double macs = static_cast<double>(multiply_accumulates(config));
   if (options.csv)
@@ -115,15 +115,15 @@ void print(const std::vector<Case>& cases, const Model& model, const BenchOption
     if (options.csv)
       fmt::print("{},{:.2f},{:.3f},{},{},{:.2f},{:.2f},{},{},{:.1f},{:.1f}\n", config.variant,
                  speed, c.median() * 1e3, c.batch, config.image_size, macs * 1e-9,
-                 static_cast<double>(parameter_count(config)) * 1e-6, precision_name(c.precision),
+                 static_cast<double>(parameter_count(config)) * 1e-6, number_type_name(c.precision),
                  c.threads, gflops, c.peak);
     else
       fmt::print(
           "{} {:4} threads {} batch {:>2}: {:7.2f} images/s ({:.2f} to {:.2f}), {:.1f} Gop/s, "
           "{:.0f} % of the {} peak of {:.1f}\n",
-          config.variant, precision_name(c.precision), c.threads, c.batch, speed,
+          config.variant, number_type_name(c.precision), c.threads, c.batch, speed,
           c.batch / *slowest, c.batch / *fastest, gflops, 100 * gflops / c.peak,
-          precision_name(c.precision), c.peak);
+          number_type_name(c.precision), c.peak);
   }
 }
 
@@ -135,7 +135,7 @@ void print_part(const Case& c, const std::string& level, const std::string& name
   const double gflops = 2e-9 * macs * c.batch / seconds;
   if (macs > 0)
     fmt::print(" {:8.1f} Gop/s, {:3.0f} % of the {} peak", gflops, 100 * gflops / c.peak,
-               precision_name(c.precision));
+               number_type_name(c.precision));
   fmt::print("\n");
 }
 
@@ -154,7 +154,7 @@ Profiled profiled(const Case& c, int rounds) {
 void print_profile(const Case& c, const Profiled& p, const NestConfig& config, int rounds) {
   const double whole = p.seconds / rounds;
   fmt::print("\n{} {} threads {} batch {}: {:.2f} ms\n", config.variant,
-             precision_name(c.precision), c.threads, c.batch, whole * 1e3);
+             number_type_name(c.precision), c.threads, c.batch, whole * 1e3);
   double rest = whole;
   for (const Level& level : geometry(config))
     for (int i = 0; i < kParts; ++i) {
@@ -168,10 +168,10 @@ void print_profile(const Case& c, const Profiled& p, const NestConfig& config, i
   print_part(c, "", "waiting, rest", rest, whole, 0);
 }
 
-std::vector<Precision> precisions(const std::string& text) {
-  std::vector<Precision> all;
+std::vector<NumberType> precisions(const std::string& text) {
+  std::vector<NumberType> all;
   for (const std::string_view name : CLI::detail::split(text, ',')) {
-    const auto precision = precision_named(name);
+    const auto precision = number_type_named(name);
     if (!precision)
       throw UsageError(fmt::format(
           "--dtype has \"{}\", expected f32, bf16, int8 or several, as f32,int8", name));
@@ -181,13 +181,13 @@ std::vector<Precision> precisions(const std::string& text) {
 }
 
 // What computes, and why.
-void explain(const Model& model, const BenchOptions& options) {
+void explain(const LoadedModel& model, const BenchOptions& options) {
   if (!fast_covers(model.config)) {
     fmt::print("path      plain, by oneDNN: the fast one is for layer norms\n");
     return;
   }
   const int threads = options.threads.empty() ? 0 : numbers(options.threads, "--threads").front();
-  const FastModel packed = fast_pack(model, Precision::kF32);
+  const FastModel packed = fast_pack(model, NumberType::kF32);
   fmt::print(
       "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
       kernels::inference_kernels().front()->name, kernels::bf16_products().front()->name,
@@ -200,7 +200,7 @@ void explain(const Model& model, const BenchOptions& options) {
                      : "as a product of nine taps");
   const SpeedOfTypes speeds = speed_of_types(model, threads);
   for (const auto& [precision, speed] : speeds.speeds)
-    fmt::print("auto      {:4} {:.2f} images/s{}\n", precision_name(precision), speed,
+    fmt::print("auto      {:4} {:.2f} images/s{}\n", number_type_name(precision), speed,
                precision == speeds.fastest() ? ", chosen" : "");
   fmt::print("auto      {}{}\n", speeds.measured ? "measured now" : "measured before",
              speeds.kept.empty() ? "" : fmt::format(", kept in {}", speeds.kept.string()));
@@ -229,7 +229,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
   if (options.csv && options.profile)
     throw UsageError("--profile beside --csv: it prints no comma-separated lines",
                      "leave one of them out");
-  const Model model = model_of(options, invocation);
+  const LoadedModel model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);
     return 0;
@@ -238,7 +238,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
   const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
   if (options.profile) check_profile(model.config, path);
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
-  for (const Precision precision : precisions(options.dtypes))
+  for (const NumberType precision : precisions(options.dtypes))
     for (const int threads :
          numbers(options.threads.empty() ? available : options.threads, "--threads"))
       settings.push_back({1, threads, precision, {}, product_peak(threads, precision), {}, {}});

@@ -129,7 +129,7 @@ std::vector<Setting> differing_settings(Side a, Side b) {
 
 // ---- the weights ----
 
-TensorDifference compare_tensors(const Model& a, const Model& b) {
+TensorDifference compare_tensors(const LoadedModel& a, const LoadedModel& b) {
   TensorDifference result;
   NestConfig ours = a.config, theirs = b.config;
   for (NestConfig* config : {&ours, &theirs}) {

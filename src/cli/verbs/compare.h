@@ -15,7 +15,7 @@ namespace nestvit::cli {
 struct Side {
   std::string name;
   Preprocessing preprocessing;
-  std::optional<Model> model;  // absent: a preprocessing alone
+  std::optional<LoadedModel> model;  // absent: a preprocessing alone
 };
 
 // A stage of the pipeline: the largest difference between A and B, and the mean one.

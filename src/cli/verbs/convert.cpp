@@ -21,7 +21,7 @@ struct ConvertOptions {
 
 int convert(const ConvertOptions& options, const Invocation& invocation) {
   const ExportFormat format = export_format(options.to);
-  const Model model = options.in.load(invocation);
+  const LoadedModel model = options.in.load(invocation);
   for (const std::string& loss : lost_in(format, model)) log_warning(loss);
   export_model(model, format, options.out, options.overwrite);
   fmt::print("{}: {}, {} classes, {} tensors, {} parameters\nwritten as {}: {}\n", options.in.name,

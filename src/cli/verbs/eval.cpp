@@ -24,8 +24,8 @@ struct EvalOptions {
 };
 
 // The fields of timm's validate, then ours.
-Value::Members result_row(const EvalOptions& options, const Model& model, const Metrics& metrics,
-                          const PassResult& pass) {
+Value::Members result_row(const EvalOptions& options, const LoadedModel& model,
+                          const Metrics& metrics, const PassResult& pass) {
   Preprocessing preprocessing = model.preprocessing;
   const Fields described = fields(preprocessing);
   return {{"model", options.model.name},
@@ -42,7 +42,7 @@ Value::Members result_row(const EvalOptions& options, const Model& model, const 
           {"images_per_second", rounded(static_cast<double>(pass.images) / pass.seconds, 2)}};
 }
 
-void print_summary(const EvalOptions& options, const Model& model, const Dataset& dataset,
+void print_summary(const EvalOptions& options, const LoadedModel& model, const Dataset& dataset,
                    const Metrics& metrics, const PassResult& pass) {
   fmt::print("model    {} ({}, {} parameters)\n", options.model.name, model.config.variant,
              human_count(parameter_count(model.config)));
@@ -57,7 +57,7 @@ void print_summary(const EvalOptions& options, const Model& model, const Dataset
 int evaluate(const EvalOptions& options, const MakeForward& make_forward,
              const Invocation& invocation) {
   if (!options.results_file.empty()) check_results_path(options.results_file);
-  const Model model = options.model.load(invocation, Types::kReal);
+  const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const std::unique_ptr<Dataset> dataset = options.data.open();
   const std::vector<int> match = match_classes(*dataset, model);
   const Forward forward = make_forward(model, options.run.forward());

@@ -23,7 +23,7 @@ struct InspectOptions {
 
 struct Description {
   Architecture config;
-  std::optional<AnyModel> stored;  // a model directory, with labels and preprocessing
+  std::optional<LoadedNetwork> stored;  // a model directory, with labels and preprocessing
 };
 
 template <class Config>
@@ -114,7 +114,7 @@ void print_json(const Description& description, const std::string& name) {
   const Architecture& config = description.config;
   Value weights, labels, preprocessing;
   if (description.stored) {
-    if (const auto storage = description.stored->storage) weights = storage_name(*storage);
+    if (const auto storage = description.stored->storage) weights = number_type_name(*storage);
     Preprocessing stored = description.stored->preprocessing;
     labels = Value::list(description.stored->labels);
     preprocessing = members_of(fields(stored));
@@ -195,7 +195,7 @@ void print_table(const Description& description, const std::string& name) {
   fmt::print("classes               {}\n", human_count(config.num_classes()));
   fmt::print("parameters            {}\n", human_count(parameters));
   if (description.stored && description.stored->storage)
-    fmt::print("weights stored in     {}\n", storage_name(*description.stored->storage));
+    fmt::print("weights stored in     {}\n", number_type_name(*description.stored->storage));
   fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
              human_count(multiply_accumulates(config)),
              static_cast<double>(multiply_accumulates(config)) / 1e9);

@@ -41,7 +41,7 @@ struct Prediction {
 };
 
 // A class in words: "tench" for a model whose label is "n01440764".
-const std::string& spoken(const Model& model, int index) {
+const std::string& spoken(const LoadedModel& model, int index) {
   const std::string& label = model.labels[index];
   const auto description = model.descriptions.find(label);
   const bool synset = label.size() == 9 && label[0] == 'n' &&
@@ -52,7 +52,7 @@ const std::string& spoken(const Model& model, int index) {
 // Rows in the chosen format, to stdout as they come or into the file at the end.
 class Printer {
  public:
-  Printer(const PredictOptions& options, const Model& model, size_t name_width)
+  Printer(const PredictOptions& options, const LoadedModel& model, size_t name_width)
       : options_(options), model_(model) {
     for (int k = 0; k < std::ssize(model.labels); ++k)
       label_width_ = std::max(label_width_, spoken(model, k).size());
@@ -110,7 +110,7 @@ class Printer {
   }
 
   const PredictOptions& options_;
-  const Model& model_;
+  const LoadedModel& model_;
   size_t name_width_ = 0, label_width_ = 0;
   std::string text_;
   bool first_ = true;
@@ -127,7 +127,7 @@ Image sheet_image(const Sample& sample, const Preprocessing& preprocessing) {
 }
 
 AnsweredImage sheet_card(const Dataset& dataset, int64_t index, const Prediction& prediction,
-                         const Model& model) {
+                         const LoadedModel& model) {
   AnsweredImage card;
   card.image = sheet_image(dataset.get(index), model.preprocessing);
   card.title = std::filesystem::path(prediction.name).filename().string();
@@ -156,7 +156,7 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
     throw UsageError(
         options.inputs.empty() ? "no image to look at" : "images and --data-dir exclude each other",
         "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
-  const Model model = options.model.load(invocation, Types::kReal);
+  const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const bool from_dataset = options.data.named();
   const std::unique_ptr<Dataset> dataset =
       from_dataset ? options.data.open() : open_inputs(options.inputs, model.labels);

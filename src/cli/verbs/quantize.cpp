@@ -25,7 +25,7 @@ struct QuantizeOptions {
   double max_drop = 1;
   bool overwrite = false;
 
-  Storage storage() const { return type == "int8" ? Storage::kInt8 : Storage::kBf16; }
+  NumberType number_type() const { return *number_type_named(type); }
 };
 
 double megabytes(const TensorMap& tensors) {
@@ -35,13 +35,13 @@ double megabytes(const TensorMap& tensors) {
 }
 
 // The type to compute in, or f32 where this machine or model cannot.
-Precision computable(Precision wanted, const Model& model) {
+NumberType computable(NumberType wanted, const LoadedModel& model) {
   try {
     check_options(model.config, {.precision = wanted});
     return wanted;
   } catch (const UsageError& error) {
     log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
-    return Precision::kF32;
+    return NumberType::kF32;
   }
 }
 
@@ -51,8 +51,8 @@ struct Comparison {
 };
 
 // Both models over the same batches.
-Comparison compare(const QuantizeOptions& options, const Model& model, const Model& rounded,
-                   Precision precision) {
+Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
+                   const LoadedModel& rounded, NumberType precision) {
   const std::unique_ptr<Dataset> dataset = options.data.open();
   const std::vector<int> match = match_classes(*dataset, model);
   const int K = model.config.num_classes;
@@ -79,14 +79,13 @@ Comparison compare(const QuantizeOptions& options, const Model& model, const Mod
 }
 
 // Throws Error when the rounded model is worse by more than --max-drop.
-void measure(const QuantizeOptions& options, const Model& model, const Model& rounded) {
-  const Precision wanted = *precision_named(options.type);
-  const Precision precision = computable(wanted, model);
+void measure(const QuantizeOptions& options, const LoadedModel& model, const LoadedModel& rounded) {
+  const NumberType precision = computable(options.number_type(), model);
   const Comparison c = compare(options, model, rounded, precision);
   const double drop = c.before.top1() - c.after.top1();
   fmt::print("data       {}: {} images\n", options.data.text(), human_count(c.before.count()));
   fmt::print("top-1      {:.2f} % in f32, {:.2f} % with {} weights computed in {}: {:+.2f}\n",
-             c.before.top1(), c.after.top1(), options.type, precision_name(precision), -drop);
+             c.before.top1(), c.after.top1(), options.type, number_type_name(precision), -drop);
   fmt::print("agreement  {:.2f} % of first answers\n",
              100 * static_cast<double>(c.same) / static_cast<double>(c.before.count()));
   if (drop > options.max_drop)
@@ -106,11 +105,11 @@ void print_rounding(const Rounding& worst) {
 
 int quantize(const QuantizeOptions& options, const Invocation& invocation) {
   check_place(options.output, options.overwrite);
-  const Model model = options.model.load(invocation);
-  const TensorMap small = stored(model.tensors, options.storage());
+  const LoadedModel model = options.model.load(invocation);
+  const TensorMap small = stored(model.tensors, options.number_type());
   fmt::print("weights    {:.1f} MB in f32, {:.1f} MB in {}\n", megabytes(model.tensors),
              megabytes(small), options.type);
-  Model rounded = model;
+  LoadedModel rounded = model;
   rounded.tensors = as_f32(small, options.model.name);
   print_rounding(worst_rounding(model.tensors, rounded.tensors));
   if (options.data.named()) {
@@ -118,7 +117,7 @@ int quantize(const QuantizeOptions& options, const Invocation& invocation) {
   } else {
     log_warning("without --data-dir nothing is measured: check the model before you use it");
   }
-  save_stored(options.output, model, small, options.storage());
+  save_stored(options.output, model, small, options.number_type());
   fmt::print("written    {}\n", options.output);
   return 0;
 }

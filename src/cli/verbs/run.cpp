@@ -43,7 +43,7 @@ void append(std::vector<float>* to, const std::vector<float>& values) {
 
 int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward,
                 const Invocation& invocation) {
-  const Model model = options.model.load(invocation, Types::kReal);
+  const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const Tensor input = read_input(options.input, model.config);
   const Forward forward = make_forward(model, forward_options(options.threads, options.dtype));
 

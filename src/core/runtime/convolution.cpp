@@ -47,7 +47,7 @@ std::vector<float> winograd_weights(std::span<const float> weight) {
 }  // namespace
 
 Convolution::Convolution(std::span<const float> weight, std::span<const float> bias, int64_t out,
-                         int64_t size, Precision precision)
+                         int64_t size, NumberType precision)
     : in_(static_cast<int64_t>(weight.size()) / 9 / out),
       out_(out),
       size_(size),

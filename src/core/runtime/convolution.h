@@ -17,11 +17,11 @@ class Convolution {
  public:
   // weight [C', C, 3, 3]
   Convolution(std::span<const float> weight, std::span<const float> bias, int64_t out, int64_t size,
-              Precision precision);
+              NumberType precision);
 
   // Rows of the plane as operator() reads them: x [count, C] itself, or rounded into `memory`.
   const float* pixels(const float* x, int64_t count, float* memory) const;
-  bool reads_f32() const { return taps_.empty() || taps_[0].precision() == Precision::kF32; }
+  bool reads_f32() const { return taps_.empty() || taps_[0].precision() == NumberType::kF32; }
   int64_t pixel_size() const;  // floats of a pixel, as pixels() leaves it
 
   // How many rows of the output belong together; divides the size.

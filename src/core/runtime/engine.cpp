@@ -43,9 +43,9 @@ void with_memory(const NestConfig& config, Body body) {
 
 void check_options(const NestConfig& config, const EngineOptions& options) {
   check_processor(options.precision);
-  if (options.precision != Precision::kF32 && !is_fast(config, options))
+  if (options.precision != NumberType::kF32 && !is_fast(config, options))
     throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
-                                 precision_name(options.precision)),
+                                 number_type_name(options.precision)),
                      "run the model in f32");
 }
 
@@ -70,7 +70,7 @@ struct Engine::Impl {
   std::optional<FastForward> fast;
   std::optional<Forward> plain;
 
-  Impl(const Model& model, const EngineOptions& options)
+  Impl(const LoadedModel& model, const EngineOptions& options)
       : config(model.config),
         levels(geometry(config)),
         piece(images_at_a_time(config)),
@@ -136,7 +136,7 @@ struct Engine::Impl {
   }
 };
 
-Engine::Engine(const Model& model, const EngineOptions& options)
+Engine::Engine(const LoadedModel& model, const EngineOptions& options)
     : impl_(std::make_unique<Impl>(model, options)) {}
 Engine::~Engine() = default;
 

@@ -23,7 +23,7 @@ struct EngineOptions {
   // kBf16: products round their operands to bf16, on processors with AVX512_BF16; kInt8: to 8-bit
   // integers, on all, though without AVX2 far slower than f32. Throws UsageError where the
   // processor or the model's norms do not allow it.
-  Precision precision = Precision::kF32;
+  NumberType precision = NumberType::kF32;
 };
 
 // Throws UsageError where Engine's constructor does.
@@ -44,7 +44,7 @@ struct Output {
 
 class Engine {
  public:
-  explicit Engine(const Model& model, const EngineOptions& options = {});
+  explicit Engine(const LoadedModel& model, const EngineOptions& options = {});
   ~Engine();
   // `input` is [batch, channels, S, S], normalised. Thread-safe: calls queue up. Throws Error for a
   // wrong size.

@@ -54,12 +54,12 @@ void parallel_for(int64_t count, const Body& body) {
 
 }  // namespace
 
-FastForward::FastForward(const Model& model, int threads, Precision precision)
+FastForward::FastForward(const LoadedModel& model, int threads, NumberType precision)
     : config_(model.config),
       threads_(threads),
       model_(fast_pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()),
-      attend_(precision != Precision::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
+      attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
                   ? kernels::bf16_products().front()->attend
                   : kernels_.attend) {
   NESTVIT_CHECK(fast_covers(config_));
@@ -226,7 +226,7 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   });
   timed(level.shape, Part::kFc1,
         [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
-  const auto gelu = layer.fc2.precision() == Precision::kF32 ? kernels_.gelu : kernels_.gelu_short;
+  const auto gelu = layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_short;
   timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
   timed(level.shape, Part::kFc2,
         [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });

@@ -15,7 +15,7 @@ class FastForward {
  public:
   // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`. Requires
   // fast_covers(model.config).
-  FastForward(const Model& model, int threads, Precision precision = Precision::kF32);
+  FastForward(const LoadedModel& model, int threads, NumberType precision = NumberType::kF32);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor

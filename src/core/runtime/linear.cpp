@@ -18,10 +18,10 @@ const kernels::Int8Products& best_int8() { return *kernels::int8_products().fron
 constexpr int64_t kWidestInt8 = 1 << 16;  // 255 * 127 times that many stay within 32 bits
 
 // What a row of so many values can be.
-Precision allowed(Precision wanted, int64_t width) {
-  if (wanted == Precision::kInt8 && width > kWidestInt8) return Precision::kF32;
-  const int64_t together = wanted == Precision::kInt8 ? 4 : wanted == Precision::kBf16 ? 2 : 1;
-  return width % together == 0 ? wanted : Precision::kF32;
+NumberType allowed(NumberType wanted, int64_t width) {
+  if (wanted == NumberType::kInt8 && width > kWidestInt8) return NumberType::kF32;
+  const int64_t together = wanted == NumberType::kInt8 ? 4 : wanted == NumberType::kBf16 ? 2 : 1;
+  return width % together == 0 ? wanted : NumberType::kF32;
 }
 
 // body(first column, columns) of each panel.
@@ -37,20 +37,20 @@ uint32_t* words(float* x) { return reinterpret_cast<uint32_t*>(x); }
 }  // namespace
 
 PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-                         Precision precision, std::vector<int64_t> taps)
+                         NumberType precision, std::vector<int64_t> taps)
     : n_(n),
       width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
       precision_(allowed(precision, width_)),
       taps_(std::move(taps)) {
   NESTVIT_CHECK(weight.size() == static_cast<size_t>(n * width_) * taps_.size());
   switch (precision_) {
-    case Precision::kF32:
+    case NumberType::kF32:
       pack_f32(weight.data());
       break;
-    case Precision::kBf16:
+    case NumberType::kBf16:
       pack_bf16(weight.data());
       break;
-    case Precision::kInt8:
+    case NumberType::kInt8:
       pack_int8(weight.data());
       break;
   }
@@ -97,9 +97,9 @@ void PanelLinear::pack_int8(const float* weight) {
 
 int64_t PanelLinear::row_size() const {
   switch (precision_) {
-    case Precision::kBf16:
+    case NumberType::kBf16:
       return width_ / 2;
-    case Precision::kInt8:
+    case NumberType::kInt8:
       return kernels::int8_row_words(width_);
     default:
       return width_;
@@ -108,10 +108,10 @@ int64_t PanelLinear::row_size() const {
 
 const float* PanelLinear::rows(const float* x, int64_t count, float* memory) const {
   switch (precision_) {
-    case Precision::kBf16:
+    case NumberType::kBf16:
       best_bf16().round(x, count * width_ / 2, words(memory));
       return memory;
-    case Precision::kInt8:
+    case NumberType::kInt8:
       best_int8().round(x, count, width_, words(memory));
       return memory;
     default:
@@ -122,13 +122,13 @@ const float* PanelLinear::rows(const float* x, int64_t count, float* memory) con
 void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
   const auto taps = static_cast<int64_t>(taps_.size());
   switch (precision_) {
-    case Precision::kF32:
+    case NumberType::kF32:
       return best().product(
           {rows, width_, taps_.data(), taps, width_, panels_, bias_, m, n_, add, y, ldc});
-    case Precision::kBf16:
+    case NumberType::kBf16:
       return best_bf16().row_product({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
                                       words(panels_), bias_, m, n_, add, y, ldc});
-    case Precision::kInt8:
+    case NumberType::kInt8:
       return best_int8().product({words(rows), taps_.data(), taps, width_, words(panels_),
                                   reinterpret_cast<const int32_t*>(extra_),
                                   extra_ + taps * columns_, bias_, m, n_, add, y, ldc});
@@ -137,12 +137,12 @@ void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc
 
 void PanelLinear::by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
                            bool add) const {
-  if (precision_ != Precision::kF32) return (*this)(rows(x, m, memory), m, y, ldc, add);
+  if (precision_ != NumberType::kF32) return (*this)(rows(x, m, memory), m, y, ldc, add);
   best().strassen({x, width_, taps_.data(), 1, width_, panels_, bias_, m, n_, add, y, ldc}, memory);
 }
 
 int64_t PanelLinear::memory_of(int64_t m) const {
-  return precision_ == Precision::kF32 ? best().strassen_scratch(m, width_) : m * row_size();
+  return precision_ == NumberType::kF32 ? best().strassen_scratch(m, width_) : m * row_size();
 }
 
 }  // namespace nestvit

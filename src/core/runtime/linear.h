@@ -17,7 +17,7 @@ class PanelLinear {
   // Stays f32 where the width of a row is odd (bf16), not a multiple of 4 or beyond 2^16 (int8).
   // Packs with the calling thread's OpenMP team.
   PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-              Precision precision = Precision::kF32, std::vector<int64_t> taps = {0});
+              NumberType precision = NumberType::kF32, std::vector<int64_t> taps = {0});
 
   // x [count, width] as operator() reads it: itself, or rounded into `memory` of count * row_size()
   // floats.
@@ -31,7 +31,7 @@ class PanelLinear {
   void by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
                 bool add = false) const;
   int64_t memory_of(int64_t m) const;
-  Precision precision() const { return precision_; }
+  NumberType precision() const { return precision_; }
 
  private:
   void pack_f32(const float* weight);
@@ -41,7 +41,7 @@ class PanelLinear {
   void reserve(int64_t panels, int64_t per_column);
 
   int64_t n_, width_;
-  Precision precision_;
+  NumberType precision_;
   std::vector<int64_t> taps_;  // as the kernels count them
   int64_t columns_ = 0;        // n in whole panels
   Buffer memory_;

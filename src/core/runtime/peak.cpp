@@ -18,7 +18,7 @@ constexpr int kRepeats = 40, kTrials = 10;
 
 }  // namespace
 
-double product_peak(int threads, Precision precision) {
+double product_peak(int threads, NumberType precision) {
   check_processor(precision);
   ComputeThread compute(threads);
   double best = 0;

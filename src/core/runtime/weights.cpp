@@ -14,16 +14,16 @@ constexpr int64_t kFewestRows = 16;  // from which on seven products are faster 
 
 class FastPacker {
  public:
-  FastPacker(const Model& model, Precision precision)
+  FastPacker(const LoadedModel& model, NumberType precision)
       : model_(model), config_(model.config), levels_(geometry(config_)), precision_(precision) {
-    verify_tensors(model.tensors, config_, model.origin, Types::kReal);
+    verify_tensors(model.tensors, config_, model.origin, Widening::kLater);
   }
 
   FastModel build() {
-    FastModel packed{linear("patch_embed.proj", levels_.front().width, Precision::kF32),
+    FastModel packed{linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
                      {},
                      norm("norm"),
-                     linear("head", config_.num_classes, Precision::kF32)};
+                     linear("head", config_.num_classes, NumberType::kF32)};
     for (const Level& shape : levels_) packed.levels.push_back(level(shape));
     return packed;
   }
@@ -38,7 +38,7 @@ class FastPacker {
   Tensor f32(const std::string& name) const {
     return widened(find_tensor(model_.tensors, name, model_.origin));
   }
-  PanelLinear linear(const std::string& name, int64_t n, Precision precision) const {
+  PanelLinear linear(const std::string& name, int64_t n, NumberType precision) const {
     PanelLinear packed(f32(name + ".weight").as<float>(), f32(name + ".bias").as<float>(), n,
                        precision);
     forget(name);
@@ -111,17 +111,17 @@ class FastPacker {
     return packed;
   }
 
-  const Model& model_;
+  const LoadedModel& model_;
   const NestConfig& config_;
   const std::vector<Level> levels_;
-  const Precision precision_;
+  const NumberType precision_;
 };
 
 }  // namespace
 
 bool fast_covers(const NestConfig& config) { return config.norm_type == Norm::kLayer; }
 
-FastModel fast_pack(const Model& model, Precision precision) {
+FastModel fast_pack(const LoadedModel& model, NumberType precision) {
   return FastPacker(model, precision).build();
 }
 

@@ -50,6 +50,6 @@ bool fast_covers(const NestConfig& config);
 
 // Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
 // exactly what its configuration asks for.
-FastModel fast_pack(const Model& model, Precision precision);
+FastModel fast_pack(const LoadedModel& model, NumberType precision);
 
 }  // namespace nestvit

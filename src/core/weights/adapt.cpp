@@ -50,7 +50,8 @@ bool replaces_head(const Architecture& from, const Architecture& to, ReinitHead 
   return head != ReinitHead::kAuto || from.num_classes() != to.num_classes();
 }
 
-TensorMap adapt_tensors(const AnyModel& from, const Architecture& to, const AdaptOptions& options) {
+TensorMap adapt_tensors(const LoadedNetwork& from, const Architecture& to,
+                        const AdaptOptions& options) {
   constexpr size_t kNamed = 3;  // tensors in the message
   std::vector<std::string> problems;
   TensorMap result;

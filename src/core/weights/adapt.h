@@ -21,7 +21,7 @@ struct AdaptOptions {
 // The tensors of `from`, fitted to `to`: position embeddings resized, the head replaced when its
 // classes change or when asked, the first kernel summed over colours for grey images. All else
 // must fit: throws Error that names the first tensors that do not.
-TensorMap adapt_tensors(const AnyModel& from, const Architecture& to,
+TensorMap adapt_tensors(const LoadedNetwork& from, const Architecture& to,
                         const AdaptOptions& options = {});
 
 // Whether adapt_tensors makes a new head.

@@ -204,7 +204,7 @@ NestConfig timm_model(const json& root, const json& pretrained) {
 }
 
 // timm's evaluation transform: Pillow's resize on pixels that the accurate DCT decoded.
-void read_timm_preprocessing(const json& pretrained, AnyModel& model) {
+void read_timm_preprocessing(const json& pretrained, LoadedNetwork& model) {
   Preprocessing& p = model.preprocessing;
   p = preprocessing_mode("timm", model.config.image_size(), model.config.in_channels());
   Fields target = fields(p);
@@ -247,15 +247,15 @@ Architecture own_model(const json& own) {
   return config;
 }
 
-std::optional<Storage> own_storage(const json& own) {
+std::optional<NumberType> own_storage(const json& own) {
   const json* name = find(own, "weights");
   if (!name) return std::nullopt;
-  for (const Storage storage : {Storage::kBf16, Storage::kInt8})
-    if (*name == storage_name(storage)) return storage;
+  for (const NumberType storage : {NumberType::kBf16, NumberType::kInt8})
+    if (*name == number_type_name(storage)) return storage;
   wrong("nestvit.weights", *name, "\"bf16\" or \"int8\"");
 }
 
-void read_labels(const json& root, const json& pretrained, AnyModel& model) {
+void read_labels(const json& root, const json& pretrained, LoadedNetwork& model) {
   const auto classes = static_cast<size_t>(model.config.num_classes());
   model.labels = numbered_labels(model.config.num_classes());
   const json* names = nullptr;
@@ -287,7 +287,7 @@ void read_labels(const json& root, const json& pretrained, AnyModel& model) {
     }
 }
 
-void check_model(const AnyModel& model) {
+void check_model(const LoadedNetwork& model) {
   check_sizes(model.config);
   const Preprocessing& p = model.preprocessing;
   const auto same = [](const char* what, int got, int expected, const char* of) {
@@ -406,7 +406,8 @@ TimmFacts timm_facts(const Architecture& config) {
   return config.nest() ? timm_facts(*config.nest()) : timm_facts(*config.resnet());
 }
 
-ordered_json pretrained_json(const TimmFacts& facts, const AnyModel& model, const Fields& words) {
+ordered_json pretrained_json(const TimmFacts& facts, const LoadedNetwork& model,
+                             const Fields& words) {
   const int channels = model.config.in_channels(), side = model.config.image_size();
   const Preprocessing& p = model.preprocessing;
   ordered_json cfg;
@@ -448,17 +449,17 @@ ordered_json own_json(const Architecture& config, const Fields& preprocessing) {
 
 }  // namespace
 
-Model parse_config(std::string_view text, const std::string& origin) {
-  return as_nest(parse_any_config(text, origin));
+LoadedModel parse_config(std::string_view text, const std::string& origin) {
+  return as_nest(parse_network_config(text, origin));
 }
 
-AnyModel parse_any_config(std::string_view text, const std::string& origin) {
+LoadedNetwork parse_network_config(std::string_view text, const std::string& origin) {
   try {
     const json root = parse_json(text);
     if (!root.is_object()) throw Error("it is no JSON object");
     const json* nested = find(root, "pretrained_cfg");
     const json& pretrained = nested ? *nested : root;
-    AnyModel model;
+    LoadedNetwork model;
     model.origin = origin;
     const json* own = find(root, "nestvit");
     model.config = own ? own_model(*own) : Architecture(timm_model(root, pretrained));
@@ -485,7 +486,7 @@ bool timm_knows_sizes(const NestConfig& config) {
   return level_numbers(variant(timm_family(config))) == level_numbers(config);
 }
 
-std::string config_text(const AnyModel& model, Storage storage) {
+std::string config_text(const LoadedNetwork& model, NumberType storage) {
   check_model(model);
   const TimmFacts facts = timm_facts(model.config);
   Preprocessing preprocessing = model.preprocessing;
@@ -500,7 +501,7 @@ std::string config_text(const AnyModel& model, Storage storage) {
   if (!facts.model_args.is_null()) root["model_args"] = facts.model_args;
   root["pretrained_cfg"] = pretrained_json(facts, model, words);
   root["nestvit"] = own_json(model.config, words);
-  if (storage != Storage::kF32) root["nestvit"]["weights"] = storage_name(storage);
+  if (storage != NumberType::kF32) root["nestvit"]["weights"] = number_type_name(storage);
   // A class may be named after a folder, whose name may be no UTF-8.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

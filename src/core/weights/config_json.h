@@ -1,4 +1,4 @@
-// config.json of a model directory, to and from AnyModel (all but its tensors).
+// config.json of a model directory, to and from LoadedNetwork (all but its tensors).
 #pragma once
 
 #include <string>
@@ -9,12 +9,13 @@
 namespace nestvit {
 
 // timm's config.json (nested or legacy flat) or ours. Throws Error that names `origin`.
-AnyModel parse_any_config(std::string_view text, const std::string& origin);
-Model parse_config(std::string_view text, const std::string& origin);  // throws as as_nest, too
+LoadedNetwork parse_network_config(std::string_view text, const std::string& origin);
+LoadedModel parse_config(std::string_view text,
+                         const std::string& origin);  // throws as as_nest, too
 
 // What timm loads, where timm has the model, and the exact description under "nestvit", with the
 // type of weights that are stored short.
-std::string config_text(const AnyModel& model, Storage storage = Storage::kF32);
+std::string config_text(const LoadedNetwork& model, NumberType storage = NumberType::kF32);
 
 // timm's name for the NesT ("nest_tiny_jx"); the variant's own name where timm has no such network.
 std::string timm_architecture(const NestConfig& config);

@@ -24,7 +24,7 @@ const char* timm_name_of(Norm norm) {
   return norm == Norm::kBatch ? "batch norm" : norm == Norm::kGroup ? "group norm" : "layer norm";
 }
 
-std::vector<std::string> lost_in_timm(const Model& model) {
+std::vector<std::string> lost_in_timm(const LoadedModel& model) {
   const NestConfig& config = model.config;
   if (config.attn_type == Attention::kMultiQuery)
     throw Error("timm has no multi-query attention, which this model has",
@@ -48,7 +48,7 @@ std::vector<std::string> lost_in_timm(const Model& model) {
   return lost;
 }
 
-std::vector<std::string> lost_in_flax(const Model& model) {
+std::vector<std::string> lost_in_flax(const LoadedModel& model) {
   const NestConfig& config = model.config;
   if (!config.embed_dims.empty() || !config.level_heads.empty())
     throw Error(
@@ -74,7 +74,7 @@ std::vector<std::string> lost_in_flax(const Model& model) {
   return lost;
 }
 
-void write_flax(const Model& model, const fs::path& path) {
+void write_flax(const LoadedModel& model, const fs::path& path) {
   TensorMap batch_stats;
   const TensorMap params = to_flax(model.tensors, model.config, &batch_stats);
   write_flax_checkpoint(path, params, batch_stats);
@@ -96,7 +96,7 @@ ExportFormat export_format(const std::string& name) {
   return static_cast<ExportFormat>(found - names.begin());
 }
 
-std::vector<std::string> lost_in(ExportFormat format, const Model& model) {
+std::vector<std::string> lost_in(ExportFormat format, const LoadedModel& model) {
   switch (format) {
     case ExportFormat::kTimm:
       return lost_in_timm(model);
@@ -114,7 +114,8 @@ void check_place(const fs::path& path, bool overwrite) {
                 "name another place, or give --overwrite");
 }
 
-void export_model(const Model& model, ExportFormat format, const fs::path& path, bool overwrite) {
+void export_model(const LoadedModel& model, ExportFormat format, const fs::path& path,
+                  bool overwrite) {
   lost_in(format, model);
   verify_tensors(model.tensors, model.config, model.origin);
   check_place(path, overwrite);

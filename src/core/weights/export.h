@@ -24,13 +24,13 @@ ExportFormat export_format(const std::string& name);    // throws UsageError
 // What the other side will do differently from this model, one sentence each; empty: nothing.
 // Throws Error for what the format has no word for and would change the answers for good
 // (multi-query attention in timm).
-std::vector<std::string> lost_in(ExportFormat format, const Model& model);
+std::vector<std::string> lost_in(ExportFormat format, const LoadedModel& model);
 
 // Throws Error when something is at `path` already, unless `overwrite`.
 void check_place(const std::filesystem::path& path, bool overwrite);
 
 // Writes beside `path` and renames; checks with lost_in and check_place first.
-void export_model(const Model& model, ExportFormat format, const std::filesystem::path& path,
+void export_model(const LoadedModel& model, ExportFormat format, const std::filesystem::path& path,
                   bool overwrite = false);
 
 }  // namespace nestvit

@@ -1,5 +1,5 @@
-// Tells files apart by their first bytes, reads them by their reader, and makes a verified Model of
-// what came out.
+// Tells files apart by their first bytes, reads them by their reader, and makes a verified
+// LoadedModel of what came out.
 #include "weights/import.h"
 
 #include <fmt/format.h>
@@ -40,8 +40,8 @@ bool is_file(const fs::path& path) {
 // Tensors under timm's names, and what their file says about the network.
 struct Found {
   TensorMap tensors;
-  std::optional<AnyModel> described;  // from a configuration inside the file or beside it
-  std::string variant;                // "arch" of a checkpoint
+  std::optional<LoadedNetwork> described;  // from a configuration inside the file or beside it
+  std::string variant;                     // "arch" of a checkpoint
   std::string origin;
 };
 
@@ -83,13 +83,13 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 // ---- one reader per kind of file ----
 
 // What the file says about itself (`own`, a config.json), else what lies beside it.
-std::optional<AnyModel> description_of(const fs::path& path, const std::string& own) {
-  if (!own.empty()) return parse_any_config(own, path.string());
+std::optional<LoadedNetwork> description_of(const fs::path& path, const std::string& own) {
+  if (!own.empty()) return parse_network_config(own, path.string());
   if (!is_file(path.parent_path() / kConfigFile)) return std::nullopt;
-  return load_any_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  return load_network_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-Found from_safetensors(const fs::path& path, Types types) {
+Found from_safetensors(const fs::path& path, Widening widening) {
   Found found;
   Metadata metadata;
   TensorMap tensors = read_safetensors(path, &metadata);
@@ -97,7 +97,7 @@ Found from_safetensors(const fs::path& path, Types types) {
   found.described = description_of(path, own == metadata.end() ? "" : own->second);
   if (found.described && found.described->storage)
     check_storage(tensors, *found.described->storage, path.string());
-  found.tensors = as_types(types, std::move(tensors), path.string());
+  found.tensors = widen(widening, std::move(tensors), path.string());
   return found;
 }
 
@@ -130,10 +130,10 @@ Preprocessing official_preprocessing(const NestConfig& config, std::vector<std::
   return p;
 }
 
-Model from_flax_file(const fs::path& path, const ImportOptions& options) {
+LoadedModel from_flax_file(const fs::path& path, const ImportOptions& options) {
   FlaxCheckpoint checkpoint = read_flax_checkpoint(path);
   Identified identified = identify(checkpoint.params, options.hints, path.string());
-  Model model;
+  LoadedModel model;
   model.config = identified.config;
   model.preprocessing = official_preprocessing(model.config, identified.assumed);
   for (TensorMap* arrays : {&checkpoint.params, &checkpoint.batch_stats})
@@ -148,18 +148,18 @@ Model from_flax_file(const fs::path& path, const ImportOptions& options) {
 
 // ---- putting it together ----
 
-AnyModel described(AnyModel model, const Hints& hints) {
+LoadedNetwork described(LoadedNetwork model, const Hints& hints) {
   if (hints.overrides.empty()) return model;
-  Model nest = as_nest(std::move(model));
+  LoadedModel nest = as_nest(std::move(model));
   Fields own = fields(nest.config);
   for (const auto& [key, value] : hints.overrides) own.set(key, value);
   return nest;
 }
 
-AnyModel undescribed(const Found& found, Hints hints) {
+LoadedNetwork undescribed(const Found& found, Hints hints) {
   if (hints.variant.empty()) hints.variant = found.variant;
   Identified identified = identify(found.tensors, hints, found.origin);
-  Model model;
+  LoadedModel model;
   model.config = identified.config;
   model.preprocessing =
       preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
@@ -169,9 +169,9 @@ AnyModel undescribed(const Found& found, Hints hints) {
   return model;
 }
 
-AnyModel assemble(Found found, const ImportOptions& options) {
-  AnyModel model = found.described ? described(std::move(*found.described), options.hints)
-                                   : undescribed(found, options.hints);
+LoadedNetwork assemble(Found found, const ImportOptions& options) {
+  LoadedNetwork model = found.described ? described(std::move(*found.described), options.hints)
+                                        : undescribed(found, options.hints);
   model.tensors = std::move(found.tensors);
   return model;
 }
@@ -192,11 +192,11 @@ Kind kind_of(const fs::path& path) {
                   std::string(kWhatCanBeNamed));
 }
 
-AnyModel from_file(const fs::path& path, const ImportOptions& options) {
+LoadedNetwork from_file(const fs::path& path, const ImportOptions& options) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kFlax) return from_flax_file(path, options);
   Found found =
-      kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path, options.types);
+      kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path, options.widening);
   found.origin = path.string();
   const bool baseline = found.described && found.described->config.resnet();
   if (!baseline && naming_of(found.tensors, found.origin) == Naming::kFlax)
@@ -213,15 +213,15 @@ fs::path weights_of(const fs::path& folder, bool prefer_ema) {
   return folder;
 }
 
-AnyModel from_anywhere(const fs::path& path, const ImportOptions& options) {
+LoadedNetwork from_anywhere(const fs::path& path, const ImportOptions& options) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) {
     if (is_file(path / kConfigFile)) {
       const fs::path weights = weights_of(path, options.prefer_ema);
-      return weights == path ? load_any_model(path) : from_file(weights, options);
+      return weights == path ? load_network(path) : from_file(weights, options);
     }
     if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
-    return load_any_model(path);  // throws, and knows where else to look
+    return load_network(path);  // throws, and knows where else to look
   }
   if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
   if (fs::exists(path, ignored)) return from_file(path, options);
@@ -230,23 +230,23 @@ AnyModel from_anywhere(const fs::path& path, const ImportOptions& options) {
 
 }  // namespace
 
-AnyModel import_any_model(const fs::path& path, const ImportOptions& options) {
-  AnyModel model = from_anywhere(path, options);
+LoadedNetwork import_network(const fs::path& path, const ImportOptions& options) {
+  LoadedNetwork model = from_anywhere(path, options);
   model.origin = path.string();
-  verify_tensors(model.tensors, model.config, model.origin, options.types);
+  verify_tensors(model.tensors, model.config, model.origin, options.widening);
   check_finite(model.tensors, model.origin);
   if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes());
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }
 
-Model import_model(const fs::path& path, const ImportOptions& options) {
-  return as_nest(import_any_model(path, options));
+LoadedModel import_model(const fs::path& path, const ImportOptions& options) {
+  return as_nest(import_network(path, options));
 }
 
-AnyModel import_any_config(const fs::path& path, const ImportOptions& options) {
-  if (!is_file(path / kConfigFile)) return import_any_model(path, options);
-  AnyModel model = load_any_config(path);
+LoadedNetwork import_network_config(const fs::path& path, const ImportOptions& options) {
+  if (!is_file(path / kConfigFile)) return import_network(path, options);
+  LoadedNetwork model = load_network_config(path);
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }

@@ -12,20 +12,22 @@
 namespace nestvit {
 
 struct ImportOptions {
-  bool prefer_ema = false;    // take a checkpoint's averaged weights where it has them
-  Types types = Types::kF32;  // kReal: tensors of a safetensors file stay as it holds them
-  Hints hints;  // what weights without a description are; else: by their names and shapes
+  bool prefer_ema = false;  // take a checkpoint's averaged weights where it has them
+  Widening widening =
+      Widening::kToF32;  // kLater: tensors of a safetensors file stay as it holds them
+  Hints hints;           // what weights without a description are; else: by their names and shapes
 };
 
 // A local path (what hub/ fetched, too). Weights without a description are identified by shapes;
 // what shapes cannot say (labels, pooling padding of timm's two kinds) is assumed and reported as a
 // warning. Throws Error: nothing there, an unknown kind of file, not a NesT, tensors that do not
 // fit.
-AnyModel import_any_model(const std::filesystem::path& path, const ImportOptions& options = {});
-Model import_model(const std::filesystem::path& path, const ImportOptions& options = {});
+LoadedNetwork import_network(const std::filesystem::path& path, const ImportOptions& options = {});
+LoadedModel import_model(const std::filesystem::path& path, const ImportOptions& options = {});
 
 // The description alone, where there is one beside the tensors (a model directory); else as
 // import_any_model.
-AnyModel import_any_config(const std::filesystem::path& path, const ImportOptions& options = {});
+LoadedNetwork import_network_config(const std::filesystem::path& path,
+                                    const ImportOptions& options = {});
 
 }  // namespace nestvit

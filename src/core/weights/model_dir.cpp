@@ -78,31 +78,31 @@ float normal_scale(const Param& param) {
 
 }  // namespace
 
-Model as_nest(AnyModel any) {
+LoadedModel as_nest(LoadedNetwork any) {
   if (!any.config.nest())
     throw Error(fmt::format("{} is a {}, a baseline: only training and its evaluation run it",
                             any.origin, any.config.variant()),
                 fmt::format("measure it with: nestvit train --config.eval_only=True "
                             "--config.init_checkpoint={} --data-dir DIR --workdir OUT",
                             any.origin));
-  Model model;
+  LoadedModel model;
   model.config = *any.config.nest();
   static_cast<ModelContent&>(model) = std::move(any);
   return model;
 }
 
-AnyModel load_any_config(const fs::path& directory) {
+LoadedNetwork load_network_config(const fs::path& directory) {
   check_directory(directory, kConfigFile);
   const fs::path path = directory / kConfigFile;
-  AnyModel model = parse_any_config(read_text(path, kLargestConfig), path.string());
+  LoadedNetwork model = parse_network_config(read_text(path, kLargestConfig), path.string());
   model.origin = directory.string();
   return model;
 }
 
-Model load_model(const fs::path& directory) { return as_nest(load_any_model(directory)); }
+LoadedModel load_model(const fs::path& directory) { return as_nest(load_network(directory)); }
 
-AnyModel load_any_model(const fs::path& directory) {
-  AnyModel model = load_any_config(directory);
+LoadedNetwork load_network(const fs::path& directory) {
+  LoadedNetwork model = load_network_config(directory);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
   TensorMap tensors = read_safetensors(path);
@@ -112,12 +112,12 @@ AnyModel load_any_model(const fs::path& directory) {
   return model;
 }
 
-void save_model(const fs::path& directory, const AnyModel& model, Storage storage) {
+void save_model(const fs::path& directory, const LoadedNetwork& model, NumberType storage) {
   save_stored(directory, model, stored(model.tensors, storage), storage);
 }
 
-void save_stored(const fs::path& directory, const AnyModel& model, const TensorMap& tensors,
-                 Storage storage) {
+void save_stored(const fs::path& directory, const LoadedNetwork& model, const TensorMap& tensors,
+                 NumberType storage) {
   verify_tensors(model.tensors, model.config, "the model to be saved");
   const std::string config = config_text(model, storage);
   std::error_code error;
@@ -128,7 +128,7 @@ void save_stored(const fs::path& directory, const AnyModel& model, const TensorM
 }
 
 void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
-                    Types types) {
+                    Widening widening) {
   Findings missing("missing"), unknown("unknown"), different("of another shape or type");
   size_t known = 0;
   TensorMap rest = tensors;
@@ -140,7 +140,7 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config, const 
     }
     const Tensor& tensor = found->second;
     const bool right =
-        tensor.dtype() == DType::kF32 || (types == Types::kReal && needs_widening(tensor));
+        tensor.dtype() == DType::kF32 || (widening == Widening::kLater && needs_widening(tensor));
     if (tensor.shape() != param.shape || !right)
       different.add(fmt::format("{} is {} {}, expected F32 {}", param.name,
                                 dtype_name(tensor.dtype()), shape_text(tensor.shape()),
@@ -163,18 +163,18 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config, const 
 }
 
 TensorMap as_f32(TensorMap tensors, const std::string& origin) {
-  return as_types(Types::kF32, std::move(tensors), origin);
+  return widen(Widening::kToF32, std::move(tensors), origin);
 }
 
 Tensor widened(const Tensor& tensor) {
   return needs_widening(tensor) ? Tensor::f32(tensor.shape(), tensor.to_f32()) : tensor;
 }
 
-TensorMap as_types(Types types, TensorMap tensors, const std::string& origin) {
+TensorMap widen(Widening widening, TensorMap tensors, const std::string& origin) {
   tensors = with_scales(std::move(tensors), origin);
   std::erase_if(tensors,
                 [](const auto& entry) { return entry.first.ends_with(".num_batches_tracked"); });
-  if (types == Types::kF32)
+  if (widening == Widening::kToF32)
     for (auto& [name, tensor] : tensors) {
       const Tensor narrow = std::exchange(tensor, widened(tensor));
       if (tensor.dtype() != narrow.dtype()) narrow.forget();

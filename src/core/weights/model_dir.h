@@ -24,58 +24,59 @@ inline constexpr const char* kConfigKey = "nestvit.config";
 
 // What tensors of a model are: f32, which everything takes; or any type with a to_f32() of real
 // numbers, as their file holds them, for what widens one after the other: the engine.
-enum class Types { kF32, kReal };
+enum class Widening { kToF32, kLater };
 
 // What a model directory holds beside the network's configuration.
 struct ModelContent {
   Preprocessing preprocessing;
   std::vector<std::string> labels;  // one per class; "class 7" when the file names none
   std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
-  TensorMap tensors;                                // exactly the parameter table's, f32 or kReal
-  std::optional<Storage> storage;  // what config.json says that its file holds them in
-  std::string origin;              // where it was read, for messages
+  TensorMap tensors;                  // exactly the parameter table's, f32, or as read for kLater
+  std::optional<NumberType> storage;  // what config.json says that its file holds them in
+  std::string origin;                 // where it was read, for messages
 };
 
 // A NesT: what everything but training works with.
-struct Model : ModelContent {
+struct LoadedModel : ModelContent {
   NestConfig config;
 };
 
 // A NesT or a ResNet baseline.
-struct AnyModel : ModelContent {
-  AnyModel() = default;
-  AnyModel(Model model) : ModelContent(std::move(model)), config(std::move(model.config)) {}
+struct LoadedNetwork : ModelContent {
+  LoadedNetwork() = default;
+  LoadedNetwork(LoadedModel model)
+      : ModelContent(std::move(model)), config(std::move(model.config)) {}
   Architecture config;
 };
 
 // Throws Error that says what can be done with a baseline.
-Model as_nest(AnyModel model);
+LoadedModel as_nest(LoadedNetwork model);
 
 // Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
 // parameter table. Throws Error: missing file, unknown architecture, missing, additional or
 // misshapen tensor (named, got, expected), weights of another type than config.json says.
-AnyModel load_any_model(const std::filesystem::path& directory);
-Model load_model(const std::filesystem::path& directory);  // throws as as_nest, too
+LoadedNetwork load_network(const std::filesystem::path& directory);
+LoadedModel load_model(const std::filesystem::path& directory);  // throws as as_nest, too
 
 // The description alone: config.json without the tensors (they stay empty).
-AnyModel load_any_config(const std::filesystem::path& directory);
+LoadedNetwork load_network_config(const std::filesystem::path& directory);
 
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
-void save_model(const std::filesystem::path& directory, const AnyModel& model,
-                Storage storage = Storage::kF32);
+void save_model(const std::filesystem::path& directory, const LoadedNetwork& model,
+                NumberType storage = NumberType::kF32);
 // The same where `tensors`, stored(model.tensors, storage), are there already.
-void save_stored(const std::filesystem::path& directory, const AnyModel& model,
-                 const TensorMap& tensors, Storage storage);
+void save_stored(const std::filesystem::path& directory, const LoadedNetwork& model,
+                 const TensorMap& tensors, NumberType storage);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in these types; `origin`
 // names the file.
 void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
-                    Types types = Types::kF32);
+                    Widening widening = Widening::kToF32);
 
 // A file's tensors as a model's: 8-bit integers with their scales (storage.h); PyTorch's counts of
 // batches, which nothing reads, left out; for kF32 half and double precision and 8-bit integers
 // widened. Throws as with_scales().
-TensorMap as_types(Types types, TensorMap tensors, const std::string& origin);
+TensorMap widen(Widening widening, TensorMap tensors, const std::string& origin);
 TensorMap as_f32(TensorMap tensors, const std::string& origin);
 // One of them in f32: itself where it is that.
 Tensor widened(const Tensor& tensor);

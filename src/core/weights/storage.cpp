@@ -47,14 +47,14 @@ std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
 bool is_finite_scale(float scale) { return std::isfinite(128 * scale); }
 
 // Near f32's largest number the nearest bf16 is infinity, and 8-bit integers come close to it.
-void check_size(const std::string& name, const Tensor& tensor, Storage storage) {
+void check_size(const std::string& name, const Tensor& tensor, NumberType storage) {
   float largest = 0;
   for (const float value : tensor.as<float>()) largest = std::max(largest, std::fabs(value));
-  const bool fits = storage == Storage::kBf16 ? std::isfinite(bf16_to_f32(f32_to_bf16(largest)))
-                                              : is_finite_scale(int8_scale({&largest, 1}));
+  const bool fits = storage == NumberType::kBf16 ? std::isfinite(bf16_to_f32(f32_to_bf16(largest)))
+                                                 : is_finite_scale(int8_scale({&largest, 1}));
   if (!fits)
     throw Error(fmt::format("{} has a value of size {:.4g}, too large for weights in {}", name,
-                            largest, storage_name(storage)),
+                            largest, number_type_name(storage)),
                 "no training makes such weights: look at where they come from");
 }
 
@@ -87,26 +87,15 @@ double relative_difference(std::span<const float> before, std::span<const float>
 
 }  // namespace
 
-const char* storage_name(Storage storage) {
-  switch (storage) {
-    case Storage::kBf16:
-      return "bf16";
-    case Storage::kInt8:
-      return "int8";
-    default:
-      return "f32";
-  }
-}
-
-void check_storage(const TensorMap& tensors, Storage storage, const std::string& origin) {
-  const DType expected = storage == Storage::kInt8   ? DType::kI8
-                         : storage == Storage::kBf16 ? DType::kBF16
-                                                     : DType::kF32;
+void check_storage(const TensorMap& tensors, NumberType storage, const std::string& origin) {
+  const DType expected = storage == NumberType::kInt8   ? DType::kI8
+                         : storage == NumberType::kBf16 ? DType::kBF16
+                                                        : DType::kF32;
   for (const auto& [name, tensor] : tensors)
     if (is_rounded(name, tensor) && tensor.dtype() != expected)
       throw Error(fmt::format("{}: {} is {}, expected {}: config.json says that its weights are {}",
                               origin, name, dtype_name(tensor.dtype()), dtype_name(expected),
-                              storage_name(storage)),
+                              number_type_name(storage)),
                   "the two files are not of the same nestvit quantize: write both anew");
 }
 
@@ -119,12 +108,12 @@ Rounding worst_rounding(const TensorMap& before, const TensorMap& after) {
   return worst;
 }
 
-TensorMap stored(const TensorMap& tensors, Storage storage) {
+TensorMap stored(const TensorMap& tensors, NumberType storage) {
   TensorMap result = tensors;
   for (const auto& [name, tensor] : tensors) {
-    if (storage == Storage::kF32 || !is_rounded(name, tensor)) continue;
+    if (storage == NumberType::kF32 || !is_rounded(name, tensor)) continue;
     check_size(name, tensor, storage);
-    if (storage == Storage::kBf16) {
+    if (storage == NumberType::kBf16) {
       result[name] = as_bf16(tensor);
       continue;
     }

@@ -2,23 +2,22 @@
 // computes in.
 #pragma once
 
+#include <nestvit/number_type.h>
+
 #include "weights/tensor.h"
 
 namespace nestvit {
-
-enum class Storage { kF32, kBf16, kInt8 };
-const char* storage_name(Storage storage);  // "f32", "bf16", "int8"
 
 // What a file holds for `tensors`, f32 under timm's names. The weights of a NesT's linear layers
 // and convolutions, but those of patch embedding and head, become BF16; or I8 with a scale for each
 // output channel, F32 [C'], under NAME_scale. They are the ones whose products compute in those
 // types, so a model stored in the type that it computes in answers as the one it was made from.
 // Throws Error that names the tensor where a number is so large that it could become infinity.
-TensorMap stored(const TensorMap& tensors, Storage storage);
+TensorMap stored(const TensorMap& tensors, NumberType storage);
 
 // Throws Error unless a file's `tensors` have the types that stored() gives them; `origin` names
 // the file.
-void check_storage(const TensorMap& tensors, Storage storage, const std::string& origin);
+void check_storage(const TensorMap& tensors, NumberType storage, const std::string& origin);
 
 // What rounding did to a tensor: |rounded - before| / |before|, Euclidean norms.
 struct Rounding {

@@ -41,7 +41,7 @@ struct Case {
 };
 
 // [size, size, out] by the object under test.
-Floats convolved(const Case& c, Precision precision, int64_t* rows) {
+Floats convolved(const Case& c, NumberType precision, int64_t* rows) {
   const Convolution conv(c.weight, c.bias, c.out, c.size, precision);
   const int64_t side = c.size + 2, row = side * conv.pixel_size();
   *rows = conv.rows();
@@ -95,7 +95,7 @@ TEST(Convolution, EqualsNineTapsInDoublePrecision) {
        {std::tuple{2, 16, 16}, {6, 32, 48}, {4, 48, 16}, {5, 32, 16}, {4, 5, 7}, {1, 3, 2}}) {
     const Case c(size, in, out);
     int64_t rows = 0;
-    const Floats got = convolved(c, Precision::kF32, &rows);
+    const Floats got = convolved(c, NumberType::kF32, &rows);
     ways |= rows == 2 ? 2 : 1;
     for (int64_t i = 0; i < size * size * out; ++i) {
       const int64_t y = i / out / size, x = i / out % size, k = i % out;
@@ -111,9 +111,9 @@ TEST(Convolution, EqualsNineTapsInDoublePrecision) {
 
 // What rounding both operands of a term can change: a bf16 by half a unit of 2^-7, an int8 by half
 // a step of 127 of the largest value.
-double short_bound(const Case& c, Precision precision, bool winograd, int64_t i) {
+double short_bound(const Case& c, NumberType precision, bool winograd, int64_t i) {
   const int64_t y = i / c.out / c.size, x = i / c.out % c.size, k = i % c.out;
-  if (precision == Precision::kBf16) {
+  if (precision == NumberType::kBf16) {
     const double terms = winograd ? winograd_terms(c, y, x, k) : expected(c, y, x, k).terms;
     return 1.01 * 2.0 / 256 * terms;
   }
@@ -127,8 +127,8 @@ double short_bound(const Case& c, Precision precision, bool winograd, int64_t i)
 }
 
 TEST(Convolution, OfShortTypesIsAsNearAsTheirRounding) {
-  for (const auto& [precision, isa] : {std::pair{Precision::kBf16, kernels::Isa::kAvx512Bf16},
-                                       {Precision::kInt8, kernels::Isa::kPlain}})
+  for (const auto& [precision, isa] : {std::pair{NumberType::kBf16, kernels::Isa::kAvx512Bf16},
+                                       {NumberType::kInt8, kernels::Isa::kPlain}})
     for (const int64_t out : {20, 48}) {
       if (!kernels::uses(isa)) continue;
       const Case c(6, 32, out);
@@ -144,7 +144,7 @@ TEST(Convolution, OfShortTypesIsAsNearAsTheirRounding) {
       }
       // Errors of either sign: of a term about a third of their bound, of a sum no more than of its
       // terms; Winograd's are up to twice as large.
-      const double of_a_term = precision == Precision::kBf16 ? 1.0 / 256 / 3 : 3.0 / 254 / 3;
+      const double of_a_term = precision == NumberType::kBf16 ? 1.0 / 256 / 3 : 3.0 / 254 / 3;
       EXPECT_LE(std::sqrt(squares / size), 2 * 2 * of_a_term) << out;
     }
 }

@@ -46,7 +46,7 @@ std::vector<float> random_images(const NestConfig& config, int batch, uint64_t s
   return images;
 }
 
-void expect_equals_reference(const Model& model, int batch, const std::string& what) {
+void expect_equals_reference(const LoadedModel& model, int batch, const std::string& what) {
   SCOPED_TRACE(what);
   const NestConfig& config = model.config;
   const auto images = random_images(config, batch, 8);
@@ -152,7 +152,7 @@ TEST(Engine, EpsilonsAreTheOfficialOnes) {
   for (Norm norm : {Norm::kLayer, Norm::kBatch, Norm::kGroup}) {
     NestConfig config = small_config();
     config.norm_type = norm;
-    Model model = random_model(config, 7);
+    LoadedModel model = random_model(config, 7);
     for (auto& [name, tensor] : model.tensors) {
       const bool small = name.ends_with("running_var");
       if (!small && name.find("pos_embed") == std::string::npos && !name.starts_with("patch_embed"))
@@ -169,7 +169,7 @@ TEST(Engine, EpsilonsAreTheOfficialOnes) {
 TEST(Engine, LargeBatchEqualsSingleImages) {
   NestConfig config = small_config();
   config.norm_type = Norm::kGroup;
-  const Model model = random_model(config, 3);
+  const LoadedModel model = random_model(config, 3);
   const int batch = 75;
   const auto images = random_images(config, batch, 4);
   const size_t image = images.size() / batch;
@@ -201,7 +201,7 @@ TEST(Engine, CallsFromManyThreadsQueueUp) {
 }
 
 void expect_threads_and_neighbours_change_no_bit(const NestConfig& config) {
-  const Model model = random_model(config, 3);
+  const LoadedModel model = random_model(config, 3);
   const auto images = random_images(config, 3, 4);
   const size_t image = images.size() / 3, classes = config.num_classes;
   const Output one = Engine(model, {1}).run(images, 3);
@@ -233,11 +233,11 @@ TEST(Engine, ThreadsAndNeighboursChangeNoBitOfWideLevels) {
 }
 
 // The answers of `precision` differ from f32's, but by no more than `share` of the largest.
-void expect_close_to_f32(Precision precision, double share) {
+void expect_close_to_f32(NumberType precision, double share) {
   for (const Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
     NestConfig config = small_config();
     config.attn_type = attention;
-    const Model model = random_model(config, 3);
+    const LoadedModel model = random_model(config, 3);
     const auto images = random_images(config, 3, 4);
     const auto f32 = Engine(model, {2}).run(images, 3).logits;
     const Engine engine(model, {2, Path::kFast, precision});
@@ -257,11 +257,11 @@ void expect_close_to_f32(Precision precision, double share) {
 // layers with two branches each. Convolution, attention's width and MLP are all even here.
 TEST(Engine, Bf16IsCloseToF32) {
   if (!kernels::uses(kernels::Isa::kAvx512Bf16)) GTEST_SKIP() << "needs AVX512_BF16";
-  expect_close_to_f32(Precision::kBf16, 10.0 / 512);
+  expect_close_to_f32(NumberType::kBf16, 10.0 / 512);
 }
 
 // Half a step of 127 at most, of the largest value of a token or a weight's column.
-TEST(Engine, Int8IsCloseToF32) { expect_close_to_f32(Precision::kInt8, 10.0 / 254); }
+TEST(Engine, Int8IsCloseToF32) { expect_close_to_f32(NumberType::kInt8, 10.0 / 254); }
 
 TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
   for (const std::string& name : variant_names()) {
@@ -272,7 +272,7 @@ TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
         sum += multiply_accumulates(config, level, static_cast<Part>(i));
     EXPECT_EQ(sum, multiply_accumulates(config)) << name;
   }
-  const Model model = random_model(variant("nest_tiny_s16_32"), 3);
+  const LoadedModel model = random_model(variant("nest_tiny_s16_32"), 3);
   const Engine engine(model, {.threads = 2});
   const auto images = random_images(model.config, 3, 9);
   const auto start = std::chrono::steady_clock::now();
@@ -293,7 +293,7 @@ TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
 TEST(Engine, PrecisionWhereItCannotBeIsAnError) {
   NestConfig config = small_config();
   config.norm_type = Norm::kGroup;
-  for (const Precision precision : {Precision::kBf16, Precision::kInt8})
+  for (const NumberType precision : {NumberType::kBf16, NumberType::kInt8})
     EXPECT_THROW(Engine(random_model(config, 3), {1, Path::kFast, precision}), UsageError);
 }
 
@@ -325,7 +325,7 @@ TEST(Engine, WrongInputIsAnErrorThatNamesBothSizes) {
 }
 
 TEST(Engine, MissingTensorIsAnError) {
-  Model model = random_model(small_config(), 3);
+  LoadedModel model = random_model(small_config(), 3);
   model.tensors.erase("norm.bias");
   EXPECT_THAT(error_of([&] { Engine engine(model, {1}); }), ::testing::HasSubstr("norm.bias"));
 }
@@ -380,7 +380,7 @@ TEST(EngineGolden, EqualsTimm) {
   const TensorMap io = read_safetensors(testing::golden_root() / "timm" / "io.safetensors");
   for (const auto& folder : testing::golden_cases("timm", "config.json")) {
     SCOPED_TRACE(folder.string());
-    const Model model = load_model(folder);
+    const LoadedModel model = load_model(folder);
     const std::string name = model.config.variant + "/";
     const Tensor& input = io.at("input");
     const Output output =

@@ -28,8 +28,8 @@ std::vector<float> nchw(const Tensor& nhwc) {
 }
 
 // Relative to the largest logit, as the goldens' README states float32's reach.
-void expect_logits(const Model& model, const std::vector<float>& input, const Tensor& expected,
-                   const std::string& where) {
+void expect_logits(const LoadedModel& model, const std::vector<float>& input,
+                   const Tensor& expected, const std::string& where) {
   Engine engine(model, EngineOptions{});
   const Output output = engine.run(input, static_cast<int>(expected.dim(0)), false);
   const auto wanted = expected.to_f32();
@@ -44,7 +44,7 @@ void expect_logits(const Model& model, const std::vector<float>& input, const Te
 
 TEST(ImportGolden, OfficialCheckpoints) {
   for (const fs::path& folder : testing::golden_cases("flax", "checkpoints-0/checkpoint")) {
-    const Model model = import_model(folder / "checkpoints-0" / "ckpt.39");
+    const LoadedModel model = import_model(folder / "checkpoints-0" / "ckpt.39");
     NestConfig expected = testing::golden_flax_config(folder);
     expected.in_channels = model.config.in_channels;
     for (const auto& [a, b] : {std::pair{geometry(model.config), geometry(expected)}}) {
@@ -71,7 +71,7 @@ TEST(ImportGolden, TimmFolders) {
     if (!entry.is_directory() || !name.starts_with("hf_")) continue;
     ++found;
     for (const fs::path& path : {entry.path(), entry.path() / "model.safetensors"}) {
-      const Model model = import_model(path);
+      const LoadedModel model = import_model(path);
       expect_logits(model, io.at("input").to_f32(), io.at(name.substr(3) + "/logits"),
                     path.string());
       EXPECT_EQ(model.preprocessing.resampler, Resampler::kPil);
@@ -95,13 +95,13 @@ TEST(ImportGolden, TorchFilesOfEveryKind) {
   const TensorMap io = read_safetensors(root / "io.safetensors");
   for (const char* name : {"state.pth", "module_prefix.pth.tar"})
     for (const std::string variant : {"nest_tiny", "nest_tiny_jx"}) {
-      const Model model = import_model(root / name, as_meta_says(meta.at("args"), variant));
+      const LoadedModel model = import_model(root / name, as_meta_says(meta.at("args"), variant));
       expect_logits(model, io.at("input").to_f32(), io.at(variant + "/logits"), name + variant);
     }
   for (const bool ema : {false, true}) {
     ImportOptions options = as_meta_says(meta.at("args"), "");
     options.prefer_ema = ema;
-    const Model model = import_model(root / "train_checkpoint.pth.tar", options);
+    const LoadedModel model = import_model(root / "train_checkpoint.pth.tar", options);
     const std::string key =
         ema ? "train_checkpoint/logits_state_dict_ema" : "train_checkpoint/logits_state_dict";
     expect_logits(model, io.at("input").to_f32(), io.at(key), key);
@@ -118,8 +118,8 @@ TEST(ImportGolden, TimmsConversionAgreesWithOurs) {
     ++found;
     const json meta = testing::golden_json(root / (stem + ".json"));
     ImportOptions options = as_meta_says(meta.at("timm_args"), "nest_tiny_jx");
-    const Model theirs = import_model(entry.path(), options);
-    const Model ours =
+    const LoadedModel theirs = import_model(entry.path(), options);
+    const LoadedModel ours =
         import_model(testing::golden_root() / "flax" / stem.substr(10) / "checkpoints-0");
     ASSERT_EQ(ours.tensors.size(), theirs.tensors.size());
     for (const auto& [name, tensor] : ours.tensors)

@@ -17,8 +17,8 @@ namespace nestvit::testing {
 
 // Weights at which every part of the model matters: activations stay of order 1, no bias is 0, no
 // norm is plain.
-inline Model random_model(const NestConfig& config, uint64_t seed) {
-  Model model;
+inline LoadedModel random_model(const NestConfig& config, uint64_t seed) {
+  LoadedModel model;
   model.config = config;
   model.origin = "random model";
   uint64_t number = 0;
@@ -47,7 +47,7 @@ class ReferenceForward {
  public:
   using Rows = std::vector<std::vector<double>>;  // [T * N][C], block by block
 
-  explicit ReferenceForward(const Model& model) : model_(model), config_(model.config) {}
+  explicit ReferenceForward(const LoadedModel& model) : model_(model), config_(model.config) {}
 
   std::vector<double> logits;  // [K]
   std::vector<Rows> levels;    // output of each level's last encoder layer
@@ -225,7 +225,7 @@ class ReferenceForward {
     return linear(name + "proj", out);
   }
 
-  const Model& model_;
+  const LoadedModel& model_;
   const NestConfig config_;
 };
 

@@ -13,11 +13,11 @@
 namespace nestvit {
 namespace {
 
-class ShortWeights : public ::testing::TestWithParam<std::tuple<Storage, Attention>> {
+class ShortWeights : public ::testing::TestWithParam<std::tuple<NumberType, Attention>> {
  protected:
-  Model imported(Types types) const {
+  LoadedModel imported(Widening widening) const {
     ImportOptions options;
-    options.types = types;
+    options.widening = widening;
     return import_model(folder_.path(), options);
   }
   void SetUp() override {
@@ -27,40 +27,40 @@ class ShortWeights : public ::testing::TestWithParam<std::tuple<Storage, Attenti
     config.embedding_dim = 32;
     config.num_heads = 2;
     config.attn_type = std::get<Attention>(GetParam());
-    Model model = testing::random_model(config, 7);
+    LoadedModel model = testing::random_model(config, 7);
     model.preprocessing = preprocessing_mode("timm", config.image_size);
-    save_model(folder_.path(), model, std::get<Storage>(GetParam()));
+    save_model(folder_.path(), model, std::get<NumberType>(GetParam()));
   }
   const testing::TemporaryDirectory folder_;
 };
 
 TEST_P(ShortWeights, AnswerAsWidenedOnes) {
-  const Model whole = imported(Types::kF32), kept = imported(Types::kReal);
+  const LoadedModel whole = imported(Widening::kToF32), kept = imported(Widening::kLater);
   const std::string name = "levels.1.pool.conv.weight";
   EXPECT_EQ(kept.tensors.at(name).dtype(),
-            std::get<Storage>(GetParam()) == Storage::kInt8 ? DType::kI8 : DType::kBF16);
+            std::get<NumberType>(GetParam()) == NumberType::kInt8 ? DType::kI8 : DType::kBF16);
   EXPECT_EQ(kept.tensors.at(name).to_f32(), whole.tensors.at(name).to_f32());
   std::vector<float> image(3 * 8 * 8);
   for (size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i % 17) / 8 - 1;
-  const auto logits = [&](const Model& model, Path path, Precision precision) {
+  const auto logits = [&](const LoadedModel& model, Path path, NumberType precision) {
     return Engine(model, {1, path, precision}).run(image, 1).logits;
   };
-  EXPECT_EQ(logits(kept, Path::kPlain, Precision::kF32),
-            logits(whole, Path::kPlain, Precision::kF32));
-  for (const Precision precision : kPrecisions) {
-    if (precision == Precision::kBf16 && !kernels::uses(kernels::Isa::kAvx512Bf16)) continue;
+  EXPECT_EQ(logits(kept, Path::kPlain, NumberType::kF32),
+            logits(whole, Path::kPlain, NumberType::kF32));
+  for (const NumberType precision : kNumberTypes) {
+    if (precision == NumberType::kBf16 && !kernels::uses(kernels::Isa::kAvx512Bf16)) continue;
     EXPECT_EQ(logits(kept, Path::kFast, precision), logits(whole, Path::kFast, precision))
-        << precision_name(precision);
+        << number_type_name(precision);
   }
 }
 
 TEST_P(ShortWeights, AreAnErrorWhereF32IsNeeded) {
-  EXPECT_THROW(save_model(folder_.path() / "again", imported(Types::kReal)), Error);
-  EXPECT_NO_THROW(save_model(folder_.path() / "again", imported(Types::kF32)));
+  EXPECT_THROW(save_model(folder_.path() / "again", imported(Widening::kLater)), Error);
+  EXPECT_NO_THROW(save_model(folder_.path() / "again", imported(Widening::kToF32)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ShortWeights,
-                         ::testing::Combine(::testing::Values(Storage::kBf16, Storage::kInt8),
+                         ::testing::Combine(::testing::Values(NumberType::kBf16, NumberType::kInt8),
                                             ::testing::Values(Attention::kMultiHead,
                                                               Attention::kMultiQuery)));
 

@@ -15,8 +15,8 @@ using testing::golden_json;
 using testing::golden_root;
 using ::testing::HasSubstr;
 
-Model small_model() {
-  Model model;
+LoadedModel small_model() {
+  LoadedModel model;
   model.config = variant("nest_tiny_s196_224");
   model.config.image_size = 32;
   model.config.patch_size = 4;
@@ -37,7 +37,7 @@ bool same(const Tensor& a, const Tensor& b) {
 TEST(AdaptGolden, LargerImageAsTheOfficialCode) {
   const auto about = golden_json(golden_root() / "posembed" / "official.json").at("finetune");
   const auto checkpoint = golden_root() / about.at("checkpoint").get<std::string>();
-  const Model from = testing::golden_flax_model(checkpoint.parent_path());
+  const LoadedModel from = testing::golden_flax_model(checkpoint.parent_path());
   NestConfig to = from.config;
   to.image_size = about.at("image").get<int>();
   to.patch_size = about.at("patch_size").get<int>();
@@ -56,13 +56,13 @@ TEST(AdaptGolden, LargerImageAsTheOfficialCode) {
 }
 
 TEST(Adapt, TheSameModelStaysAsItIs) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   for (const auto& [name, tensor] : adapt_tensors(from, from.config))
     EXPECT_TRUE(same(tensor, from.tensors.at(name))) << name;
 }
 
 TEST(Adapt, AnotherImageSizeChangesPositionEmbeddingsOnly) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   NestConfig to = from.config;
   to.image_size = 48;
   to.patch_size = 6;
@@ -78,7 +78,7 @@ TEST(Adapt, AnotherImageSizeChangesPositionEmbeddingsOnly) {
 }
 
 TEST(Adapt, AnotherNumberOfClassesZeroesTheHead) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   NestConfig to = from.config;
   to.num_classes = 7;
   const TensorMap got = adapt_tensors(from, to);
@@ -91,7 +91,7 @@ TEST(Adapt, AnotherNumberOfClassesZeroesTheHead) {
 }
 
 TEST(Adapt, AHeadIsReplacedWhenAsked) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   const TensorMap zero = adapt_tensors(from, from.config, {.head = ReinitHead::kZeroAll});
   for (const float v : zero.at("head.weight").to_f32()) EXPECT_EQ(v, 0);
   const TensorMap random =
@@ -102,7 +102,7 @@ TEST(Adapt, AHeadIsReplacedWhenAsked) {
 }
 
 TEST(Adapt, GreyImagesSumTheColours) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   NestConfig to = from.config;
   to.in_channels = 1;
   const Tensor grey = adapt_tensors(from, to).at("patch_embed.proj.weight");  // [C, 1, e, e]
@@ -114,14 +114,14 @@ TEST(Adapt, GreyImagesSumTheColours) {
       const float* at = colours.data() + o * 3 * area + k;
       EXPECT_FLOAT_EQ(sum[o * area + k], at[0] + at[area] + at[2 * area]);
     }
-  Model one = from;
+  LoadedModel one = from;
   one.config.in_channels = 1;
   one.tensors = initial_tensors(one.config, 1);
   EXPECT_THROW(adapt_tensors(one, from.config), Error);
 }
 
 TEST(Adapt, RunningStatisticsComeAlong) {
-  Model from = small_model();
+  LoadedModel from = small_model();
   from.config.norm_type = Norm::kBatch;
   from.tensors = initial_tensors(from.config, 1);
   const Tensor mean = Tensor::f32({12}, std::vector<float>(12, 0.5f));
@@ -132,7 +132,7 @@ TEST(Adapt, RunningStatisticsComeAlong) {
 }
 
 TEST(Adapt, AnotherArchitectureIsRefusedByName) {
-  const Model from = small_model();
+  const LoadedModel from = small_model();
   const auto refused = [&](const NestConfig& to, const std::string& word) {
     try {
       adapt_tensors(from, to);

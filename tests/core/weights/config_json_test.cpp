@@ -14,8 +14,8 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-Model described() {
-  Model model;
+LoadedModel described() {
+  LoadedModel model;
   model.config = variant("nest_tiny_s196_224");
   model.config.image_size = 32;
   model.config.patch_size = 4;
@@ -40,10 +40,10 @@ const char* const kMinimal = R"({"architecture": "nest_tiny_jx", "num_classes": 
   "pretrained_cfg": {"input_size": [3, 224, 224], "num_classes": 1000}})";
 
 TEST(ConfigJson, ReadsTheLegacyFlatForm) {
-  const Model model = parse_config(R"({"architecture": "jx_nest_tiny", "num_classes": 2,
+  const LoadedModel model = parse_config(R"({"architecture": "jx_nest_tiny", "num_classes": 2,
       "input_size": [3, 112, 112], "interpolation": "bilinear", "crop_pct": 0.9,
       "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "labels": ["a", "b"]})",
-                                   "x");
+                                         "x");
   EXPECT_EQ(model.config.variant, "nest_tiny_jx");
   EXPECT_EQ(model.config.image_size, 112);
   EXPECT_EQ(model.config.patch_size, 7);
@@ -54,7 +54,7 @@ TEST(ConfigJson, ReadsTheLegacyFlatForm) {
 }
 
 TEST(ConfigJson, RootClassesWinAndClassesWithoutNamesAreNumbered) {
-  const Model model = parse_config(kMinimal, "x");
+  const LoadedModel model = parse_config(kMinimal, "x");
   EXPECT_EQ(model.config.num_classes, 5);
   EXPECT_THAT(model.labels, ElementsAre("class 0", "class 1", "class 2", "class 3", "class 4"));
   json gaps = json::parse(kMinimal);
@@ -106,7 +106,7 @@ void spoil(json& root, json& at, int& refused) {
 }
 
 TEST(ConfigJson, SurvivesAnyWrongValue) {
-  Model model = described();
+  LoadedModel model = described();
   json ours = json::parse(config_text(model));
   json timms = ours;
   timms.erase("nestvit");

@@ -25,8 +25,8 @@ namespace fs = std::filesystem;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-Model small_model(Attention attention = Attention::kMultiHead, Norm norm = Norm::kLayer) {
-  Model model;
+LoadedModel small_model(Attention attention = Attention::kMultiHead, Norm norm = Norm::kLayer) {
+  LoadedModel model;
   NestConfig& config = model.config;
   config = variant("nest_tiny_s196_224");
   config.image_size = 16;
@@ -45,7 +45,7 @@ Model small_model(Attention attention = Attention::kMultiHead, Norm norm = Norm:
   return model;
 }
 
-void expect_same_tensors(const Model& a, const Model& b) {
+void expect_same_tensors(const LoadedModel& a, const LoadedModel& b) {
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (const auto& [name, tensor] : a.tensors) {
     const Tensor& other = b.tensors.at(name);
@@ -77,14 +77,14 @@ class Import : public ::testing::Test {
 TEST_F(Import, EveryFormRoundTripsBitForBit) {
   for (Attention attention : {Attention::kMultiHead, Attention::kMultiQuery})
     for (Norm norm : {Norm::kLayer, Norm::kBatch, Norm::kGroup}) {
-      const Model model = small_model(attention, norm);
+      const LoadedModel model = small_model(attention, norm);
       for (const std::string& name : export_format_names()) {
         const ExportFormat format = export_format(name);
         const bool timm_has = attention == Attention::kMultiHead && norm == Norm::kLayer;
         if (format == ExportFormat::kTimm && !timm_has) continue;
         const fs::path out = path(name);
         export_model(model, format, out, true);
-        const Model back = import_model(out);
+        const LoadedModel back = import_model(out);
         expect_same_tensors(model, back);
         if (format == ExportFormat::kFlax) continue;  // has no words for the rest
         EXPECT_EQ(back.config, model.config) << name;
@@ -100,7 +100,7 @@ TEST_F(Import, EveryFormRoundTripsBitForBit) {
 TEST_F(Import, FullSizeVariantsRoundTripThroughEveryForm) {
   for (const std::string& name : variant_names()) {
     if (name.ends_with("_jx") || name == "nest_small" || name == "nest_base") continue;  // as these
-    Model model;
+    LoadedModel model;
     model.config = variant(name);
     model.preprocessing = preprocessing_mode("jax", model.config.image_size);
     for (int k = 0; k < model.config.num_classes; ++k)
@@ -124,7 +124,7 @@ TEST_F(Import, FullSizeVariantsRoundTripThroughEveryForm) {
 
 // The form is told by content: any name will do.
 TEST_F(Import, ExtensionsSayNothing) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   export_model(model, ExportFormat::kPth, path("a.safetensors"));
   export_model(model, ExportFormat::kSafetensors, path("b.pth"));
   export_model(model, ExportFormat::kFlax, path("c"));
@@ -134,17 +134,17 @@ TEST_F(Import, ExtensionsSayNothing) {
 }
 
 TEST_F(Import, WhatAFormCannotSay) {
-  const auto refused = [](const Model& model, ExportFormat format) {
+  const auto refused = [](const LoadedModel& model, ExportFormat format) {
     return message_of([&] { lost_in(format, model); });
   };
   EXPECT_THAT(refused(small_model(Attention::kMultiQuery), ExportFormat::kTimm),
               HasSubstr("multi-query"));
   EXPECT_THAT(refused(small_model(Attention::kMultiHead, Norm::kBatch), ExportFormat::kTimm),
               HasSubstr("batch norm"));
-  Model symmetric = small_model();
+  LoadedModel symmetric = small_model();
   symmetric.config.pool_padding = PoolPadding::kSymmetric;
   EXPECT_THAT(refused(symmetric, ExportFormat::kFlax), HasSubstr("max-pool"));
-  Model free = small_model();
+  LoadedModel free = small_model();
   free.config.embed_dims = {32, 64, 128};
   EXPECT_THAT(refused(free, ExportFormat::kFlax), HasSubstr("one factor"));
   EXPECT_THAT(lost_in(ExportFormat::kTimm, small_model()), Contains(HasSubstr("erf")));
@@ -152,7 +152,7 @@ TEST_F(Import, WhatAFormCannotSay) {
 }
 
 TEST_F(Import, NothingIsReplacedUnasked) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   for (const std::string& name : export_format_names()) {
     const fs::path out = path(name);
     export_model(model, export_format(name), out);
@@ -163,7 +163,7 @@ TEST_F(Import, NothingIsReplacedUnasked) {
 }
 
 TEST_F(Import, HalfPrecisionWidens) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   TensorMap halves;
   for (const auto& [name, tensor] : model.tensors) {  // zeros and ones alone are the same in bf16
     const float value = name.ends_with("norm.weight") ? 1.f : 0.f;
@@ -173,12 +173,12 @@ TEST_F(Import, HalfPrecisionWidens) {
                    Tensor(DType::kBF16, tensor.shape(), std::as_bytes(std::span(*owner)), owner));
   }
   write_safetensors(path("half.safetensors"), halves, {{kConfigKey, config_text(model)}});
-  const Model back = import_model(path("half.safetensors"));
+  const LoadedModel back = import_model(path("half.safetensors"));
   EXPECT_EQ(back.tensors.at("norm.weight").as<float>()[5], 1.f);
 }
 
 TEST_F(Import, AveragedWeightsWhenAsked) {
-  Model model = small_model();
+  LoadedModel model = small_model();
   save_model(path("run"), model);
   TensorMap averaged = model.tensors;
   averaged["head.bias"] = Tensor::f32({3}, {7, 8, 9});
@@ -192,7 +192,7 @@ TEST_F(Import, AveragedWeightsWhenAsked) {
 
 TEST_F(Import, ValuesThatAreNoNumbersAreRefused) {
   for (float bad : {NAN, INFINITY, -INFINITY}) {
-    Model model = small_model();
+    LoadedModel model = small_model();
     std::vector<float> values = model.tensors.at("norm.weight").to_f32();
     values[9] = bad;
     model.tensors["norm.weight"] = Tensor::f32({128}, values);
@@ -219,7 +219,7 @@ TEST_F(Import, FilesThatAreNoModel) {
 
 // The description belongs to other weights.
 TEST_F(Import, TensorsThatDoNotFitTheDescription) {
-  Model model = small_model();
+  LoadedModel model = small_model();
   save_model(path("a"), model);
   model.tensors.erase("levels.1.pos_embed");
   model.tensors["extra"] = Tensor::f32({1}, {0});
@@ -230,14 +230,14 @@ TEST_F(Import, TensorsThatDoNotFitTheDescription) {
 }
 
 TEST_F(Import, ImageNetClassesGetTheirNames) {
-  Model model = small_model();
+  LoadedModel model = small_model();
   model.config.num_classes = 1000;
   model.labels.clear();
   for (int k = 0; k < 1000; ++k) model.labels.push_back("class " + std::to_string(k));
   model.descriptions.clear();
   model.tensors = initial_tensors(model.config, 1);
   export_model(model, ExportFormat::kFlax, path("official"));
-  const Model back = import_model(path("official"));
+  const LoadedModel back = import_model(path("official"));
   EXPECT_EQ(back.labels[0], "n01440764");
   EXPECT_EQ(back.descriptions.at("n01440764"), "tench");
   EXPECT_EQ(back.labels[999], "n15075141");

@@ -27,8 +27,8 @@ using testing::golden_json;
 using ::testing::HasSubstr;
 using testing::TemporaryDirectory;
 
-Model small_model(const NestConfig& base = variant("nest_tiny_s196_224")) {
-  Model model;
+LoadedModel small_model(const NestConfig& base = variant("nest_tiny_s196_224")) {
+  LoadedModel model;
   model.config = base;
   model.config.image_size = 32;
   model.config.patch_size = 4;
@@ -55,7 +55,7 @@ void expect_same(const TensorMap& a, const TensorMap& b) {
   }
 }
 
-void expect_same(const Model& a, const Model& b) {
+void expect_same(const LoadedModel& a, const LoadedModel& b) {
   EXPECT_TRUE(a.config == b.config);
   EXPECT_TRUE(a.preprocessing == b.preprocessing);
   EXPECT_EQ(a.labels, b.labels);
@@ -75,7 +75,7 @@ std::string message_of(const std::function<void()>& action) {
 TEST(ModelDirGolden, TimmFoldersLoad) {
   const auto folders = golden_cases("timm", "config.json");
   for (const auto& folder : folders) {
-    const Model model = load_model(folder);
+    const LoadedModel model = load_model(folder);
     const json config = golden_json(folder / "config.json");
     const std::string architecture = config.at("architecture");
     EXPECT_EQ(model.config.variant, architecture);
@@ -113,7 +113,7 @@ TEST(ModelDirGolden, TimmFoldersLoad) {
 
 TEST(ModelDirGolden, OfficialModelsSurviveSaving) {
   for (const auto& folder : golden_cases("flax", "params.safetensors")) {
-    const Model model = testing::golden_flax_model(folder);
+    const LoadedModel model = testing::golden_flax_model(folder);
     const TemporaryDirectory copy;
     save_model(copy.path() / "not" / "there" / "yet", model);
     expect_same(load_model(copy.path() / "not" / "there" / "yet"), model);
@@ -123,7 +123,7 @@ TEST(ModelDirGolden, OfficialModelsSurviveSaving) {
 TEST(ModelDir, EveryVariantsDescriptionComesBack) {
   for (const std::string& name : variant_names())
     for (const char* mode : {"jax", "timm"}) {
-      Model model;
+      LoadedModel model;
       model.config = variant(name);
       model.preprocessing = preprocessing_mode(mode, model.config.image_size);
       for (int k = 0; k < model.config.num_classes; ++k)
@@ -133,7 +133,7 @@ TEST(ModelDir, EveryVariantsDescriptionComesBack) {
 }
 
 TEST(ModelDir, EveryFieldComesBack) {
-  Model model = small_model();
+  LoadedModel model = small_model();
   NestConfig& config = model.config;
   config.variant = "my own";
   config.in_channels = 1;
@@ -168,7 +168,7 @@ TEST(ModelDir, EveryFieldComesBack) {
 
 TEST(ModelDir, WritesWhatTimmReads) {
   for (const char* name : {"nest_tiny_s196_224", "nest_small_jx", "nest_base"}) {
-    Model model;
+    LoadedModel model;
     model.config = variant(name);
     model.preprocessing = preprocessing_mode("timm", 224);
     json root = json::parse(config_text(model));
@@ -192,7 +192,7 @@ TEST(ModelDir, WritesWhatTimmReads) {
 }
 
 TEST(ModelDir, TimmsPartDescribesOtherDimensionsToo) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   json root = json::parse(config_text(model));
   EXPECT_EQ(root["architecture"], "nest_tiny_jx");
   root.erase("nestvit");
@@ -208,7 +208,7 @@ TEST(ModelDir, TimmsPartDescribesOtherDimensionsToo) {
 TEST(ModelDir, ModelsThatTimmHasNotKeepTheirOwnName) {
   for (const auto& [key, value] :
        {std::pair{"attn_type", "local_multi_query"}, {"norm_type", "GN"}}) {
-    Model model = small_model();
+    LoadedModel model = small_model();
     fields(model.config).set(key, value);
     const json root = json::parse(config_text(model));
     EXPECT_EQ(root["architecture"], model.config.variant);
@@ -217,7 +217,7 @@ TEST(ModelDir, ModelsThatTimmHasNotKeepTheirOwnName) {
 }
 
 TEST(ModelDir, LabelsThatAreNoUtf8AreSavedReadably) {
-  Model model = small_model();
+  LoadedModel model = small_model();
   model.labels[1] = "caf\xe9";
   const TemporaryDirectory folder;
   save_model(folder.path(), model);
@@ -225,7 +225,7 @@ TEST(ModelDir, LabelsThatAreNoUtf8AreSavedReadably) {
 }
 
 TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   const TemporaryDirectory folder;
   save_model(folder.path(), model);
   TensorMap stored = model.tensors;
@@ -235,13 +235,13 @@ TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
       Tensor(DType::kF16, {3}, std::as_bytes(std::span<const uint16_t>(*owner)), owner);
   stored["norm.num_batches_tracked"] = Tensor::i64({}, {12});
   write_safetensors(folder.path() / "model.safetensors", stored);
-  const Model read = load_model(folder.path());
+  const LoadedModel read = load_model(folder.path());
   EXPECT_THAT(read.tensors.at("head.bias").as<float>(), ElementsAre(1, 1, 1));
   EXPECT_FALSE(read.tensors.contains("norm.num_batches_tracked"));
 }
 
 TEST(ModelDir, NamesTensorsThatDoNotFit) {
-  const Model model = small_model();
+  const LoadedModel model = small_model();
   const auto message = [&](const TensorMap& tensors) {
     return message_of([&] { verify_tensors(tensors, model.config, "a/model.safetensors"); });
   };
@@ -278,12 +278,12 @@ TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
   EXPECT_THAT(hint_of(folder.path()), HasSubstr((folder.path() / "best").string()));
   std::filesystem::remove(folder.path() / "best" / "model.safetensors");
   EXPECT_THAT(hint_of(folder.path() / "best"), HasSubstr("model.safetensors"));
-  EXPECT_NO_THROW(load_any_config(folder.path() / "best"));
+  EXPECT_NO_THROW(load_network_config(folder.path() / "best"));
 }
 
 TEST(ModelDir, RefusesToSaveAModelThatCouldNotBeLoaded) {
   const TemporaryDirectory folder;
-  Model model = small_model();
+  LoadedModel model = small_model();
   model.labels.pop_back();
   EXPECT_THROW(save_model(folder.path(), model), Error);
   model = small_model();

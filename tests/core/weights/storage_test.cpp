@@ -18,8 +18,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-Model model_of(const std::string& name) {
-  Model model;
+LoadedModel model_of(const std::string& name) {
+  LoadedModel model;
   model.config = variant(name);
   model.preprocessing =
       preprocessing_mode("timm", model.config.image_size, model.config.in_channels);
@@ -34,8 +34,8 @@ bool rounded(const std::string& name) {
 }
 
 TEST(Storage, Int8IsWithinHalfAStepOfEachChannel) {
-  const Model model = model_of("nest_tiny_s16_32");
-  const TensorMap small = stored(model.tensors, Storage::kInt8);
+  const LoadedModel model = model_of("nest_tiny_s16_32");
+  const TensorMap small = stored(model.tensors, NumberType::kInt8);
   const TensorMap back = as_f32(small, "test");
   ASSERT_EQ(back.size(), model.tensors.size());
   for (const auto& [name, tensor] : model.tensors) {
@@ -54,8 +54,8 @@ TEST(Storage, Int8IsWithinHalfAStepOfEachChannel) {
 }
 
 TEST(Storage, Bf16IsWithinItsRounding) {
-  const Model model = model_of("nest_tiny_s16_32");
-  const TensorMap small = stored(model.tensors, Storage::kBf16), back = as_f32(small, "test");
+  const LoadedModel model = model_of("nest_tiny_s16_32");
+  const TensorMap small = stored(model.tensors, NumberType::kBf16), back = as_f32(small, "test");
   for (const auto& [name, tensor] : model.tensors) {
     EXPECT_EQ(small.at(name).dtype(), rounded(name) ? DType::kBF16 : DType::kF32) << name;
     const auto before = tensor.as<float>(), after = back.at(name).as<float>();
@@ -66,8 +66,8 @@ TEST(Storage, Bf16IsWithinItsRounding) {
 
 // A second time nothing is lost.
 TEST(Storage, IsItsOwnFixedPoint) {
-  const Model model = model_of("nest_tiny_s16_32");
-  for (const Storage storage : {Storage::kBf16, Storage::kInt8}) {
+  const LoadedModel model = model_of("nest_tiny_s16_32");
+  for (const NumberType storage : {NumberType::kBf16, NumberType::kInt8}) {
     const TensorMap small = stored(model.tensors, storage);
     const TensorMap again = stored(as_f32(small, "test"), storage);
     ASSERT_EQ(again.size(), small.size());
@@ -81,27 +81,27 @@ TEST(Storage, IsItsOwnFixedPoint) {
 
 TEST(Storage, DirectoriesAreSmallerAndRead) {
   const testing::TemporaryDirectory folder;
-  const Model model = model_of("nest_tiny_s16_32");
-  const auto size = [&](const char* name, Storage storage) {
+  const LoadedModel model = model_of("nest_tiny_s16_32");
+  const auto size = [&](const char* name, NumberType storage) {
     save_model(folder.path() / name, model, storage);
-    const Model read = load_model(folder.path() / name);
+    const LoadedModel read = load_model(folder.path() / name);
     EXPECT_EQ(read.tensors.size(), model.tensors.size());
     return static_cast<double>(std::filesystem::file_size(folder.path() / name / kWeightsFile));
   };
-  const double f32 = size("f32", Storage::kF32);
-  EXPECT_LT(size("bf16", Storage::kBf16), 0.55 * f32);
-  EXPECT_LT(size("int8", Storage::kInt8), 0.30 * f32);
+  const double f32 = size("f32", NumberType::kF32);
+  EXPECT_LT(size("bf16", NumberType::kBf16), 0.55 * f32);
+  EXPECT_LT(size("int8", NumberType::kInt8), 0.30 * f32);
 }
 
 TEST(Storage, ConfigJsonSaysTheTypeAndTheFileMustHaveIt) {
   const testing::TemporaryDirectory folder;
-  const Model model = model_of("nest_tiny_s16_32");
-  for (const Storage storage : {Storage::kF32, Storage::kBf16, Storage::kInt8}) {
-    const auto place = folder.path() / storage_name(storage);
+  const LoadedModel model = model_of("nest_tiny_s16_32");
+  for (const NumberType storage : {NumberType::kF32, NumberType::kBf16, NumberType::kInt8}) {
+    const auto place = folder.path() / number_type_name(storage);
     save_model(place, model, storage);
-    const bool is_short = storage != Storage::kF32;
-    EXPECT_EQ(load_any_config(place).storage, is_short ? std::optional(storage) : std::nullopt);
-    EXPECT_EQ(load_model(place).storage, load_any_config(place).storage);
+    const bool is_short = storage != NumberType::kF32;
+    EXPECT_EQ(load_network_config(place).storage, is_short ? std::optional(storage) : std::nullopt);
+    EXPECT_EQ(load_model(place).storage, load_network_config(place).storage);
   }
   for (const char* other : {"f32", "bf16"}) {
     write_safetensors(folder.path() / "int8" / kWeightsFile,
@@ -123,26 +123,26 @@ TEST(Storage, ConfigJsonSaysTheTypeAndTheFileMustHaveIt) {
 
 TEST(Storage, WhatCouldBecomeInfiniteIsAnError) {
   const float largest = std::numeric_limits<float>::max();
-  for (const Storage storage : {Storage::kBf16, Storage::kInt8}) {
+  for (const NumberType storage : {NumberType::kBf16, NumberType::kInt8}) {
     try {
       stored({{"a.weight", Tensor::f32({1, 2}, {0, -largest})}}, storage);
-      ADD_FAILURE() << storage_name(storage);
+      ADD_FAILURE() << number_type_name(storage);
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), AllOf(HasSubstr("a.weight"), HasSubstr("3.403e+38"),
-                                      HasSubstr(storage_name(storage))));
+                                      HasSubstr(number_type_name(storage))));
     }
     const TensorMap fits =
         stored({{"a.weight", Tensor::f32({1, 2}, {0, -0.99f * largest})}}, storage);
     EXPECT_TRUE(std::isfinite(as_f32(fits, "test").at("a.weight").as<float>()[1]));
   }
-  EXPECT_NO_THROW(stored({{"a.bias", Tensor::f32({1}, {largest})}}, Storage::kInt8));
+  EXPECT_NO_THROW(stored({{"a.bias", Tensor::f32({1}, {largest})}}, NumberType::kInt8));
 }
 
 TEST(Storage, TheWorstRoundingIsOfTheTensorsNorm) {
   const TensorMap before = {{"a.weight", Tensor::f32({1, 2}, {127, 0.4f})},
                             {"b.weight", Tensor::f32({1, 2}, {127, 100})},
                             {"b.bias", Tensor::f32({2}, {0.3f, 0.4f})}};
-  const TensorMap after = as_f32(stored(before, Storage::kInt8), "test");
+  const TensorMap after = as_f32(stored(before, NumberType::kInt8), "test");
   const Rounding worst = worst_rounding(before, after);
   EXPECT_EQ(worst.name, "a.weight");
   EXPECT_NEAR(worst.relative, 0.4 / std::sqrt(127 * 127 + 0.16), 1e-7);

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int kSide = 12;
 
-Model tiny_model() {
-  Model model;
+LoadedModel tiny_model() {
+  LoadedModel model;
   model.config = variant("nest_tiny_s16_32");
   model.config.image_size = 8;
   model.config.num_classes = 4;
@@ -33,7 +33,7 @@ Model tiny_model() {
 
 Fixture::Fixture()
     : folder(std::filesystem::temp_directory_path() / fmt::format("nestvit-api-{}", getpid())) {
-  const Model model = tiny_model();
+  const LoadedModel model = tiny_model();
   save_model(folder / "model", model);
   Sample sample;
   sample.image = {kSide, kSide, 3, {}};

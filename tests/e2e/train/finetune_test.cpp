@@ -17,8 +17,8 @@ class FineTuneCommandTest : public TrainCommandTest {
     TrainCommandTest::SetUp();
     save_model(root_ / "weights", tiny(5));
   }
-  Model tiny(int classes) const {
-    Model model;
+  LoadedModel tiny(int classes) const {
+    LoadedModel model;
     model.config = variant("nest_tiny_jx");
     model.config.image_size = 16;
     model.config.init_patch_embed_size = 2;
@@ -60,7 +60,7 @@ TEST_F(FineTuneCommandTest, PlainCommandTakesTheModelAndSaysWhatItDid) {
   EXPECT_THAT(done.text, HasSubstr("the default for fine-tuning on 32 images"));
   EXPECT_THAT(done.text, HasSubstr("a new head for 2 classes, zeros (the weights have 5)"));
   EXPECT_THAT(done.text, Not(HasSubstr("not in force")));
-  const Model model = load_model(workdir() / "best");
+  const LoadedModel model = load_model(workdir() / "best");
   EXPECT_EQ(model.config.embedding_dim, 6);
   EXPECT_EQ(model.config.gelu, Gelu::kErf);
   EXPECT_EQ(model.preprocessing.resampler, Resampler::kPil);
@@ -88,8 +88,8 @@ TEST_F(FineTuneCommandTest, LinearProbeFreezeAndLayerDecay) {
   const Finished probe = run(from_weights({"--linear-probe"}));
   ASSERT_EQ(probe.code, 0) << probe.text;
   EXPECT_THAT(probe.text, HasSubstr("frozen         backbone"));
-  const Model model = load_model(workdir() / "last");
-  const Model start = load_model(root_ / "weights");
+  const LoadedModel model = load_model(workdir() / "last");
+  const LoadedModel start = load_model(root_ / "weights");
   for (const auto& [name, tensor] : model.tensors) {
     const bool same = tensor.shape() == start.tensors.at(name).shape() &&
                       tensor.to_f32() == start.tensors.at(name).to_f32();
@@ -107,7 +107,7 @@ TEST_F(FineTuneCommandTest, LinearProbeFreezeAndLayerDecay) {
 
 TEST_F(FineTuneCommandTest, EvaluationOnlyIsTheReferencesCommand) {
   // 64 pixels, as the recipe's sizes need; official weights in the official form.
-  Model model = tiny(2);
+  LoadedModel model = tiny(2);
   model.config = variant("nest_tiny_s196_224");
   model.config.image_size = 64;
   model.config.patch_size = 4;
@@ -144,7 +144,7 @@ TEST_F(FineTuneCommandTest, EvaluationAgreesWithEval) {
 }
 
 TEST_F(FineTuneCommandTest, EvaluationMatchesAPartOfTheClassesByName) {
-  Model model = tiny(3);
+  LoadedModel model = tiny(3);
   model.labels = {"other", "dark", "bright"};
   std::vector<float> head(static_cast<size_t>(model.tensors.at("head.weight").size()), 0.0f);
   model.tensors["head.weight"] = Tensor::f32(model.tensors.at("head.weight").shape(), head);

@@ -20,7 +20,7 @@ TEST_F(TrainCommandTest, TrainsAFolderThroughTheLeanProgram) {
   EXPECT_THAT(done.text, HasSubstr("val top-1"));
   EXPECT_THAT(done.text, Not(HasSubstr("\r"))) << "plain lines when stderr is no terminal";
   EXPECT_EQ(lines(workdir() / "summary.csv"), 1 + 3);
-  const Model model = load_model(workdir() / "best");
+  const LoadedModel model = load_model(workdir() / "best");
   EXPECT_EQ(model.labels, (std::vector<std::string>{"bright", "dark"}));
   EXPECT_TRUE(model.preprocessing.exif_orientation);
   EXPECT_EQ(model.preprocessing.background, (std::array<uint8_t, 3>{255, 255, 255}));

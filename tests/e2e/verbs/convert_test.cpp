@@ -16,7 +16,7 @@ class ConvertCli : public Workshop {
     write_image("photo.png", {90, 40, 200});
   }
   Outcome convert(const std::string& arguments) const { return nestvit("convert " + arguments); }
-  Model model_;
+  LoadedModel model_;
 };
 
 TEST_F(ConvertCli, ThereAndBackBitForBit) {
@@ -26,7 +26,7 @@ TEST_F(ConvertCli, ThereAndBackBitForBit) {
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_THAT(outcome.out, HasSubstr("written as " + name));
     from = "as-" + name;
-    const Model back = import_model(path(from));
+    const LoadedModel back = import_model(path(from));
     for (const auto& [key, tensor] : model_.tensors)
       EXPECT_EQ(back.tensors.at(key).to_f32(), tensor.to_f32()) << name << " " << key;
   }
@@ -81,19 +81,19 @@ TEST_F(DoctorCli, NothingToFind) {
 // Each setting alone is found, and nothing else is blamed.
 TEST_F(DoctorCli, FindsTheSettingThatDiffers) {
   struct Case {
-    std::function<void(Model&)> change;
+    std::function<void(LoadedModel&)> change;
     std::string setting, stage;
   };
   const std::vector<Case> cases = {
-      {[](Model& m) { m.config.gelu = Gelu::kErf; }, "gelu", "level 0"},
-      {[](Model& m) { m.config.pool_padding = PoolPadding::kSymmetric; }, "pool_padding",
+      {[](LoadedModel& m) { m.config.gelu = Gelu::kErf; }, "gelu", "level 0"},
+      {[](LoadedModel& m) { m.config.pool_padding = PoolPadding::kSymmetric; }, "pool_padding",
        "level 1"},
-      {[](Model& m) {
+      {[](LoadedModel& m) {
          m.preprocessing.mean = {0.1, 0.2, 0.3};
        },
        "mean", "input"},
-      {[](Model& m) { m.preprocessing.crop_pct = 0.5; }, "crop_pct", "pixels"},
-      {[](Model& m) { m.preprocessing.resampler = Resampler::kPil; }, "resampler", "pixels"}};
+      {[](LoadedModel& m) { m.preprocessing.crop_pct = 0.5; }, "crop_pct", "pixels"},
+      {[](LoadedModel& m) { m.preprocessing.resampler = Resampler::kPil; }, "resampler", "pixels"}};
   // weights large enough for every setting to show
   for (auto& [name, tensor] : model_.tensors) {
     std::vector<float> values = tensor.to_f32();
@@ -102,7 +102,7 @@ TEST_F(DoctorCli, FindsTheSettingThatDiffers) {
   }
   save("model", model_);
   for (const Case& c : cases) {
-    Model other = model_;
+    LoadedModel other = model_;
     c.change(other);
     save("other", other);
     const Outcome outcome = doctor("model other photo.png");
@@ -114,7 +114,7 @@ TEST_F(DoctorCli, FindsTheSettingThatDiffers) {
 }
 
 TEST_F(DoctorCli, FindsOtherWeights) {
-  Model other = model_;
+  LoadedModel other = model_;
   std::vector<float> values = other.tensors.at("norm.weight").to_f32();
   values[0] += 1;
   other.tensors["norm.weight"] = Tensor::f32({8}, values);
@@ -136,7 +136,7 @@ TEST_F(DoctorCli, Mistakes) {
   expect_failure(doctor("model model"), 2, {"no image"});
   expect_failure(doctor("jax timm photo.png"), 2, {"--size"});
   expect_failure(nestvit("doctor model model photo.png"), 2, {"--compare"});
-  Model other = tiny_model();
+  LoadedModel other = tiny_model();
   other.config.image_size = other.preprocessing.image_size = 16;
   other.config.init_patch_embed_size = 2;
   other.tensors = initial_tensors(other.config, 1);

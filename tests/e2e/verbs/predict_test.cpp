@@ -89,7 +89,7 @@ TEST_F(PredictCli, NamesThatLookLikeOptionsFollowTwoDashes) {
 }
 
 TEST_F(PredictCli, SameAnswerAsPreprocessAndRun) {
-  Model model = tiny_model();
+  LoadedModel model = tiny_model();
   std::vector<float> weight = model.tensors.at("head.weight").to_f32();
   for (float& w : weight) w *= 50;  // answers that differ between images and classes
   model.tensors["head.weight"] = Tensor::f32(model.tensors.at("head.weight").shape(), weight);

@@ -70,7 +70,7 @@ void expect_gradients(const TensorMap& got, const TensorMap& want, const std::st
 TEST(NestGolden, FlaxForwardAndGradients) {
   for (const fs::path& folder : golden_cases("flax", "params.safetensors")) {
     SCOPED_TRACE(folder.string());
-    const Model model = testing::golden_flax_model(folder);
+    const LoadedModel model = testing::golden_flax_model(folder);
     const TensorMap io = read_safetensors(folder / "io.safetensors");
     Nest net = make(model.config, model.tensors);
     net->eval();
@@ -99,7 +99,7 @@ TEST(NestGolden, FlaxForwardAndGradients) {
 // posembed/finetune.
 TEST(NestGolden, FineTuneAtALargerImage) {
   const auto about = golden_json(testing::golden_root() / "posembed/official.json").at("finetune");
-  const Model from = testing::golden_flax_model(
+  const LoadedModel from = testing::golden_flax_model(
       (testing::golden_root() / about.at("checkpoint").get<std::string>()).parent_path());
   const TensorMap io = read_safetensors(testing::golden_root() / "posembed/finetune.safetensors");
   NestConfig to = from.config;
@@ -120,7 +120,7 @@ TEST(NestGolden, FineTuneAtALargerImage) {
 TEST(NestGolden, FlaxBatchNormTraining) {
   for (const fs::path& folder : golden_cases("flax", "batch_stats_after_step.safetensors")) {
     SCOPED_TRACE(folder.string());
-    const Model model = testing::golden_flax_model(folder);
+    const LoadedModel model = testing::golden_flax_model(folder);
     const TensorMap io = read_safetensors(folder / "io.safetensors");
     Nest net = make(model.config, model.tensors);
     net->train();
@@ -162,7 +162,7 @@ TEST(NestGolden, TimmForwardAndGradients) {
   const nlohmann::json meta = golden_json(root / "meta.json");
   for (const fs::path& folder : golden_cases("timm", "config.json")) {
     SCOPED_TRACE(folder.string());
-    const Model model = load_model(folder);
+    const LoadedModel model = load_model(folder);
     const std::string name = model.config.variant;
     Nest net = make(model.config, model.tensors);
     net->eval();

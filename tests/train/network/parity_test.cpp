@@ -63,7 +63,7 @@ class Parity : public ::testing::TestWithParam<std::string> {};
 TEST_P(Parity, FullSizeParity) {
   torch::manual_seed(1);
   torch::NoGradGuard no_grad;
-  Model model;
+  LoadedModel model;
   model.config = configs().at(GetParam());
   Nest net(model.config);
   net->eval();

@@ -98,7 +98,7 @@ TEST(ResNet, AgreesWithTimm) {
   constexpr double kStored = 1e-6;  // of the largest entry; the file holds floats
   const char* folder = std::getenv("NESTVIT_RESNET_FOLDER");
   if (!folder) GTEST_SKIP() << "tools/interop/check.py makes what this compares with";
-  const AnyModel model = load_any_model(folder);
+  const LoadedNetwork model = load_network(folder);
   const TensorMap io = read_safetensors(fs::path(folder) / "io.safetensors");
   const auto theirs = [&](const std::string& name) {
     return to_torch(find_tensor(io, name, "io.safetensors")).to(torch::kFloat64);

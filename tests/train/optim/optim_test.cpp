@@ -92,7 +92,7 @@ void compare_moments(Differences& differences, const TensorMap& state, const Nes
 struct Trajectory {
   fs::path folder;
   nlohmann::json settings;  // of the variant
-  const Model& start;
+  const LoadedModel& start;
   torch::Tensor images, labels;
 };
 
@@ -171,7 +171,7 @@ Differences follow(const Trajectory& golden, double disturbance) {
 TEST(OptimGolden, TenSteps) {
   torch::set_num_threads(1);  // the model is too small for more, and sums keep one order
   const auto table = golden_json(golden_root() / "training" / "trajectory.json");
-  const Model start =
+  const LoadedModel start =
       testing::golden_flax_model(golden_root() / "flax" / table.at("model").get<std::string>());
   const TensorMap batch = read_safetensors(golden_root() / "training" / "batch.safetensors");
   ASSERT_FALSE(table.at("variants").empty());

@@ -50,7 +50,7 @@ std::string transform_text(const Recipe& recipe) {
   }
 }
 
-void announce_weights(const Recipe& recipe, const AnyModel& weights) {
+void announce_weights(const Recipe& recipe, const LoadedNetwork& weights) {
   const WeightsReport report = report_weights(recipe, weights);
   log_info(fmt::format("weights        {}: {}", weights.origin, fmt::join(report.changes, "; ")));
   for (const std::string& warning : report.warnings) log_warning(warning);

@@ -100,7 +100,7 @@ void refuse_changed_keys(Recipe before, Recipe after) {
 }
 
 // The model that init_checkpoint names. What its file cannot say, the recipe may.
-AnyModel load_weights(const Recipe& asked, const Settings& settings, bool use_ema) {
+LoadedNetwork load_weights(const Recipe& asked, const Settings& settings, bool use_ema) {
   ImportOptions options;
   options.prefer_ema = use_ema;
   if (asked.model_name != Recipe().model_name) options.hints.variant = asked.model_name;
@@ -108,7 +108,7 @@ AnyModel load_weights(const Recipe& asked, const Settings& settings, bool use_em
     for (const char* unseen :
          {"nest.num_layers_per_block", "nest.num_heads", "nest.level_heads", "nest.attn_type"})
       if (key == unseen) options.hints.overrides.emplace_back(key.substr(5), value);
-  return import_any_model(local_model(asked.init_checkpoint), options);
+  return import_network(local_model(asked.init_checkpoint), options);
 }
 
 Recipe with_preset(const Recipe& base, const std::string& name) {

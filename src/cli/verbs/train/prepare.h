@@ -59,7 +59,7 @@ struct Prepared {
   Recipe recipe;
   std::unique_ptr<Dataset> train, val;  // train: null for eval_only
   DataFacts facts;
-  std::optional<AnyModel> weights;  // of init_checkpoint, when the run starts from them
+  std::optional<LoadedNetwork> weights;  // of init_checkpoint, when the run starts from them
   bool resumed = false;
   std::string base;  // where the recipe starts from, for the announcement
   std::filesystem::path workdir;

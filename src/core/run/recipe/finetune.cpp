@@ -63,7 +63,7 @@ std::vector<std::pair<std::string, std::string>> traits_of(NestConfig config) {
 
 // The official code makes ceil(edge * ratio) of the edge of a block and dies when that is not what
 // the model has: 1.7143 for 384/224 gives 25 instead of 24. Here the sizes decide.
-void check_ratio(const Recipe& recipe, const AnyModel& weights) {
+void check_ratio(const Recipe& recipe, const LoadedNetwork& weights) {
   if (recipe.resize_posembed == 1) return;
   const Level old_level = geometry(*weights.config.nest()).front();
   const Level new_level = geometry(recipe.nest).front();
@@ -78,7 +78,7 @@ void check_ratio(const Recipe& recipe, const AnyModel& weights) {
 }
 
 // Official weights come without a word on their preprocessing.
-bool assumed(const AnyModel& weights) {
+bool assumed(const LoadedNetwork& weights) {
   return weights.preprocessing == preprocessing_mode("jax", weights.preprocessing.image_size);
 }
 
@@ -106,7 +106,7 @@ void report_nest(WeightsReport& report, NestConfig ours, NestConfig theirs) {
 
 }  // namespace
 
-Recipe with_weights(Recipe base, const AnyModel& weights, const Recipe& asked) {
+Recipe with_weights(Recipe base, const LoadedNetwork& weights, const Recipe& asked) {
   base.init_checkpoint = weights.origin;
   base.in_channels = 0;
   base.input_size = asked.input_size > 0 ? asked.input_size : weights.config.image_size();
@@ -136,7 +136,7 @@ Recipe with_weights(Recipe base, const AnyModel& weights, const Recipe& asked) {
   return base;
 }
 
-Recipe finetune_recipe(const DataFacts& facts, const AnyModel& weights, const Recipe& asked) {
+Recipe finetune_recipe(const DataFacts& facts, const LoadedNetwork& weights, const Recipe& asked) {
   Recipe r = default_recipe(facts, weights.config.image_size());
   const Preprocessing own = r.preprocessing;
   r = with_weights(std::move(r), weights, asked);
@@ -154,7 +154,7 @@ Recipe finetune_recipe(const DataFacts& facts, const AnyModel& weights, const Re
   return r;
 }
 
-void check_architecture(const Recipe& recipe, const AnyModel& weights) {
+void check_architecture(const Recipe& recipe, const LoadedNetwork& weights) {
   const NestConfig* nest = weights.config.nest();
   const bool both = nest && !is_resnet(recipe.model_name);
   if (!both && recipe.model_name != weights.config.variant())
@@ -175,7 +175,7 @@ void check_architecture(const Recipe& recipe, const AnyModel& weights) {
                                  nest->variant));
 }
 
-void check_weights(const Recipe& recipe, const AnyModel& weights) {
+void check_weights(const Recipe& recipe, const LoadedNetwork& weights) {
   check_ratio(recipe, weights);
   if (recipe.eval_only && !recipe.reinit_head && recipe.num_classes != weights.config.num_classes())
     throw UsageError(
@@ -185,11 +185,12 @@ void check_weights(const Recipe& recipe, const AnyModel& weights) {
         "matched by name");
 }
 
-std::vector<int> match_classes(const std::vector<std::string>& classes, const AnyModel& weights) {
+std::vector<int> match_classes(const std::vector<std::string>& classes,
+                               const LoadedNetwork& weights) {
   return classes_by_name(classes, weights).value_or(std::vector<int>());
 }
 
-TensorMap starting_tensors(const Recipe& recipe, const AnyModel* weights) {
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights) {
   const auto seed = static_cast<uint64_t>(recipe.seed);
   if (!weights) return initial_tensors(network(recipe), seed);
   return adapt_tensors(
@@ -197,7 +198,7 @@ TensorMap starting_tensors(const Recipe& recipe, const AnyModel* weights) {
       {.pos_embed = recipe.posembed_resize, .head = head_of(recipe), .seed = seed});
 }
 
-WeightsReport report_weights(const Recipe& recipe, const AnyModel& weights) {
+WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights) {
   WeightsReport report;
   const Architecture ours = network(recipe);
   const Architecture& theirs = weights.config;

@@ -13,30 +13,31 @@ namespace nestvit {
 // `base` with the model, preprocessing and input size of `weights`, for settings to go over.
 // `asked` holds the user's settings: another input_size there changes nest.patch_size so that the
 // number of blocks stays (224 to 384: 14 to 24); throws UsageError where it cannot.
-Recipe with_weights(Recipe base, const AnyModel& weights, const Recipe& asked);
+Recipe with_weights(Recipe base, const LoadedNetwork& weights, const Recipe& asked);
 
 // The recipe for data that came with weights but without --config; docs/training.md has the table.
-Recipe finetune_recipe(const DataFacts& facts, const AnyModel& weights, const Recipe& asked);
+Recipe finetune_recipe(const DataFacts& facts, const LoadedNetwork& weights, const Recipe& asked);
 
 // Throws UsageError when the recipe, resolved or not, asks for another model than that of
 // `weights`.
-void check_architecture(const Recipe& recipe, const AnyModel& weights);
+void check_architecture(const Recipe& recipe, const LoadedNetwork& weights);
 // Throws UsageError when the resolved recipe asks for a resize_posembed that the sizes do not have,
 // or wants to evaluate classes that the weights do not know.
-void check_weights(const Recipe& recipe, const AnyModel& weights);
+void check_weights(const Recipe& recipe, const LoadedNetwork& weights);
 
 // The class of `weights` for each of `classes`, by name, so that a part of ImageNet can be
 // evaluated. Empty when a name is unknown or there twice: classes then go by their order.
-std::vector<int> match_classes(const std::vector<std::string>& classes, const AnyModel& weights);
+std::vector<int> match_classes(const std::vector<std::string>& classes,
+                               const LoadedNetwork& weights);
 
 // What the run starts from: the weights, fitted to the recipe's model; fresh ones without.
-TensorMap starting_tensors(const Recipe& recipe, const AnyModel* weights);
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights);
 
 // Lines for the start of a run: what was changed in the weights, and where the recipe goes against
 // what they were trained with.
 struct WeightsReport {
   std::vector<std::string> changes, warnings;
 };
-WeightsReport report_weights(const Recipe& recipe, const AnyModel& weights);
+WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights);
 
 }  // namespace nestvit

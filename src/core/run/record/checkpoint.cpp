@@ -109,7 +109,7 @@ Checkpoints::Saved load(const fs::path& folder) {
   Checkpoints::Saved saved;
   saved.state = parse_state(read_text(folder / "state.json", kMaxStateBytes),
                             (folder / "state.json").string());
-  saved.model = load_any_model(folder);
+  saved.model = load_network(folder);
   saved.optimizer = read_safetensors(folder / "optimizer.safetensors");
   return saved;
 }
@@ -209,7 +209,7 @@ fs::path Checkpoints::step_path(int64_t step) const {
   return workdir_ / kFolder / fmt::format("{}{}", kPrefix, step);
 }
 
-void Checkpoints::save(const RunState& state, const AnyModel& model,
+void Checkpoints::save(const RunState& state, const LoadedNetwork& model,
                        const TensorMap& optimizer) const {
   const fs::path path = step_path(state.step);
   try {

@@ -77,11 +77,11 @@ class Checkpoints {
   // Writes step-N, points `last` at it, and `best` when state.best_step is this step; then removes
   // old ones. On the disk when it returns. When the disk is full, throws Error and leaves
   // everything as it was.
-  void save(const RunState& state, const AnyModel& model, const TensorMap& optimizer) const;
+  void save(const RunState& state, const LoadedNetwork& model, const TensorMap& optimizer) const;
 
   struct Saved {
     RunState state;
-    AnyModel model;
+    LoadedNetwork model;
     TensorMap optimizer;
   };
   // The newest checkpoint that is whole; a warning names those that are not. Throws Error when

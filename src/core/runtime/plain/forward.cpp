@@ -51,7 +51,7 @@ int64_t rows_per_piece(int64_t rows, int64_t N) {
 
 }  // namespace
 
-Forward::Forward(const Model& model, int threads)
+Forward::Forward(const LoadedModel& model, int threads)
     : config_(model.config),
       threads_(threads),
       model_(pack(model)),

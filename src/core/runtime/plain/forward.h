@@ -13,7 +13,7 @@ class Forward {
  public:
   // Packs the weights. Everything happens on the thread that calls, with `threads` OpenMP threads:
   // construct, call and destroy it on one ComputeThread.
-  Forward(const Model& model, int threads);
+  Forward(const LoadedModel& model, int threads);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C].

@@ -16,9 +16,9 @@ constexpr double kBatchNormEps = 1e-5;  // flax BatchNorm's default
 
 class Packer {
  public:
-  explicit Packer(const Model& model)
+  explicit Packer(const LoadedModel& model)
       : model_(model), config_(model.config), levels_(geometry(config_)) {
-    verify_tensors(model.tensors, config_, model.origin, Types::kReal);
+    verify_tensors(model.tensors, config_, model.origin, Widening::kLater);
   }
 
   PackedModel build() {
@@ -96,7 +96,7 @@ class Packer {
                   rows(level));
   }
 
-  const Model& model_;
+  const LoadedModel& model_;
   const NestConfig& config_;
   const std::vector<Level> levels_;
 };
@@ -112,7 +112,7 @@ std::vector<float> by_heads(const std::vector<float>& weight, const Level& level
   return ordered;
 }
 
-PackedModel pack(const Model& model) { return Packer(model).build(); }
+PackedModel pack(const LoadedModel& model) { return Packer(model).build(); }
 
 BufferSizes buffer_sizes(const NestConfig& config) {
   BufferSizes sizes;

@@ -46,7 +46,7 @@ struct PackedModel {
 };
 
 // Throws Error when `model.tensors` is not exactly what its configuration asks for.
-PackedModel pack(const Model& model);
+PackedModel pack(const LoadedModel& model);
 
 // attn.proj's weight [C, C] with the columns as attention leaves its output, h*D+d; the file's,
 // timm's, are d*H+h.

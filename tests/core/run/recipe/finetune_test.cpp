@@ -33,8 +33,8 @@ DataFacts facts(const std::string& kind = "image folder", int classes = 10) {
   return f;
 }
 
-Model weights_of(const std::string& name, const std::string& preprocessing = "jax") {
-  Model model;
+LoadedModel weights_of(const std::string& name, const std::string& preprocessing = "jax") {
+  LoadedModel model;
   model.config = variant(name);
   model.preprocessing = preprocessing_mode(preprocessing, model.config.image_size);
   model.origin = "some/weights";
@@ -42,7 +42,7 @@ Model weights_of(const std::string& name, const std::string& preprocessing = "ja
 }
 
 // As nestvit train makes it, with `file` or without.
-Recipe make(const Model& weights, Values values, const fs::path& file = "",
+Recipe make(const LoadedModel& weights, Values values, const fs::path& file = "",
             const DataFacts& f = facts()) {
   values.emplace_back("init_checkpoint", "some/weights");
   const Settings settings{file, values};
@@ -70,7 +70,7 @@ void expect_refused(const std::function<void()>& f, const std::string& word,
 }
 
 TEST(FineTune, ModelAndPreprocessingAreTheWeights) {
-  const Model weights = weights_of("nest_small_jx", "timm");
+  const LoadedModel weights = weights_of("nest_small_jx", "timm");
   const Recipe r = make(weights, {});
   NestConfig expected = weights.config;
   expected.num_classes = 10;
@@ -100,7 +100,7 @@ TEST(FineTune, SettingsWinOverTheWeights) {
 }
 
 TEST(FineTune, AnotherImageSizeKeepsTheBlocks) {
-  const Model weights = weights_of("nest_tiny_s196_224");
+  const LoadedModel weights = weights_of("nest_tiny_s196_224");
   for (const auto& [size, edge] : {std::pair{384, 24}, {224, 14}, {256, 16}, {96, 6}}) {
     const Recipe r = make(weights, {{"input_size", std::to_string(size)}});
     EXPECT_EQ(r.nest.patch_size, edge);
@@ -113,7 +113,7 @@ TEST(FineTune, AnotherImageSizeKeepsTheBlocks) {
 
 // reference.md F.6: the official code takes the ratio at its word and dies of 1.7143.
 TEST(FineTune, ResizePosembedIsCheckedNotObeyed) {
-  const Model weights = weights_of("nest_tiny_s196_224");
+  const LoadedModel weights = weights_of("nest_tiny_s196_224");
   for (const char* ratio : {"1", "1.7142857142857142", "1.7143", "1.714"})
     EXPECT_EQ(make(weights, {{"input_size", "384"}, {"resize_posembed", ratio}}).nest.patch_size,
               24)
@@ -143,7 +143,7 @@ TEST(FineTune, ModelNameOfTheSameArchitectureKeepsWhatWeightsWereTrainedWith) {
 }
 
 TEST(FineTune, AnotherArchitectureIsRefused) {
-  const Model weights = weights_of("nest_tiny_s196_224");
+  const LoadedModel weights = weights_of("nest_tiny_s196_224");
   expect_refused([&] { make(weights, {}, config("imagenet_nest.yaml")); },
                  "nest.num_layers_per_block: [2, 2, 20] here, [2, 2, 8] there",
                  "set model_name to nest_tiny_s196_224");
@@ -191,7 +191,7 @@ TEST(FineTune, GreyInputAveragesTheStatistics) {
 }
 
 TEST(FineTune, ReportSaysWhatBecomesOfTheHead) {
-  const Model weights = weights_of("nest_tiny_s196_224");
+  const LoadedModel weights = weights_of("nest_tiny_s196_224");
   const auto changes = [&](const Values& values, int classes) {
     return report_weights(make(weights, values, "", facts("image folder", classes)), weights);
   };
@@ -203,7 +203,7 @@ TEST(FineTune, ReportSaysWhatBecomesOfTheHead) {
 }
 
 TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {
-  const Model weights = weights_of("nest_tiny_s196_224");
+  const LoadedModel weights = weights_of("nest_tiny_s196_224");
   expect_refused(
       [&] {
         make(weights, {{"eval_only", "True"}});
@@ -214,7 +214,7 @@ TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {
 }
 
 TEST(FineTune, WrittenRecipeStartsTheSameRun) {
-  const Model weights = weights_of("nest_tiny_jx", "timm");
+  const LoadedModel weights = weights_of("nest_tiny_jx", "timm");
   Recipe r = make(weights, {{"input_size", "384"}, {"freeze", "[levels.0, patch_embed]"}});
   const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_config.yaml";
   write_file(path, fields(r).to_yaml());
@@ -224,7 +224,7 @@ TEST(FineTune, WrittenRecipeStartsTheSameRun) {
 }
 
 TEST(FineTune, WeightsOfNoNamedVariantStillMakeARecipe) {
-  Model weights = weights_of("nest_tiny_s196_224");
+  LoadedModel weights = weights_of("nest_tiny_s196_224");
   weights.config.variant = "nest";
   weights.config.num_layers_per_block = {1, 1, 2};
   Recipe r = make(weights, {});

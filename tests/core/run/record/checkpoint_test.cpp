@@ -70,7 +70,7 @@ class CheckpointsTest : public ::testing::Test {
   }
 
   fs::path workdir_;
-  Model model_;
+  LoadedModel model_;
 };
 
 TEST_F(CheckpointsTest, StateSurvivesTheFile) {

@@ -82,7 +82,7 @@ TEST(FlaxGolden, OfficialParametersFitTheTableAndComeBackBitForBit) {
   for (const auto& folder : golden_cases("flax", "params.safetensors")) {
     const TensorMap params = testing::golden_flax_params(folder);
     const TensorMap stats = testing::golden_flax_batch_stats(folder);
-    const Model model = testing::golden_flax_model(folder);
+    const LoadedModel model = testing::golden_flax_model(folder);
     EXPECT_NO_THROW(verify_tensors(model.tensors, model.config, folder.string()));
     TensorMap stats_back;
     expect_same(params, to_flax(model.tensors, model.config, &stats_back), folder.string());
