@@ -20,8 +20,6 @@
 namespace nestvit::cli {
 namespace {
 
-using Recipe;
-
 struct PreviewOptions {
   TrainArguments run;
   std::string action, output, save_batch;

@@ -15,8 +15,6 @@ namespace nestvit::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using DataFacts;
-using Recipe;
 
 std::string class_list(const std::vector<std::string>& classes) {
   constexpr size_t kShown = 12;

@@ -18,8 +18,6 @@ namespace nestvit::cli {
 namespace {
 
 namespace fs = std::filesystem;
-using Recipe;
-using Settings;
 
 // What a flag says as its key takes it: `--freeze a,b` is a list, timm's bfloat16 is bf16.
 std::string as_value(const std::string& key, const std::string& text) {

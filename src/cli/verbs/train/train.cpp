@@ -24,8 +24,6 @@
 namespace nestvit::cli {
 namespace {
 
-using Recipe;
-
 constexpr KeyFlag kKeyFlags[] = {
     {"--dataset", "dataset", "NAME",
      "What lies in DIR: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, csv or "
