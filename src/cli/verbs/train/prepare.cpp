@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "cli/model/model_source.h"
 #include "run/recipe/finetune.h"
-#include "train/trainer.h"
+#include "run/record/checkpoint.h"
 
 namespace nestvit::cli {
 namespace {
@@ -85,7 +85,7 @@ void open_data(Prepared& prepared, const Recipe& recipe, const fs::path& workdir
 }
 
 void refuse_changed_keys(Recipe before, Recipe after) {
-  const Fields old_fields = train::fields(before), new_fields = train::fields(after);
+  const Fields old_fields = nestvit::fields(before), new_fields = nestvit::fields(after);
   std::vector<std::string> keys = locked_keys(before), also = locked_keys(after);
   keys.insert(keys.end(), also.begin(), also.end());
   for (const std::string& key : keys)

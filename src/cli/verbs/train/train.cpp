@@ -346,7 +346,7 @@ constexpr const char* kExamples =
 
 std::vector<std::string> plain_overrides(std::vector<std::string> arguments) {
   Recipe recipe;
-  const Fields fields = train::fields(recipe);
+  const Fields fields = nestvit::fields(recipe);
   for (std::string& argument : arguments) {
     if (argument == "--") break;
     if (argument.starts_with("--noconfig.")) {
