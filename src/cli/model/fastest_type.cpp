@@ -10,6 +10,7 @@
 #include <optional>
 #include <sstream>
 
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "hub/sources.h"
@@ -36,7 +37,7 @@ std::string key_of(const LoadedModel& model, int threads) {
   std::string yaml = fields(config).to_yaml();
   std::replace(yaml.begin(), yaml.end(), '\n', ' ');
   return fmt::format("nestvit {}; {}; NESTVIT_ISA={}; {} threads; {} px; {} classes; {}",
-                     NESTVIT_VERSION, processor(), environment("NESTVIT_ISA"),
+                     NESTVIT_VERSION, processor(), environment_variable("NESTVIT_ISA").value_or(""),
                      thread_count(threads), config.image_size, config.num_classes, yaml);
 }
 

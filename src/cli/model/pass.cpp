@@ -2,6 +2,7 @@
 #include "cli/model/pass.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <chrono>
 #include <optional>

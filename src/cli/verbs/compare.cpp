@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,8 +1,5 @@
-// NESTVIT_CHECK for our own bugs; nestvit::Error (include/nestvit/error.h) for what a user can
-// cause.
+// NESTVIT_CHECK, for our own bugs. What a user can cause is a nestvit::Error (nestvit/error.h).
 #pragma once
-
-#include <nestvit/error.h>
 
 #include <stdexcept>
 

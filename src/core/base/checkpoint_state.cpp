@@ -1,3 +1,4 @@
+// Line by line, without a parser of protobuf text: one key is all that is needed.
 #include "base/checkpoint_state.h"
 
 #include <algorithm>

@@ -8,7 +8,7 @@
 
 namespace nestvit {
 
-// The value of model_checkpoint_path as it is written there; nothing when there is none.
+// The value of model_checkpoint_path, unchanged; nothing when the text has none.
 std::optional<std::string> newest_checkpoint(std::string_view text);
 
 }  // namespace nestvit

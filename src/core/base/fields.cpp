@@ -2,12 +2,12 @@
 #include "base/fields.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "base/check.h"
 #include "base/file.h"
 
 namespace nestvit {
@@ -57,7 +57,7 @@ T scalar(const YAML::Node& node, const std::string& key, const std::string& orig
     return value;
   }
   if constexpr (std::is_same_v<T, int> || std::is_same_v<T, int64_t>) {
-    // 1e6 and 192.0 are whole numbers to the people who write them
+    // People write whole numbers as 1e6 and 192.0, too.
     double number = 0;
     if (plain && YAML::convert<double>::decode(node, number) && number == std::floor(number) &&
         std::abs(number) < (std::is_same_v<T, int> ? 2147483647.0 : 9e15))
@@ -157,7 +157,7 @@ YAML::Node parse(const std::string& text, const std::string& origin) {
   try {
     return YAML::Load(text);
   } catch (const YAML::Exception& e) {
-    throw UsageError(fmt::format("{} is no valid YAML: {}", origin, e.what()));
+    throw UsageError(fmt::format("{} is not valid YAML: {}", origin, e.what()));
   }
 }
 
@@ -269,7 +269,7 @@ std::string nearest(const std::string& word, const std::vector<std::string>& kno
   std::string best;
   size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
   for (const std::string& candidate : known) {
-    // a key is often typed without its prefix: compare the last part, too
+    // A key is often typed without its prefix: compare the last part, too.
     const size_t dot = candidate.rfind('.');
     size_t d = distance(word, candidate);
     if (dot != std::string::npos) d = std::min(d, distance(word, candidate.substr(dot + 1)) + 1);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -57,8 +58,8 @@ fs::path beside(const fs::path& path) {
   return parent / ("." + name.string() + unique_suffix());
 }
 
-// Puts the finished folder `fresh` at `path`, and what was there at `fresh`, in one step: at no
-// moment is `path` missing. False when the file system cannot, or there is nothing at `path`.
+// Exchanges the finished folder `fresh` with the one at `path` in one step, so that `path` is never
+// missing. False when the file system cannot do that, or nothing is at `path`.
 bool exchange(const fs::path& fresh, const fs::path& path) {
   return ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_EXCHANGE) == 0;
 }

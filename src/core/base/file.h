@@ -13,7 +13,8 @@
 
 namespace nestvit {
 
-// A read-only mapping of a whole file. Throws Error when the file cannot be opened or is no file.
+// A read-only mapping of a whole file. Throws Error when `path` cannot be opened or is not a
+// regular file.
 class MappedFile {
  public:
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
@@ -21,8 +22,8 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  // Gives the memory of a part back to the system: it is read from the file again when it is looked
-  // at again. For files that are converted once and are as large as what they become.
+  // Gives the memory of a part back to the system; a later access reads it from the file again. For
+  // large files that are converted once: else file and result would fill memory together.
   void forget(std::span<const std::byte> part) const;
 
  private:
@@ -57,8 +58,8 @@ class AtomicFile {
 };
 
 // The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces
-// `path`. On the disk when it returns, if `fill` wrote by the functions above: a power cut later
-// leaves the whole of it.
+// `path`. When it returns, the folder is on the disk and survives a power cut, provided that `fill`
+// wrote with the functions above.
 void write_directory(const std::filesystem::path& path,
                      const std::function<void(const std::filesystem::path&)>& fill);
 
@@ -68,8 +69,8 @@ void sync_folder(const std::filesystem::path& folder);
 // What to do about errno `error` from writing `path`: how much space is left there, or "".
 std::string write_error_hint(const std::filesystem::path& path, int error);
 
-// A folder for one process at a time: held until destroyed, or until the process ends in whatever
-// way. Throws Error when another one holds it. File systems without locks do without.
+// Reserves a folder for one process, until the lock is destroyed or the process ends, however it
+// ends. Throws Error when another process holds it. On file systems without locks it does nothing.
 class FolderLock {
  public:
   explicit FolderLock(const std::filesystem::path& folder);

@@ -1,4 +1,4 @@
-// Rounding numbers to 8-bit integers with a common scale: as weights are stored, and computed with.
+// Rounding numbers to 8-bit integers with a common scale, for stored weights and for products.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 
 namespace nestvit {
 
-// max|x| / 127: what values are divided by. Rounded values times it have the same scale again, to
-// an ulp, and round to themselves. Where a value is not finite, nor is the scale.
+// max|x| / 127, the divisor of the values. Rounded values times this scale have the same scale, up
+// to an ulp, and round to themselves. When a value is not finite, the scale is not either.
 inline float int8_scale(std::span<const float> values) {
   uint32_t largest = 0;  // by bits: NaN and infinity are larger than any number
   for (const float value : values)
@@ -18,7 +18,7 @@ inline float int8_scale(std::span<const float> values) {
   return std::bit_cast<float>(largest) / 127;
 }
 
-// round(value / scale), ties to even, within [-127, 127]; 0 where the scale is 0 or no number.
+// round(value / scale), ties to even, within [-127, 127]; 0 where the scale is 0 or NaN.
 inline int8_t int8_value(float value, float scale) {
   if (!(scale > 0)) return 0;
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));

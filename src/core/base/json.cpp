@@ -1,3 +1,4 @@
+// Parses by nlohmann's library, with a limit on depth and its exceptions made into Errors.
 #include "base/json.h"
 
 #include <fmt/format.h>
@@ -15,7 +16,7 @@ nlohmann::json parse_json(std::string_view text) {
   try {
     return json::parse(text, limit_depth);
   } catch (const json::parse_error& e) {
-    throw Error(fmt::format("it is no valid JSON at byte {}", e.byte));
+    throw Error(fmt::format("it is not valid JSON at byte {}", e.byte));
   } catch (const json::out_of_range&) {
     throw Error("it has a number outside the range of a double");
   }

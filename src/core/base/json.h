@@ -1,4 +1,4 @@
-// JSON that may be hostile. Only for the files that read JSON: the library's header is large.
+// Reads JSON that may be hostile. Include this only where JSON is read: the library is large.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -6,8 +6,8 @@
 
 namespace nestvit {
 
-// Throws Error ("it is no valid JSON at byte 7") for what is no JSON, nested deeper than 32 levels,
-// or holds a number that no double holds.
+// Throws Error ("it is not valid JSON at byte 7") for text that is not JSON, that is nested deeper
+// than 32 levels, or that holds a number outside the range of a double.
 nlohmann::json parse_json(std::string_view text);
 
 }  // namespace nestvit

@@ -9,18 +9,17 @@ namespace nestvit {
 
 void log_info(const std::string& message);
 void log_warning(const std::string& message);
-// From now on neither says anything, and bars are not drawn: of several processes that do the same,
-// one speaks.
+// Silences both, and progress bars, from now on: only one of a run's processes reports.
 void log_nothing();
 
-// True when stderr is a terminal, NO_COLOR and CLICOLOR_FORCE aside.
+// Whether stderr is a terminal, whatever NO_COLOR and CLICOLOR_FORCE say.
 bool stderr_is_terminal();
 std::string human_duration(double seconds);  // "1:05", "2:03:10"
 std::string human_count(int64_t count);      // "6,006,730"
 
-// A bar with time left, redrawn in place at most ten times a second, when stderr is a terminal.
-// Elsewhere `line` prints plain lines, at most one per `plain_interval_s`, and the last one always.
-// Costs nothing per call between redraws.
+// A bar with the time left. On a terminal it is redrawn in place at most ten times a second;
+// elsewhere it prints plain lines, at most one per `plain_interval_s`, and always the last one. A
+// call between redraws costs nothing.
 class Progress {
  public:
   Progress(std::string label, int64_t total, double plain_interval_s = 10);

@@ -1,4 +1,4 @@
-// Philox 4x32-10 (Salmon et al., SC 2011).
+// Philox 4x32-10 (Salmon et al., SC 2011), and numbers of other kinds from its words.
 #include "base/random.h"
 
 #include <cmath>

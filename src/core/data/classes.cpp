@@ -9,12 +9,12 @@
 #include <unordered_map>
 
 #include "base/file.h"
+#include "base/text.h"
 
 namespace nestvit {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 // The longest run from `at` of digits, or of other characters.
 std::string_view run(std::string_view text, size_t at, bool digits) {
@@ -32,8 +32,8 @@ int compare_numbers(std::string_view a, std::string_view b) {
 
 int compare_texts(std::string_view a, std::string_view b) {
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    const auto x = static_cast<unsigned char>(lower(a[i])),
-               y = static_cast<unsigned char>(lower(b[i]));
+    const auto x = static_cast<unsigned char>(ascii_lower(a[i])),
+               y = static_cast<unsigned char>(ascii_lower(b[i]));
     if (x != y) return x < y ? -1 : 1;
   }
   return a.size() == b.size() ? 0 : a.size() < b.size() ? -1 : 1;

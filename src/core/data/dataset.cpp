@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/text.h"
 #include "data/formats/cifar.h"
 #include "data/formats/folder.h"
 #include "data/formats/idx.h"
@@ -78,8 +79,9 @@ const std::vector<Kind>& kinds() {
 }
 
 // "torch/CIFAR10" and "fashion_mnist" are how timm and torchvision spell theirs.
-std::string plain_name(std::string name) {
-  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c == '_' ? '-' : c;
+std::string plain_name(const std::string& given) {
+  std::string name = ascii_lower(given);
+  std::replace(name.begin(), name.end(), '_', '-');
   if (name.starts_with("torch/")) name.erase(0, 6);
   if (name.starts_with("tfds/")) return "tfds";
   if (name.starts_with("wds/")) return "wds";

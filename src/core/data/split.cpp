@@ -3,22 +3,22 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "base/random.h"
 
 namespace nestvit {
 namespace {
 
-// A pure function of seed and key. FNV-1a tells keys apart; the generator makes the bits
+// A pure function of seed and key. The hash tells keys apart; the generator makes the bits
 // independent of the seed's.
 uint64_t seeded_hash(uint64_t seed, const std::string& key) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (unsigned char c : key) hash = (hash ^ c) * 0x100000001b3;
-  Rng rng(seed, Purpose::kSplit, hash);
+  Rng rng(seed, Purpose::kSplit, fnv1a(key));
   const uint64_t high = rng.next_u32();
   return high << 32 | rng.next_u32();
 }

@@ -1,10 +1,10 @@
 // The JSON of the Hugging Face hub and of Google Cloud Storage, and the text of `checkpoint`:
 // bounded, and every field checked before it becomes a part of a path or an address.
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <charconv>
 
-#include "base/check.h"
 #include "base/checkpoint_state.h"
 #include "base/json.h"
 #include "hub/sources.h"

@@ -6,6 +6,7 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,6 @@
 #include <memory>
 #include <string>
 
-#include "base/check.h"
 #include "base/file.h"
 
 namespace nestvit {

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/check.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "hub/part_file.h"
@@ -32,7 +32,7 @@ bool is_complete(const DatasetSource& source, const fs::path& folder) {
 
 // The addresses of one file, in the order to try.
 std::vector<std::string> addresses(const DatasetSource& source, const DatasetFile& file) {
-  std::string mirror = environment(kMirror);
+  std::string mirror = environment_variable(kMirror).value_or("");
   while (mirror.ends_with('/')) mirror.pop_back();
   if (!mirror.empty()) return {fmt::format("{}/{}/{}", mirror, source.name, file.name)};
   std::vector<std::string> urls;

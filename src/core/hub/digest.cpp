@@ -2,6 +2,7 @@
 #include "hub/digest.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <openssl/evp.h>
 
 #include <array>

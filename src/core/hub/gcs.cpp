@@ -1,10 +1,11 @@
 // Google Cloud Storage by its public JSON API: official checkpoint folders, and single objects.
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <optional>
 
-#include "base/check.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "hub/part_file.h"
 #include "hub/sources.h"
@@ -56,7 +57,7 @@ GcsName parse_name(const std::string& text) {
 
 // STORAGE_EMULATOR_HOST is HOST:PORT for some of Google's clients and an address for others.
 std::string endpoint() {
-  std::string host = environment("STORAGE_EMULATOR_HOST");
+  std::string host = environment_variable("STORAGE_EMULATOR_HOST").value_or("");
   if (host.empty()) return "https://storage.googleapis.com";
   while (host.ends_with('/')) host.pop_back();
   return host.find("://") == std::string::npos ? "http://" + host : host;

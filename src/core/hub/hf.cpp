@@ -1,15 +1,17 @@
 // The Hugging Face hub, as Python's huggingface_hub speaks to it and keeps its cache: what one has
 // fetched, the other uses.
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 
-#include "base/check.h"
+#include "base/environment.h"
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "hub/part_file.h"
 #include "hub/sources.h"
 
@@ -74,9 +76,9 @@ fs::path expanded(const std::string& path) {
              : fs::path(path);
 }
 
-bool is_true(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return text == "1" || text == "ON" || text == "YES" || text == "TRUE";
+bool is_true(const std::string& text) {
+  const std::string word = ascii_lower(text);
+  return word == "1" || word == "on" || word == "yes" || word == "true";
 }
 
 // What the environment says, by huggingface_hub's variables.
@@ -87,9 +89,9 @@ struct Hub {
 };
 
 std::string read_token(const fs::path& home) {
-  std::string token = environment("HF_TOKEN");
-  std::string file = environment("HF_TOKEN_PATH");
-  const fs::path path = file.empty() ? home / "token" : expanded(file);
+  std::string token = environment_variable("HF_TOKEN").value_or("");
+  const auto file = environment_variable("HF_TOKEN_PATH");
+  const fs::path path = file ? expanded(*file) : home / "token";
   std::error_code ignored;
   if (token.empty() && fs::is_regular_file(path, ignored)) token = read_text(path, 4096);
   constexpr const char* kBlank = " \t\r\n";
@@ -103,18 +105,17 @@ std::string read_token(const fs::path& home) {
 
 Hub read_environment() {
   Hub hub;
-  hub.endpoint = environment("HF_ENDPOINT");
-  if (hub.endpoint.empty()) hub.endpoint = "https://huggingface.co";
+  hub.endpoint = environment_variable("HF_ENDPOINT").value_or("https://huggingface.co");
   while (hub.endpoint.ends_with('/')) hub.endpoint.pop_back();
-  const std::string home = environment("HF_HOME"), xdg = environment("XDG_CACHE_HOME");
-  const fs::path home_path = !home.empty()  ? expanded(home)
-                             : !xdg.empty() ? expanded(xdg) / "huggingface"
-                                            : home_folder() / ".cache" / "huggingface";
-  std::string cache = environment("HF_HUB_CACHE");
-  if (cache.empty()) cache = environment("HUGGINGFACE_HUB_CACHE");  // its older name
-  hub.cache = cache.empty() ? home_path / "hub" : expanded(cache);
+  const auto home = environment_variable("HF_HOME"), xdg = environment_variable("XDG_CACHE_HOME");
+  const fs::path home_path = home  ? expanded(*home)
+                             : xdg ? expanded(*xdg) / "huggingface"
+                                   : home_folder() / ".cache" / "huggingface";
+  auto cache = environment_variable("HF_HUB_CACHE");
+  if (!cache) cache = environment_variable("HUGGINGFACE_HUB_CACHE");  // its older name
+  hub.cache = cache ? expanded(*cache) : home_path / "hub";
   hub.token = read_token(home_path);
-  hub.offline = is_true(environment("HF_HUB_OFFLINE"));
+  hub.offline = is_true(environment_variable("HF_HUB_OFFLINE").value_or(""));
   return hub;
 }
 

@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <chrono>
@@ -13,8 +14,9 @@
 #include <thread>
 #include <vector>
 
-#include "base/check.h"
+#include "base/environment.h"
 #include "base/log.h"
+#include "base/text.h"
 
 namespace nestvit {
 namespace {
@@ -23,12 +25,6 @@ constexpr int kMostRedirects = 10;
 constexpr size_t kLongestHeaders = 256 << 10;
 constexpr size_t kLongestExcuse = 64 << 10;  // of the page that comes with an error or a redirect
 constexpr long kStallBytesPerSecond = 1000;
-
-std::string lower(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
 
 std::string trimmed(std::string_view text) {
   constexpr const char* kBlank = " \t\r\n";
@@ -52,8 +48,8 @@ class Url {
     curl_free(text);
     return copy;
   }
-  std::string host() const { return lower(part(CURLUPART_HOST)); }
-  std::string scheme() const { return lower(part(CURLUPART_SCHEME)); }
+  std::string host() const { return ascii_lower(part(CURLUPART_HOST)); }
+  std::string scheme() const { return ascii_lower(part(CURLUPART_SCHEME)); }
   std::string origin() const {
     return fmt::format("{}://{}:{}", scheme(), host(), part(CURLUPART_PORT, CURLU_DEFAULT_PORT));
   }
@@ -280,8 +276,8 @@ class Client {
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Client::on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, this);
     for (const char* name : {"SSL_CERT_FILE", "CURL_CA_BUNDLE"})
-      if (const char* bundle = std::getenv(name); bundle && *bundle)
-        curl_easy_setopt(curl, CURLOPT_CAINFO, bundle);
+      if (const auto bundle = environment_variable(name))
+        curl_easy_setopt(curl, CURLOPT_CAINFO, bundle->c_str());
   }
 
   void perform(const std::string& url, const std::vector<std::string>& extra) {
@@ -332,7 +328,8 @@ class Client {
     }
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) return;
-    response_.headers[lower(trimmed(line.substr(0, colon)))] = trimmed(line.substr(colon + 1));
+    response_.headers[ascii_lower(trimmed(line.substr(0, colon)))] =
+        trimmed(line.substr(colon + 1));
   }
 
   // Whether more is wanted.

@@ -2,10 +2,9 @@
 #include "hub/hub.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
-#include <cstdlib>
-
-#include "base/check.h"
+#include "base/environment.h"
 #include "base/fields.h"
 #include "hub/part_file.h"
 #include "hub/sources.h"
@@ -42,22 +41,17 @@ fs::path place(const fs::path& cached, const fs::path& target) {
 
 }  // namespace
 
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? value : "";
-}
-
 fs::path home_folder() {
-  const std::string home = environment("HOME");
-  if (home.empty())
+  const auto home = environment_variable("HOME");
+  if (!home)
     throw Error("there is no folder for the cache: HOME is not set",
                 "set HOME, or XDG_CACHE_HOME and HF_HOME");
-  return home;
+  return *home;
 }
 
 fs::path nestvit_cache() {
-  const std::string cache = environment("XDG_CACHE_HOME");
-  return (cache.empty() ? home_folder() / ".cache" : fs::path(cache)) / "nestvit";
+  const auto cache = environment_variable("XDG_CACHE_HOME");
+  return (cache ? fs::path(*cache) : home_folder() / ".cache") / "nestvit";
 }
 
 bool is_remote(const std::string& name) {

@@ -14,8 +14,6 @@
 
 namespace nestvit {
 
-// An environment variable, "" when unset.
-std::string environment(const char* name);
 // $HOME, for "~" and the caches. Throws Error when it is unset.
 std::filesystem::path home_folder();
 // nestvit's own: $XDG_CACHE_HOME/nestvit, else ~/.cache/nestvit.

@@ -3,7 +3,6 @@
 
 #include <optional>
 
-#include "base/check.h"
 #include "hub/part_file.h"
 #include "hub/sources.h"
 

@@ -1,8 +1,7 @@
 // CPUID, and the environment's word against it.
 #include "kernels/isa.h"
 
-#include <cstdlib>
-#include <cstring>
+#include "base/environment.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -15,10 +14,10 @@ constexpr const char* kWords[] = {"plain", "avx2", "avx512", "avx512_vnni", "avx
 
 // The index of NESTVIT_ISA's word, -1 when it is absent, -2 when it is none of them.
 int setting() {
-  const char* word = std::getenv("NESTVIT_ISA");
-  if (!word || !*word) return -1;
+  const auto word = environment_variable("NESTVIT_ISA");
+  if (!word) return -1;
   for (int i = 0; i < 5; ++i)
-    if (std::strcmp(word, kWords[i]) == 0) return i;
+    if (*word == kWords[i]) return i;
   return -2;
 }
 

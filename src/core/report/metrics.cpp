@@ -2,6 +2,7 @@
 #include "report/metrics.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>

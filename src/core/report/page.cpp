@@ -8,7 +8,6 @@
 #include <functional>
 #include <numeric>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "report/markup.h"

@@ -3,6 +3,7 @@
 
 #include <cairo.h>
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>

@@ -5,7 +5,6 @@
 #include <nestvit/error.h>
 
 #include <charconv>
-#include <cstdlib>
 
 namespace nestvit {
 namespace {
@@ -76,11 +75,6 @@ void place(Launch& launch, const Launcher& launcher, const Environment& environm
 }
 
 }  // namespace
-
-std::optional<std::string> environment_variable(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  return value ? std::optional<std::string>(value) : std::nullopt;
-}
 
 std::string first_host(const std::string& nodes) {
   const size_t end = nodes.find_first_of(",[");

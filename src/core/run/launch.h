@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "base/environment.h"
+
 namespace nestvit {
 
 struct Launch {
@@ -20,7 +22,6 @@ struct Launch {
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
-std::optional<std::string> environment_variable(const std::string& name);
 
 // The first launcher whose rank and size are both there counts: torchrun and whoever speaks like it
 // (RANK, WORLD_SIZE), Intel MPI and MPICH (PMI_RANK, PMI_SIZE), srun (SLURM_PROCID,

@@ -2,20 +2,20 @@
 #include "runtime/compute_thread.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <omp.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
 
-#include "base/check.h"
+#include "base/environment.h"
 #include "kernels/reference.h"
 
 namespace nestvit {
@@ -102,9 +102,9 @@ int thread_count(int requested) {
         fmt::format("give a number from 1 to {}, or 0 for as many as this process may use",
                     kMostThreads));
   if (requested > 0) return requested;
-  if (const char* set =
-          std::getenv("OMP_NUM_THREADS"))  // a list is for nested regions; its first number is ours
-    if (const auto value = parse_number(set); value && *value > 0)
+  // A list is for nested regions; its first number is ours.
+  if (const auto set = environment_variable("OMP_NUM_THREADS"))
+    if (const auto value = parse_number(*set); value && *value > 0)
       return static_cast<int>(std::min<long long>(*value, kMostThreads));
   const int available = std::min(affinity_processors(), kMostThreads), quota = cgroup_processors();
   return quota > 0 ? std::min(available, quota) : available;

@@ -3,6 +3,7 @@
 #include "runtime/engine.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <new>

@@ -4,8 +4,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <cstdlib>
-
+#include "base/environment.h"
 #include "kernels/isa.h"
 
 namespace nestvit {
@@ -14,7 +13,7 @@ void check_processor(NumberType type) {
   if (!kernels::isa_setting_known())
     throw UsageError(fmt::format(
         "NESTVIT_ISA is \"{}\", expected plain, avx2, avx512, avx512_vnni or avx512_bf16",
-        std::getenv("NESTVIT_ISA")));
+        environment_variable("NESTVIT_ISA").value_or("")));
   if (type == NumberType::kBf16 && !kernels::uses(kernels::Isa::kAvx512Bf16))
     throw UsageError("this processor has no bf16 products (AVX512_BF16)", "run the model in f32");
 }

@@ -5,8 +5,6 @@
 
 #include <thread>
 
-#include "base/check.h"
-
 namespace nestvit {
 namespace {
 

@@ -4,12 +4,12 @@
 #include "weights/config_json.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <optional>
 
-#include "base/check.h"
 #include "base/fields.h"
 #include "base/json.h"
 #include "weights/labels.h"

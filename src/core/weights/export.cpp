@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "base/fields.h"
 #include "base/file.h"
 #include "weights/config_json.h"

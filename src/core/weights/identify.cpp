@@ -4,13 +4,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numeric>
-
-#include "base/check.h"
 
 namespace nestvit {
 namespace {

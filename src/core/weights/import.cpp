@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +12,6 @@
 #include <optional>
 #include <thread>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "weights/config_json.h"

@@ -3,13 +3,14 @@
 #include "weights/model_dir.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <cmath>
 #include <optional>
 #include <utility>
 
-#include "base/check.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/random.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
@@ -59,12 +60,6 @@ class Findings {
 bool needs_widening(const Tensor& tensor) {
   const DType type = tensor.dtype();
   return type == DType::kF16 || type == DType::kBF16 || type == DType::kF64 || tensor.is_scaled();
-}
-
-uint64_t name_hash(const std::string& name) {  // FNV-1a
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
-  return hash;
 }
 
 // What a standard normal, truncated at 2, is multiplied by; 0 for constant tensors.
@@ -186,7 +181,7 @@ Tensor initial_tensor(const Param& param, uint64_t seed) {
   std::vector<float> values(static_cast<size_t>(param.size()),
                             param.init == Init::kOnes ? 1.f : 0.f);
   if (const float scale = normal_scale(param); scale > 0) {
-    Rng rng(seed, Purpose::kInit, name_hash(param.name));
+    Rng rng(seed, Purpose::kInit, fnv1a(param.name));
     for (float& value : values) value = rng.truncated_normal() * scale;
   }
   return Tensor::f32(param.shape, std::move(values));

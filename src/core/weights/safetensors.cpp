@@ -3,6 +3,7 @@
 #include "weights/safetensors.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <array>
@@ -10,7 +11,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/check.h"
 #include "base/file.h"
 
 namespace nestvit {

@@ -2,13 +2,13 @@
 #include "weights/storage.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
 
-#include "base/check.h"
 #include "base/half.h"
 #include "base/int8.h"
 

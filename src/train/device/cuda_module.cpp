@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include "base/environment.h"
+
 namespace nestvit::train {
 
 const CudaModule& open_cuda_module(const std::filesystem::path& file) {
@@ -35,8 +37,8 @@ const CudaModule& open_cuda_module(const std::filesystem::path& file) {
 }
 
 const CudaModule& cuda_module() {
-  static const CudaModule& module = open_cuda_module(
-      std::filesystem::read_symlink("/proc/self/exe").parent_path() / "libnestvit_cuda.so");
+  static const CudaModule& module =
+      open_cuda_module(own_program().parent_path() / "libnestvit_cuda.so");
   return module;
 }
 

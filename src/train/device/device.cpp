@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "base/environment.h"
 #include "base/log.h"
 
 namespace nestvit::train {
@@ -26,9 +27,8 @@ std::optional<torch::Device> parsed(const std::string& name) {
 }
 
 void load_cuda() {
-  const char* folder = std::getenv("NESTVIT_TORCH_LIB");
-  const std::string library =
-      folder && *folder ? std::string(folder) + "/libtorch_cuda.so" : "libtorch_cuda.so";
+  const auto folder = environment_variable("NESTVIT_TORCH_LIB");
+  const std::string library = folder ? *folder + "/libtorch_cuda.so" : "libtorch_cuda.so";
   if (dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL)) return;
   throw Error(fmt::format("--device cuda needs libtorch's CUDA library: {}", dlerror()),
               fmt::format("pip install torch=={} brings it, with the CUDA libraries it needs; then "

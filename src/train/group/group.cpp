@@ -1,6 +1,7 @@
 // c10d's TCPStore and Gloo behind Group.
 #include "train/group/group.h"
 
+#include <nestvit/error.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,7 +9,6 @@
 #include <climits>
 #include <cstring>
 
-#include "base/check.h"
 #include "train/group/members.h"
 
 namespace nestvit::train {

@@ -98,7 +98,7 @@ TEST(FieldsTest, ErrorsNameWhatWasExpected) {
   EXPECT_THAT(error_of("words", "x"), HasSubstr("a list"));
   EXPECT_THAT(error_of("colour", "blue"), HasSubstr("one of red, green"));
   EXPECT_THAT(error_of("inner.list", "[1, x]"), HasSubstr("a whole number"));
-  EXPECT_THAT(error_of("name", "[unclosed"), HasSubstr("no valid YAML"));
+  EXPECT_THAT(error_of("name", "[unclosed"), HasSubstr("not valid YAML"));
 }
 
 TEST(FieldsTest, UnknownYamlKeyIsAnError) {

@@ -2,6 +2,7 @@
 #include "report/metrics.h"
 
 #include <gmock/gmock.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +11,6 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "base/random.h"
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "image/augment/tf_ops.h"
 #include "image/codecs/codec.h"
 
@@ -16,8 +17,7 @@ namespace {
 enum class Format { kPng, kJpeg };
 
 Format format_of(const std::string& path) {
-  std::string extension = std::filesystem::path(path).extension().string();
-  for (char& c : extension) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  const std::string extension = ascii_lower(std::filesystem::path(path).extension().string());
   if (extension == ".png") return Format::kPng;
   if (extension == ".jpg" || extension == ".jpeg") return Format::kJpeg;
   throw UsageError(fmt::format("{}: what kind of file is to be written?", path),

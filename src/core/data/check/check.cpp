@@ -15,7 +15,7 @@
 #include <system_error>
 #include <thread>
 
-#include "base/check.h"
+#include "base/text.h"
 #include "data/check/content_hash.h"
 #include "data/check/parts.h"
 #include "image/codecs/codec.h"
@@ -56,8 +56,7 @@ std::string without_name(const std::string& text, const std::string& name) {
 
 // The format that an extension promises, "" for none of ours.
 std::string promised_format(const std::string& name) {
-  std::string extension = std::filesystem::path(name).extension().string();
-  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  const std::string extension = ascii_lower(std::filesystem::path(name).extension().string());
   if (extension == ".jpg" || extension == ".jpeg") return "jpeg";
   return extension == ".png" || extension == ".webp" ? extension.substr(1) : "";
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/text.h"
 
 namespace nestvit {
 
@@ -44,7 +45,7 @@ bool has_image_extension(std::string_view name) {
   const auto extension = name.substr(dot + 1);
   return std::any_of(kKnown.begin(), kKnown.end(), [&](std::string_view known) {
     return std::equal(known.begin(), known.end(), extension.begin(), extension.end(),
-                      [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? b + 32 : b); });
+                      [](char a, char b) { return a == ascii_lower(b); });
   });
 }
 

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "data/classes.h"
 #include "data/split.h"
 
@@ -232,10 +233,7 @@ class IdxDataset : public Dataset {
 };
 
 bool says_fashion(const fs::path& folder) {
-  std::string text = folder.string();
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return text.find("fashion") != std::string::npos;
+  return ascii_lower(folder.string()).find("fashion") != std::string::npos;
 }
 
 }  // namespace

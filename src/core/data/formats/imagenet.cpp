@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
 #include "data/formats/folder.h"
@@ -76,12 +77,9 @@ std::string stem(std::string_view file) {
 }
 
 bool is_header(std::string_view first_field) {
-  std::string word(first_field);
-  for (char& c : word)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   static const std::set<std::string> headers = {"imageid",  "image_id",  "image", "file",
                                                 "filename", "file_name", "path",  "name"};
-  return headers.contains(word);
+  return headers.contains(ascii_lower(first_field));
 }
 
 // What follows the file's name: the first word when it is a synset (Kaggle's boxes follow), else

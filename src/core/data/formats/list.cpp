@@ -13,6 +13,7 @@
 
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
 
@@ -20,13 +21,6 @@ namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return result;
-}
 
 // Splits text into rows of fields, one row per call.
 class FieldReader {
@@ -100,7 +94,7 @@ Columns find_columns(const std::vector<std::string>& first) {
   Columns columns;
   bool path = false, label = false;
   for (size_t i = 0; i < first.size(); ++i) {
-    const auto name = lower(first[i]);
+    const auto name = ascii_lower(first[i]);
     if (!path && paths.contains(name))
       columns.path = i, path = true;
     else if (!label && labels.contains(name))
@@ -245,7 +239,8 @@ Lists find_lists(const fs::path& root, Split split) {
     const auto train = find_list(root, Split::kTrain), own = find_list(root, split);
     auto all = lists_in(root);
     // A lone test.csv is not what to train on.
-    std::erase_if(all, [&](const fs::path& list) { return is_split(lower(list.stem().string())); });
+    std::erase_if(
+        all, [&](const fs::path& list) { return is_split(ascii_lower(list.stem().string())); });
     if (own) {
       lists.own = *own;
       lists.train = train.value_or(*own);
@@ -312,7 +307,7 @@ std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std
 }
 
 char list_delimiter(const fs::path& path, std::string_view text) {
-  if (lower(path.extension().string()) == ".tsv") return '\t';
+  if (ascii_lower(path.extension().string()) == ".tsv") return '\t';
   const auto line = text.substr(0, text.find('\n'));
   for (char c : {',', '\t', ';'})
     if (line.find(c) != std::string_view::npos) return c;
@@ -320,7 +315,7 @@ char list_delimiter(const fs::path& path, std::string_view text) {
 }
 
 bool is_list(const fs::path& path) {
-  const auto extension = lower(path.extension().string());
+  const auto extension = ascii_lower(path.extension().string());
   std::error_code ignored;
   return (extension == ".csv" || extension == ".tsv") && fs::is_regular_file(path, ignored);
 }

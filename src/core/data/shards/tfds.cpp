@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "base/environment.h"
 #include "base/file.h"
 #include "data/classes.h"
 #include "data/shards/shards.h"
@@ -176,9 +177,9 @@ Error not_found(const DatasetOptions& options, const TfdsName& name) {
 }  // namespace
 
 fs::path tfds_data_dir() {
-  if (const char* folder = std::getenv("TFDS_DATA_DIR"); folder && *folder) return folder;
-  const char* home = std::getenv("HOME");
-  return home && *home ? fs::path(home) / "tensorflow_datasets" : fs::path();
+  if (const auto folder = environment_variable("TFDS_DATA_DIR")) return *folder;
+  const auto home = environment_variable("HOME");
+  return home ? fs::path(*home) / "tensorflow_datasets" : fs::path();
 }
 
 bool looks_like_tfds(const fs::path& root) {

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
 #include "data/shards/shards.h"
@@ -164,7 +165,7 @@ std::optional<Split> split_of(const fs::path& shard) {
   std::optional<Split> found;
   for (const char c : shard.filename().string() + ".") {
     if (std::isalpha(static_cast<unsigned char>(c))) {
-      word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      word += ascii_lower(c);
       continue;
     }
     if (const auto split = find_split_named(word); split && !found) found = split;

@@ -6,8 +6,6 @@
 
 #include <algorithm>
 
-#include "base/check.h"
-
 namespace nestvit {
 namespace {
 

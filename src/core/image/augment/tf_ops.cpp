@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/text.h"
 #include "image/augment/geometric.h"
 #include "image/augment/lookup.h"
 
@@ -155,11 +156,6 @@ void check_image(const Image& image) {
   NESTVIT_CHECK(image.height > 0 && image.width > 0 && image.pixels.size() == image.size());
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
 }  // namespace
 
 std::span<const AugmentOp> augment_ops() { return kOps; }
@@ -179,7 +175,7 @@ const std::string& augment_op_name(AugmentOp op) {
 AugmentOp parse_augment_op(const std::string& name) {
   const auto& names = augment_op_names();
   for (AugmentOp op : kOps)
-    if (lower(augment_op_name(op)) == lower(name)) return op;
+    if (ascii_lower(augment_op_name(op)) == ascii_lower(name)) return op;
   const std::string close = nearest(name, names);
   throw UsageError(fmt::format("there is no augmentation \"{}\"", name),
                    close.empty() ? fmt::format("the names: {}", fmt::join(names, ", "))

@@ -9,7 +9,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/check.h"
 #include "weights/labels.h"
 
 namespace nestvit {

@@ -9,6 +9,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/hash.h"
 #include "run/input/augmentation.h"
 #include "run/recipe/freeze.h"
 
@@ -288,14 +289,12 @@ std::vector<std::string> locked_keys(Recipe& recipe) {
 
 std::string digest(Recipe recipe) {
   const Fields f = fields(recipe);
-  uint64_t hash =
-      0xcbf29ce484222325;  // FNV-1a: tells edited files apart, guards against nothing more
+  std::string text;
   for (const std::string& key : locked_keys(recipe)) {
     if (key == "num_devices") continue;  // RunState's batch_size tells; older runs have no such key
-    for (const char c : key + "=" + f.get(key) + "\n")
-      hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+    text += key + "=" + f.get(key) + "\n";
   }
-  return fmt::format("{:016x}", hash);
+  return fmt::format("{:016x}", fnv1a(text));
 }
 
 int64_t step_batches(const Recipe& r) { return int64_t{r.grad_accum_steps} * r.num_devices; }

@@ -4,13 +4,13 @@
 #include "weights/flax/checkpoint.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <charconv>
 #include <limits>
 #include <msgpack.hpp>
 #include <optional>
 
-#include "base/check.h"
 #include "base/checkpoint_state.h"
 #include "base/file.h"
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <numeric>

@@ -1,6 +1,7 @@
 // Writes clu's checkpoint folder: the TrainState as flax's msgpack, streamed, so that memory does
 // not grow with it.
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <limits>
 #include <msgpack.hpp>

@@ -3,6 +3,7 @@
 #include "weights/torch/file.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <array>
@@ -10,7 +11,6 @@
 #include <optional>
 #include <tuple>
 
-#include "base/check.h"
 #include "base/file.h"
 #include "weights/torch/globals.h"
 #include "weights/torch/pickle.h"

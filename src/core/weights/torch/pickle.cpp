@@ -3,12 +3,12 @@
 #include "weights/torch/pickle.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <bit>
 #include <utility>
 
-#include "base/check.h"
 #include "base/file.h"
 
 namespace nestvit {

@@ -2,6 +2,7 @@
 #include "weights/torch/zip.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 #include <zlib.h>
 
 #include <algorithm>
