@@ -29,12 +29,12 @@ nestvit::cli::Verb train_verb() {
 
 int main(int argc, char** argv) {
   using namespace nestvit::cli;
-  const Backend backend{"core", engine_forward};
+  const ForwardEngine engine{"core", engine_forward};
   return run_program({"nestvit",
                       "NesT, the nested hierarchical transformer: train it on images, measure it, "
                       "ask it.",
-                      {predict_verb(backend), eval_verb(backend), train_verb(), bench_verb(),
-                       convert_verb(), data_verb(), doctor_verb(backend), inspect_verb(),
-                       run_verb(backend), preprocess_verb(), pull_verb(), quantize_verb()}},
+                      {predict_verb(engine), eval_verb(engine), train_verb(), bench_verb(),
+                       convert_verb(), data_verb(), doctor_verb(engine), inspect_verb(),
+                       run_verb(engine), preprocess_verb(), pull_verb(), quantize_verb()}},
                      argc, argv);
 }

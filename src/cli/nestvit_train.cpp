@@ -9,9 +9,9 @@ int main(int argc, char** argv) {
   std::vector<std::string> arguments = plain_overrides({argv, argv + argc});
   std::vector<char*> plain;
   for (std::string& argument : arguments) plain.push_back(argument.data());
-  const Backend backend{"torch", torch_forward};
+  const ForwardEngine engine{"torch", torch_forward};
   return run_program({"nestvit-train",
                       "NesT on libtorch: training, and evaluation with its forward.",
-                      {train_verb(), eval_verb(backend), run_verb(backend), data_preview_verb()}},
+                      {train_verb(), eval_verb(engine), run_verb(engine), data_preview_verb()}},
                      static_cast<int>(plain.size()), plain.data());
 }

@@ -82,7 +82,7 @@ std::string bash_script(const Program& program,
       "  local cur=\"${{COMP_WORDS[COMP_CWORD]}}\" prev=\"${{COMP_WORDS[COMP_CWORD-1]}}\" "
       "words=''\n"
       "  if [[ $COMP_CWORD -eq 1 ]]; then\n"
-      "    COMPREPLY=($(compgen -W '{2} help --help --version' -- \"$cur\"))\n"
+      "    COMPREPLY=($(compgen -W '{2} help --help --help-environment --version' -- \"$cur\"))\n"
       "    return\n"
       "  fi\n"
       "  case \"${{COMP_WORDS[1]}}\" in\n"

@@ -8,40 +8,13 @@
 #include <limits>
 #include <thread>
 
-#include "base/log.h"
+#include "base/text.h"
+#include "cli/program/exec.h"
 
 namespace nestvit::cli {
 namespace {
 
 constexpr size_t kColumns = 88;  // of help
-
-// `text` in lines of at most kColumns, each after `indent` spaces; the first line continues what is
-// printed already.
-std::string wrapped(const std::string& text, size_t indent) {
-  std::string out;
-  size_t column = indent;
-  for (size_t at = 0; at < text.size();) {
-    if (text[at] == '\n') {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-      ++at;
-      continue;
-    }
-    size_t end = text.find_first_of(" \n", at);
-    if (end == std::string::npos) end = text.size();
-    if (column > indent && column + 1 + end - at > kColumns) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
-      ++column;
-    }
-    out += text.substr(at, end - at);
-    column += end - at;
-    at = end < text.size() && text[end] == ' ' ? end + 1 : end;
-  }
-  return out;
-}
 
 // The default shown; an empty string or an "auto" 0 is explained by the help text itself.
 void show_default(CLI::Option* option, const std::string& text) {
@@ -70,7 +43,7 @@ std::string option_help(const OptionText& option) {
   std::string help = option.help;
   if (option.required && !option.positional) help += " (required)";
   if (!option.fallback.empty()) help += fmt::format(" [default: {}]", option.fallback);
-  return fmt::format("{}\n      {}\n", head, wrapped(help, 6));
+  return fmt::format("{}\n      {}\n", head, wrapped(help, kColumns, 6));
 }
 
 }  // namespace
@@ -209,6 +182,18 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
              "Only that many images, drawn by the seed; 0: all.");
 }
 
+void add_engine_option(CLI::App& app, std::string* engine, const ForwardEngine& own) {
+  *engine = own.name;
+  add_choice(app, "--engine", engine, {"core", "torch"},
+             "Which forward: core is the torch-free runtime, torch is libtorch (in "
+             "nestvit-train). Both give the same numbers.");
+}
+
+void use_engine(const std::string& engine, const ForwardEngine& own, const Invocation& invocation) {
+  if (engine == own.name) return;
+  exec_sibling(engine == "torch" ? "nestvit-train" : "nestvit", invocation.arguments);
+}
+
 std::unique_ptr<Dataset> DataOptions::open() const {
   DatasetOptions options;
   options.root = data_dir;
@@ -255,8 +240,9 @@ std::vector<OptionText> describe(const CLI::App& app) {
 
 std::string verb_help(const Program& program, const Verb& verb,
                       const std::vector<OptionText>& options) {
-  std::string text = usage_line(program, verb, options) + "\n" + wrapped(verb.summary, 0) + "\n";
-  if (!verb.details.empty()) text += "\n" + wrapped(verb.details, 0) + "\n";
+  std::string text =
+      usage_line(program, verb, options) + "\n" + wrapped(verb.summary, kColumns, 0) + "\n";
+  if (!verb.details.empty()) text += "\n" + wrapped(verb.details, kColumns, 0) + "\n";
   const auto section = [&](const std::string& title, bool positional) {
     std::string body;
     for (const OptionText& option : options)
@@ -266,23 +252,24 @@ std::string verb_help(const Program& program, const Verb& verb,
   section("arguments", true);
   section("options", false);
   text += "  -h, --help\n      Print this text.\n";
-  if (!verb.examples.empty()) text += "\nexamples:\n  " + wrapped(verb.examples, 2) + "\n";
+  if (!verb.examples.empty())
+    text += "\nexamples:\n  " + wrapped(verb.examples, kColumns, 2) + "\n";
   return text;
 }
 
 std::string program_help(const Program& program) {
   std::string text = fmt::format("usage: {} VERB [OPTION]...\n\n{}\n\nverbs:\n", program.name,
-                                 wrapped(program.summary, 0));
+                                 wrapped(program.summary, kColumns, 0));
   for (const Verb& verb : program.verbs)
-    text += fmt::format("  {:<12}{}\n", verb.name, wrapped(verb.summary, 14));
-  text += fmt::format(
-      "\n\"{} VERB --help\" explains a verb, with examples; \"{} --version\" prints the "
-      "version.\n\n"
-      "Results go to standard output, messages and progress to standard error. Exit status: 0 "
-      "when\n"
-      "all went well, 1 when something failed, 2 when the command line or a configuration is "
-      "wrong.\n",
-      program.name, program.name);
+    text += fmt::format("  {:<12}{}\n", verb.name, wrapped(verb.summary, kColumns, 14));
+  text += fmt::format(R"(
+"{0} VERB --help" explains a verb, with examples; "{0} --version" prints the version;
+"{0} --help-environment" lists the environment variables.
+
+Results go to standard output, messages and progress to standard error. Exit status: 0 when
+all went well, 1 when something failed, 2 when the command line or a configuration is wrong.
+)",
+                      program.name);
   return text;
 }
 

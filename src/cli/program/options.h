@@ -67,14 +67,10 @@ struct DataOptions {
 };
 void add_data_options(CLI::App& app, DataOptions* options, Need data_dir);
 
-// --engine core|torch. use_engine() hands over to the sibling program when the engine is not
-// `backend`'s own.
-void add_engine_option(CLI::App& app, std::string* engine, const Backend& backend);
-void use_engine(const std::string& engine, const Backend& backend, const Invocation& invocation);
-
-// Replaces this process by a program of the same installation: beside this executable, else on
-// PATH. Throws Error when there is none.
-[[noreturn]] void exec_sibling(const std::string& name, const std::vector<std::string>& arguments);
+// --engine core|torch. use_engine() hands over to the sibling program when `engine` is not the
+// name of `own`.
+void add_engine_option(CLI::App& app, std::string* engine, const ForwardEngine& own);
+void use_engine(const std::string& engine, const ForwardEngine& own, const Invocation& invocation);
 
 // A declared option, as help and completion show it.
 struct OptionText {

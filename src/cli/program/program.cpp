@@ -6,11 +6,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
+#include "base/environment.h"
 #include "base/fields.h"
+#include "cli/program/exec.h"
 #include "cli/program/options.h"
 #include "cli/program/verb.h"
 
@@ -20,12 +21,8 @@ namespace {
 constexpr const char* kOverridePrefix = "--config.";
 
 bool coloured() {
-  const auto set = [](const char* name) {
-    const char* value = std::getenv(name);
-    return value != nullptr && *value != '\0';
-  };
-  if (set("NO_COLOR")) return false;
-  if (set("CLICOLOR_FORCE") && std::string(std::getenv("CLICOLOR_FORCE")) != "0") return true;
+  if (environment_variable("NO_COLOR")) return false;
+  if (environment_variable("CLICOLOR_FORCE").value_or("0") != "0") return true;
   return isatty(STDERR_FILENO) == 1;
 }
 
@@ -178,6 +175,9 @@ int dispatch(const Program& program, std::vector<std::string> arguments) {
     return 0;
   } else if (arguments[0] == "--version" || arguments[0] == "-V") {
     fmt::print("{} {}\n", program.name, NESTVIT_VERSION);
+    return 0;
+  } else if (arguments[0] == "--help-environment") {
+    fmt::print("{}", environment_help());
     return 0;
   }
   const Verb& verb = find_verb(program, arguments[0]);

@@ -24,9 +24,9 @@ struct ForwardOptions {
 };
 using MakeForward = std::function<Forward(const LoadedModel& model, const ForwardOptions& options)>;
 
-// The forward that a program carries, and its name for --engine.
-struct Backend {
-  std::string engine;  // "core" or "torch"
+// The forward that a program carries.
+struct ForwardEngine {
+  std::string name;  // for --engine: "core" or "torch"
   MakeForward make_forward;
 };
 
@@ -58,18 +58,18 @@ struct Program {
 };
 
 // Parses, dispatches, prints errors. Exit codes: 0; 1 for an Error; 2 for a UsageError or a wrong
-// command line. Adds --help, --version and the verb `completion`.
+// command line. Adds --help, --help-environment, --version and the verb `completion`.
 int run_program(Program program, int argc, char** argv);
 
 // Verbs that both programs have.
-Verb eval_verb(const Backend& backend);
-Verb run_verb(const Backend& backend);
+Verb eval_verb(const ForwardEngine& engine);
+Verb run_verb(const ForwardEngine& engine);
 // Verbs of nestvit.
-Verb predict_verb(const Backend& backend);
+Verb predict_verb(const ForwardEngine& engine);
 Verb bench_verb();
 Verb convert_verb();
 Verb data_verb();
-Verb doctor_verb(const Backend& backend);
+Verb doctor_verb(const ForwardEngine& engine);
 Verb inspect_verb();
 Verb preprocess_verb();
 Verb pull_verb();

@@ -12,7 +12,7 @@
 #include "base/random.h"
 #include "cli/model/fastest_type.h"
 #include "cli/model/model_source.h"
-#include "cli/program/against.h"
+#include "cli/program/exec.h"
 #include "cli/program/options.h"
 #include "kernels/bf16.h"
 #include "kernels/inference.h"

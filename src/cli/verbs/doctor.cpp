@@ -136,7 +136,7 @@ int doctor(const DoctorOptions& options, const MakeForward& make_forward,
 
 }  // namespace
 
-Verb doctor_verb(const Backend& backend) {
+Verb doctor_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "doctor";
   verb.summary = "Compare two models or preprocessings on images: where they part, and why.";
@@ -157,7 +157,7 @@ Verb doctor_verb(const Backend& backend) {
       "# what the paper's and timm's preprocessing make of a folder of photos\n"
       "nestvit doctor --compare jax timm photos --size 224";
   verb.overrides = true;
-  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
+  verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<DoctorOptions>();
     add_flag(app, "--compare", &options->compare, "Compare A with B on the images.");
     add_text(app, "A", &options->a, "MODEL", "A model, or jax or timm.", Need::kRequired);
@@ -169,8 +169,8 @@ Verb doctor_verb(const Backend& backend) {
              "Take the averaged (EMA) weights of checkpoints that have them.");
     add_text(app, "--variant", &options->variant, "NAME",
              "What weights without a description are.");
-    return [options, backend, &invocation] {
-      return doctor(*options, backend.make_forward, invocation);
+    return [options, engine, &invocation] {
+      return doctor(*options, engine.make_forward, invocation);
     };
   };
   return verb;

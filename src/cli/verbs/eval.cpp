@@ -84,7 +84,7 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
 
 }  // namespace
 
-Verb eval_verb(const Backend& backend) {
+Verb eval_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "eval";
   verb.summary = "Measure a model's accuracy on a dataset: top-1, top-5, loss, images per second.";
@@ -100,7 +100,7 @@ Verb eval_verb(const Backend& backend) {
       "nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 "
       "--results-file result.json --report report";
   verb.overrides = true;
-  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
+  verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<EvalOptions>();
     add_model_options(app, &options->model);
     add_data_options(app, &options->data, Need::kRequired);
@@ -112,10 +112,10 @@ Verb eval_verb(const Backend& backend) {
     add_text(app, "--report", &options->report, "DIR",
              "Write per_class.csv (label, support, precision, recall, f1), confusion.csv (rows are "
              "true classes), confusion.png and summary.json there.");
-    add_engine_option(app, &options->engine, backend);
-    return [options, backend, &invocation] {
-      use_engine(options->engine, backend, invocation);
-      return evaluate(*options, backend.make_forward, invocation);
+    add_engine_option(app, &options->engine, engine);
+    return [options, engine, &invocation] {
+      use_engine(options->engine, engine, invocation);
+      return evaluate(*options, engine.make_forward, invocation);
     };
   };
   return verb;

@@ -195,7 +195,7 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
 
 }  // namespace
 
-Verb predict_verb(const Backend& backend) {
+Verb predict_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "predict";
   verb.summary = "Classify images: files, folders, standard input or a dataset.";
@@ -216,7 +216,7 @@ Verb predict_verb(const Backend& backend) {
       "# twelve images of a dataset\n"
       "nestvit predict --model out/best --data-dir fashion --limit 12";
   verb.overrides = true;
-  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
+  verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PredictOptions>();
     add_texts(
         app, "IMAGE", &options->inputs, "FILE",
@@ -233,8 +233,8 @@ Verb predict_verb(const Backend& backend) {
              "from a folder that is called like a class.");
     add_run_options(app, &options->run);
     add_data_options(app, &options->data, Need::kOptional);
-    return [options, backend, &invocation] {
-      return predict(*options, backend.make_forward, invocation);
+    return [options, engine, &invocation] {
+      return predict(*options, engine.make_forward, invocation);
     };
   };
   return verb;

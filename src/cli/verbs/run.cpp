@@ -78,7 +78,7 @@ int run_tensors(const TensorRunOptions& options, const MakeForward& make_forward
 
 }  // namespace
 
-Verb run_verb(const Backend& backend) {
+Verb run_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "run";
   verb.summary = "Run a model on raw tensors: safetensors in, safetensors out.";
@@ -93,7 +93,7 @@ Verb run_verb(const Backend& backend) {
       "nestvit run --model out/best --input x.safetensors --output y.safetensors "
       "--features";
   verb.overrides = true;
-  verb.declare = [backend](CLI::App& app, const Invocation& invocation) {
+  verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<TensorRunOptions>();
     add_model_options(app, &options->model);
     add_text(app, "--input", &options->input, "FILE", "The safetensors file with \"input\".",
@@ -105,10 +105,10 @@ Verb run_verb(const Backend& backend) {
     add_number(app, "--threads", &options->threads, 0,
                "Threads of the forward pass; 0: as many as this process may use.");
     add_dtype_option(app, &options->dtype);
-    add_engine_option(app, &options->engine, backend);
-    return [options, backend, &invocation] {
-      use_engine(options->engine, backend, invocation);
-      return run_tensors(*options, backend.make_forward, invocation);
+    add_engine_option(app, &options->engine, engine);
+    return [options, engine, &invocation] {
+      use_engine(options->engine, engine, invocation);
+      return run_tensors(*options, engine.make_forward, invocation);
     };
   };
   return verb;

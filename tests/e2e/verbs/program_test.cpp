@@ -46,6 +46,14 @@ TEST_F(ProgramCli, Version) {
   EXPECT_THAT(outcome.out, ::testing::MatchesRegex("nestvit [0-9]+\\.[0-9]+\\.[0-9]+\n"));
 }
 
+TEST_F(ProgramCli, EnvironmentVariables) {
+  const Outcome outcome = nestvit("--help-environment");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_EQ(outcome.err, "");
+  EXPECT_EQ(outcome.out,
+            read_text(fs::path(NESTVIT_SOURCE_DIR) / "docs" / "environment-variables.md"));
+}
+
 TEST_F(ProgramCli, MistakesAreUsageErrorsThatSuggest) {
   expect_failure(nestvit("predcit x"), 2,
                  {"unknown verb \"predcit\"", "did you mean \"predict\"?"});

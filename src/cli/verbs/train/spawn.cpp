@@ -10,10 +10,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <thread>
 
+#include "base/environment.h"
 #include "base/log.h"
+#include "cli/program/exec.h"
 #include "train/group/group.h"
 
 namespace nestvit::cli {
@@ -82,14 +83,9 @@ pid_t Children::start(int rank, int processes) {
   }
   for (const auto& [name, value] : environment)
     variables.push_back(fmt::format("{}={}", name, value));
-  std::vector<char*> argv, envp;
-  for (std::string& argument : arguments_) argv.push_back(argument.data());
-  for (std::string& variable : variables) envp.push_back(variable.data());
-  argv.push_back(nullptr);
-  envp.push_back(nullptr);
-
-  // Not the link itself: ps would show its name.
-  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::vector<char*> argv = exec_words(arguments_), envp = exec_words(variables);
+  // Not /proc/self/exe: ps would show that name.
+  const std::string program = own_program().string();
   const pid_t parent = getpid(), child = fork();
   if (child < 0)
     throw Error(
