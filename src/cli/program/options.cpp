@@ -158,8 +158,8 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
                       "$TFDS_DATA_DIR or ~/tensorflow_datasets) or fashion-mnist."
                     : ""));
   add_text(app, "--dataset", &options->dataset, "NAME",
-           "What lies there: folder, imagenet, tfds/NAME, imagenet2012, cifar10, cifar100, "
-           "fashion-mnist, idx, csv or wds. Recognised from the files when left out.");
+           fmt::format("What lies there: {}. Recognised from the files when left out.",
+                       dataset_names_text()));
   add_choice(app, "--split,--val-split", &options->split,
              {"val", "train", "validation", "valid", "eval", "test"},
              "Which part of the dataset. val, validation, valid and eval mean the same: the test "

@@ -26,54 +26,87 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A kind of dataset: the names that --dataset accepts, and whether a folder looks like it.
+// A kind of dataset: what --dataset calls it, and whether a folder looks like it.
 struct Kind {
-  std::vector<std::string> names;
+  std::string name;                        // "tfds" stands before the name of one: "tfds/NAME"
+  std::vector<std::string> synonyms = {};  // accepted, too
   std::function<bool(const DatasetOptions&)> recognise;
   std::function<std::unique_ptr<Dataset>(const DatasetOptions&)> open;
-  bool in_tfds = false;  // without a folder it is looked for among the datasets of TFDS
+  // Where such data lies when no folder is given; empty where there is none.
+  std::function<fs::path()> usual_place = [] { return fs::path(); };
+  bool is_folder = false;          // of images, which may have an index
+  bool is_list = false;            // a file
+  bool takes_labels_file = false;  // for --labels
 };
 
+bool never(const DatasetOptions&) { return false; }
+
+fs::path debian_fashion_mnist() {
+  return fs::is_directory(system_fashion_mnist()) ? system_fashion_mnist() : fs::path();
+}
+
 // By its own files, or as TFDS stores it.
-Kind cifar(const std::string& name, CifarKind kind) {
-  return {{name},
+Kind cifar(const std::string& name, const std::string& synonym, CifarKind kind) {
+  return {
+      .name = name,
+      .synonyms = {synonym},
+      .recognise =
           [=](const DatasetOptions& options) { return find_cifar(options.root, kind).has_value(); },
+      .open =
           [=](const DatasetOptions& options) {
             const bool own = find_cifar(options.root, kind).has_value();
             return !own && has_tfds(options.root, name) ? open_tfds(options)
                                                         : open_cifar(options, kind);
           },
-          true};
+      .usual_place = tfds_data_dir};
 }
 
 // In the order in which they are tried: a stray list beside class folders does not make a list.
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
-      {{"fashion-mnist"},
-       [](const DatasetOptions&) { return false; },
-       [](const DatasetOptions& options) { return open_idx(options, true); }},
-      {{"tfds", "imagenet2012"},
-       [](const DatasetOptions& options) { return looks_like_tfds(options.root); },
-       open_tfds,
-       true},
-      {{"imagenet"}, looks_like_imagenet, open_imagenet, true},
-      {{"idx", "mnist"},
-       [](const DatasetOptions& options) { return find_idx(options.root).has_value(); },
-       [](const DatasetOptions& options) { return open_idx(options, false); }},
-      cifar("cifar10", CifarKind::kCifar10),
-      cifar("cifar100", CifarKind::kCifar100),
-      {{"csv"},
-       [](const DatasetOptions& options) {
-         return find_list(options.root, Split::kTrain) ||
-                (!looks_like_image_folder(options.root) && lists_in(options.root).size() == 1);
-       },
-       open_list},
-      {{"wds", "webdataset"},
-       [](const DatasetOptions& options) {
-         return looks_like_webdataset(options.root) && !looks_like_image_folder(options.root);
-       },
-       open_webdataset},
-      {{"folder"}, [](const DatasetOptions&) { return true; }, open_folder},
+      {.name = "tfds",
+       .recognise = [](const DatasetOptions& options) { return looks_like_tfds(options.root); },
+       .open = open_tfds,
+       .usual_place = tfds_data_dir},
+      {.name = "imagenet2012", .recognise = never, .open = open_tfds, .usual_place = tfds_data_dir},
+      {.name = "imagenet",
+       .recognise = looks_like_imagenet,
+       .open = open_imagenet,
+       .usual_place = tfds_data_dir,
+       .takes_labels_file = true},
+      {.name = "idx",
+       .synonyms = {"mnist"},
+       .recognise =
+           [](const DatasetOptions& options) { return find_idx(options.root).has_value(); },
+       .open = [](const DatasetOptions& options) { return open_idx(options, false); }},
+      {.name = "fashion-mnist",
+       .synonyms = {"fashionmnist"},
+       .recognise = never,
+       .open = [](const DatasetOptions& options) { return open_idx(options, true); },
+       .usual_place = debian_fashion_mnist},
+      cifar("cifar10", "cifar-10", CifarKind::kCifar10),
+      cifar("cifar100", "cifar-100", CifarKind::kCifar100),
+      {.name = "csv",
+       .synonyms = {"tsv", "list"},
+       .recognise =
+           [](const DatasetOptions& options) {
+             return find_list(options.root, Split::kTrain) ||
+                    (!looks_like_image_folder(options.root) && lists_in(options.root).size() == 1);
+           },
+       .open = open_list,
+       .is_list = true},
+      {.name = "wds",
+       .synonyms = {"webdataset"},
+       .recognise =
+           [](const DatasetOptions& options) {
+             return looks_like_webdataset(options.root) && !looks_like_image_folder(options.root);
+           },
+       .open = open_webdataset},
+      {.name = "folder",
+       .synonyms = {"image-folder", "imagefolder"},
+       .recognise = [](const DatasetOptions&) { return true; },
+       .open = open_folder,
+       .is_folder = true},
   };
   return all;
 }
@@ -83,30 +116,28 @@ std::string plain_name(const std::string& given) {
   std::string name = ascii_lower(given);
   std::replace(name.begin(), name.end(), '_', '-');
   if (name.starts_with("torch/")) name.erase(0, 6);
-  if (name.starts_with("tfds/")) return "tfds";
-  if (name.starts_with("wds/")) return "wds";
-  if (name == "fashionmnist") return "fashion-mnist";
-  if (name == "image-folder" || name == "imagefolder") return "folder";
-  if (name == "tsv" || name == "list") return "csv";
-  return name == "cifar-10" ? "cifar10" : name == "cifar-100" ? "cifar100" : name;
+  for (const char* prefix : {"tfds", "wds"})
+    if (name.starts_with(std::string(prefix) + "/")) return prefix;
+  return name;
 }
 
-const Kind& find_kind(const std::string& name) {
+const Kind& find_kind(const std::string& given) {
+  const std::string name = plain_name(given);
   std::vector<std::string> known;
-  for (const Kind& kind : kinds())
-    for (const auto& own : kind.names) {
-      if (own == plain_name(name)) return kind;
-      known.push_back(own);
-    }
-  const auto close = nearest(plain_name(name), known);
+  for (const Kind& kind : kinds()) {
+    known.push_back(kind.name);
+    known.insert(known.end(), kind.synonyms.begin(), kind.synonyms.end());
+    if (std::find(known.begin(), known.end(), name) != known.end()) return kind;
+  }
+  const auto close = nearest(name, known);
   throw UsageError(
-      fmt::format("unknown dataset '{}'; known are {}, tfds/NAME", name, fmt::join(known, ", ")),
+      fmt::format("unknown dataset '{}'; known are {}", given, dataset_names_text("and")),
       close.empty() ? "leave --dataset out to have it recognised"
                     : fmt::format("did you mean '{}'?", close));
 }
 
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
-  const bool asked = !options.name.empty() && find_kind(options.name).names.front() == "csv";
+  const bool asked = !options.name.empty() && find_kind(options.name).is_list;
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
   throw Error(
       fmt::format("{} is a file; expected a folder", options.root.string()),
@@ -132,15 +163,26 @@ class Subset : public Dataset {
   std::vector<int64_t> indices_;
 };
 
-// Where data of that kind lies when no folder is given.
 fs::path usual_place(const Kind* kind, const std::string& name) {
-  if (kind == &kinds().front() && fs::is_directory(system_fashion_mnist()))
-    return system_fashion_mnist();
-  if (kind && kind->in_tfds && !tfds_data_dir().empty() && name != "tfds") return tfds_data_dir();
-  throw UsageError("no data given", "name the folder: --data-dir DIR");
+  const fs::path place = kind && name != "tfds" ? kind->usual_place() : fs::path();
+  if (place.empty()) throw UsageError("no data given", "name the folder: --data-dir DIR");
+  return place;
 }
 
 }  // namespace
+
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kinds())
+    names.push_back(kind.name == "tfds" ? kind.name + "/NAME" : kind.name);
+  return names;
+}
+
+std::string dataset_names_text(const std::string& conjunction) {
+  const std::vector<std::string> names = dataset_names();
+  return fmt::format("{} {} {}", fmt::join(names.begin(), names.end() - 1, ", "), conjunction,
+                     names.back());
+}
 
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   DatasetOptions options = given;
@@ -148,26 +190,28 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   const Kind* kind = options.name.empty() ? nullptr : &find_kind(options.name);
   if (options.root.empty()) options.root = usual_place(kind, options.name);
   try {
-    if (names_shards(options.root)) return open_webdataset(options);  // a pattern is no file
+    // A pattern of shards is not a file.
+    if (names_shards(options.root)) return open_webdataset(options);
     if (!fs::exists(options.root))
       throw Error(
           fmt::format("{}: no such file or folder", options.root.string()),
           given.root.empty() ? "give --data-dir, or set TFDS_DATA_DIR" : "check --data-dir");
     if (!fs::is_directory(options.root)) return open_file(options);
     // Recognising a folder of images looks into every class folder for other forms.
-    const bool may_be_folder = options.labels_file.empty() && (!kind || kind == &kinds().back());
+    const bool may_be_folder = options.labels_file.empty() && (!kind || kind->is_folder);
     if (may_be_folder)
       if (auto known = open_folder_index(options)) return known;
     if (!kind)
       kind = &*std::find_if(kinds().begin(), kinds().end(),
                             [&](const Kind& k) { return k.recognise(options); });
-    if (!options.labels_file.empty() && kind->names.front() != "imagenet")
+    if (!options.labels_file.empty() && !kind->takes_labels_file)
       throw UsageError(
           fmt::format("{} is of the kind '{}', which has labels of its own: --labels {} is not for "
                       "it",
-                      options.root.string(), kind->names.front(), options.labels_file.string()),
+                      options.root.string(), kind->name, options.labels_file.string()),
           "labels are for images without class folders, directly in DIR/val or DIR");
-    if (may_be_folder && kind == &kinds().back()) options.index.clear();  // it was no use above
+    // An index that did not serve above does not serve now.
+    if (may_be_folder && kind->is_folder) options.index.clear();
     return kind->open(options);
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{}: {}", error.path1().string(), error.code().message()),

@@ -35,19 +35,18 @@ struct DatasetOptions {
   // "fashion-mnist": the system's copy; with a name that TFDS has: $TFDS_DATA_DIR or
   // ~/tensorflow_datasets.
   std::filesystem::path root;
-  // --dataset: "", "folder", "imagenet", "imagenet2012", "tfds/NAME", "cifar10", "cifar100",
-  // "fashion-mnist", "idx", "csv", "wds"; "torch/cifar10" is accepted. "": recognised from what the
-  // folder holds.
+  // --dataset: one of dataset_names(), or as timm and torchvision spell it ("torch/cifar10").
+  // "": recognised from what the folder holds.
   std::string name;
-  std::string split =
-      "train";  // "train", "val" (synonyms as timm: validation, valid, eval), "test"
+  // "train", "val" (synonyms as timm: validation, valid, eval) or "test".
+  std::string split = "train";
   ClassOrder class_order = ClassOrder::kNatural;
   std::filesystem::path class_map;  // one name per line, line number = index; data/classes.h
-  // --labels: what the images of a val/ without class folders are; data/imagenet.h. Empty: looked
-  // for beside them.
+  // --labels: what the images of a val/ without class folders are; data/formats/imagenet.h. Empty:
+  // looked for beside them.
   std::filesystem::path labels_file;
-  // A folder without val/: this share of each class goes to "val": the images whose seeded hash of
-  // the relative path ranks lowest, so that it hardly changes when other files come or go.
+  // Of a folder without val/, this share of each class goes to "val": the images whose seeded hash
+  // of the relative path ranks lowest, so that the part hardly changes when other files come or go.
   // 0: all to "train"; 1: all to "val".
   double val_share = 0.2;
   uint64_t seed = 42;
@@ -55,6 +54,11 @@ struct DatasetOptions {
   // one that is damaged or out of date costs a line of log.
   std::filesystem::path index;
 };
+
+// The names that --dataset takes ("tfds/NAME" stands for any dataset of TFDS), and the same as text
+// for help and errors: "tfds/NAME, imagenet2012, ... or folder".
+std::vector<std::string> dataset_names();
+std::string dataset_names_text(const std::string& conjunction = "or");
 
 // Throws Error: nothing there, no image found, one class only, empty class, unknown label, ...
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& options);

@@ -1,6 +1,7 @@
 // Opening by name or by content, and subsets.
 #include "data/dataset.h"
 
+#include "base/file.h"
 #include "data/formats/idx.h"
 #include "support/data_fixture.h"
 
@@ -8,12 +9,33 @@ namespace nestvit {
 namespace {
 
 using namespace testing;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(OpenDataset, NamesTheNearest) {
   TemporaryFolder folder;
   expect_error<UsageError>([&] { open(folder.path(), "train", "cifra10"); },
                            {"'cifra10'", "did you mean 'cifar10'?"});
   expect_error<UsageError>([&] { open("", "train", "folder"); }, {"no data given", "--data-dir"});
+}
+
+TEST(OpenDataset, NamesAreKnownAndInTheDocs) {
+  TemporaryFolder folder;
+  const std::string docs = read_text(fs::path(NESTVIT_SOURCE_DIR) / "docs" / "data.md");
+  const std::vector<std::string> names = dataset_names();
+  EXPECT_EQ(names.back(), "folder");
+  for (const std::string& name : names) {
+    EXPECT_THAT(docs, HasSubstr("`" + name + "`"));
+    EXPECT_THAT(dataset_names_text(), HasSubstr(name));
+    try {
+      open(folder.path(), "train", name);
+      ADD_FAILURE() << name << " was found in an empty folder";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), Not(HasSubstr("unknown dataset")));
+    }
+  }
+  EXPECT_THAT(dataset_names_text("and"), EndsWith(" and folder"));
 }
 
 TEST(OpenDataset, AcceptsSpellings) {

@@ -161,8 +161,8 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
            "without either, or any other that training reads.");
   add_text(app, "--data-dir", &data.data_dir, "DIR", "The same, as an option.");
   add_text(app, "--dataset", &data.dataset, "NAME",
-           "What lies there: folder, imagenet, tfds/NAME, imagenet2012, cifar10, cifar100, "
-           "fashion-mnist, idx, csv or wds. Recognised from the files when left out.");
+           fmt::format("What lies there: {}. Recognised from the files when left out.",
+                       dataset_names_text()));
   add_text(app, "--labels", &data.labels, "FILE",
            "Labels of validation images that lie in one folder.");
   add_text(app, "--class-map", &data.class_map, "FILE", "Class names, one per line.");

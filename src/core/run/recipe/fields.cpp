@@ -184,8 +184,7 @@ Fields fields(Recipe& r) {
   f.add("model_name", &r.model_name,
         "a variant of NesT, or resnet18, resnet50, resnet18_cifar (nestvit inspect NAME)");
   f.add("dataset", &r.dataset,
-        "form of the data: folder, imagenet, tfds/NAME, cifar10, cifar100, fashion-mnist, idx, "
-        "csv, wds; empty: recognised");
+        "form of the data: " + dataset_names_text() + "; empty: recognised from the files");
   f.add("per_device_batch_size", &r.per_device_batch_size, "images per batch");
   f.add("num_devices", &r.num_devices,
         "devices that the run is meant for: a step has a batch of each, whatever processes compute "
