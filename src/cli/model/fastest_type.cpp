@@ -104,7 +104,8 @@ SpeedOfTypes speed_of_types(const LoadedModel& model, int threads) {
   }
   SpeedOfTypes result;
   result.measured = true;
-  for (const NumberType precision : {NumberType::kF32, NumberType::kBf16}) {
+  for (const NumberType precision : kNumberTypes) {
+    if (precision == NumberType::kInt8) continue;
     try {
       result.speeds.emplace_back(precision, measured_speed(model, threads, precision));
     } catch (const UsageError&) {  // not on this processor, or not for this model

@@ -119,12 +119,21 @@ LoaderOptions RunOptions::loader() const {
   return options;
 }
 
+std::vector<std::string> number_type_names(const std::vector<NumberType>& left_out) {
+  std::vector<std::string> names;
+  for (const NumberType type : kNumberTypes)
+    if (std::find(left_out.begin(), left_out.end(), type) == left_out.end())
+      names.emplace_back(number_type_name(type));
+  return names;
+}
+
 void add_dtype_option(CLI::App& app, std::string* dtype) {
-  add_choice(
-      app, "--dtype", dtype, {"f32", "bf16", "int8", "auto"},
-      "What products round their operands to. bf16 needs AVX512_BF16; int8 is fastest where the "
-      "processor has AVX512_VNNI; both answer a little differently. auto: f32 or bf16, "
-      "measured once on this processor.");
+  std::vector<std::string> names = number_type_names();
+  names.emplace_back("auto");
+  add_choice(app, "--dtype", dtype, names,
+             "The number type that products round their operands to. bf16 needs AVX512_BF16; int8 "
+             "is fastest where the processor has AVX512_VNNI; both answer a little differently. "
+             "auto: f32 or bf16, measured once on this processor.");
 }
 
 ForwardOptions forward_options(int threads, const std::string& dtype) {

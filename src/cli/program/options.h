@@ -33,7 +33,10 @@ void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);
 
-// --dtype f32|bf16|int8|auto.
+// The names of all number types but those that `left_out` holds, in the order of kNumberTypes.
+std::vector<std::string> number_type_names(const std::vector<NumberType>& left_out = {});
+
+// --dtype TYPE, "auto" among the types.
 void add_dtype_option(CLI::App& app, std::string* dtype);
 ForwardOptions forward_options(int threads, const std::string& dtype);
 

@@ -173,8 +173,8 @@ std::vector<NumberType> precisions(const std::string& text) {
   for (const std::string_view name : CLI::detail::split(text, ',')) {
     const auto precision = number_type_named(name);
     if (!precision)
-      throw UsageError(fmt::format(
-          "--dtype has \"{}\", expected f32, bf16, int8 or several, as f32,int8", name));
+      throw UsageError(fmt::format("--dtype has \"{}\", expected {} or several, as f32,int8", name,
+                                   fmt::join(number_type_names(), ", ")));
     all.push_back(*precision);
   }
   return all;
@@ -285,7 +285,8 @@ Verb bench_verb() {
              "Threads of the forward pass; left out: as many as this process may use.");
     add_number(app, "--rounds", &options->rounds, 1, "Timed runs of each setting.");
     add_text(app, "--dtype", &options->dtypes, "TYPE,TYPE",
-             "f32, bf16, int8: what products round their operands to.");
+             fmt::format("The number types that products round their operands to: {}.",
+                         fmt::join(number_type_names(), ", ")));
     add_choice(app, "--path", &options->path, {"fast", "plain"},
                "fast: as predict and eval run; plain: operation by operation, the reference.");
     add_flag(

@@ -145,7 +145,8 @@ Verb quantize_verb() {
     add_model_options(app, &options->model);
     add_text(app, "-o,--output", &options->output, "DIR", "The model directory to write.",
              Need::kRequired);
-    add_choice(app, "--type", &options->type, {"int8", "bf16"}, "What the weights become.");
+    add_choice(app, "--type", &options->type, number_type_names({NumberType::kF32}),
+               "The number type of the weights.");
     add_real(app, "--max-drop", &options->max_drop, -1, 100,
              "How many points of top-1 may be lost.");
     add_flag(app, "--overwrite", &options->overwrite, "Replace what is in DIR already.");

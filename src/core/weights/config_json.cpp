@@ -250,8 +250,9 @@ Architecture own_model(const json& own) {
 std::optional<NumberType> own_storage(const json& own) {
   const json* name = find(own, "weights");
   if (!name) return std::nullopt;
-  for (const NumberType storage : {NumberType::kBf16, NumberType::kInt8})
-    if (*name == number_type_name(storage)) return storage;
+  // A file in f32 does not say so.
+  for (const NumberType storage : kNumberTypes)
+    if (storage != NumberType::kF32 && *name == number_type_name(storage)) return storage;
   wrong("nestvit.weights", *name, "\"bf16\" or \"int8\"");
 }
 
