@@ -115,10 +115,10 @@ void measure_steps(const Chain& chain, const std::vector<Sample>& samples,
   require(pixels[0].height == chain.side && pixels[0].width == chain.side, "the basic step");
   measure("to 8 bits", [&](size_t which, uint64_t) { return to_bytes(pixels[which]).pixels; });
   const std::vector<Image> images = {to_bytes(pixels[0]), to_bytes(pixels[1])};
-  for (AugmentOp op : augment_ops())
-    measure("RandAugment " + augment_op_name(op), [&](size_t which, uint64_t draw) {
-      return apply_op(images[which], op, takes_level(op) ? kLevel : 0, draw % 2 == 0,
-                      op_settings(chain.side))
+  for (TfOp op : tf_ops())
+    measure("RandAugment " + tf_op_name(op), [&](size_t which, uint64_t draw) {
+      return apply_tf_op(images[which], op, takes_level(op) ? kLevel : 0, draw % 2 == 0,
+                         tf_op_settings(chain.side))
           .pixels;
     });
   measure("RandAugment, as drawn", [&](size_t which, uint64_t draw) {

@@ -17,15 +17,15 @@ class DataAugmentCli : public Workshop {
 };
 
 TEST_F(DataAugmentCli, AppliesAnOperation) {
-  const OpSettings settings = op_settings(24);
-  for (AugmentOp op : augment_ops())
+  const TfOpSettings settings = tf_op_settings(24);
+  for (TfOp op : tf_ops())
     for (const char* sign : {"+", "-"}) {
       const Outcome outcome = nestvit(fmt::format(
-          "data augment --op {} --level 0.5 --sign {} in.png out.png", augment_op_name(op), sign));
+          "data augment --op {} --level 0.5 --sign {} in.png out.png", tf_op_name(op), sign));
       ASSERT_EQ(outcome.code, 0) << outcome.err;
       EXPECT_EQ(read_image(path("out.png"), {}),
-                apply_op(image_, op, 0.5f, sign[0] == '-', settings))
-          << augment_op_name(op) << sign;
+                apply_tf_op(image_, op, 0.5f, sign[0] == '-', settings))
+          << tf_op_name(op) << sign;
     }
 }
 

@@ -47,17 +47,17 @@ void add_data_augment_options(CLI::App& app, DataAugmentOptions* options) {
 }
 
 int data_augment(const DataAugmentOptions& options) {
-  const AugmentOp op = parse_augment_op(options.op);
+  const TfOp op = parse_tf_op(options.op);
   const Format format = format_of(options.output);
   const auto level = static_cast<float>(options.level);
   const bool negative = options.sign == "-";
-  op_argument(op, level, negative, {});  // a wrong level needs no picture to be refused
+  tf_argument(op, level, negative, {});  // a wrong level needs no picture to be refused
   Image image = read_image(options.input, {});
-  const OpSettings settings = op_settings(std::min(image.height, image.width));
-  const float argument = op_argument(op, level, negative, settings);
-  image = apply_argument(std::move(image), op, argument);
+  const TfOpSettings settings = tf_op_settings(std::min(image.height, image.width));
+  const float argument = tf_argument(op, level, negative, settings);
+  image = apply_tf_argument(std::move(image), op, argument);
   write_file(options.output, format == Format::kPng ? encode_png(image) : encode_jpeg(image));
-  fmt::print("{}{}: {} x {} pixels\n", augment_op_name(op),
+  fmt::print("{}{}: {} x {} pixels\n", tf_op_name(op),
              takes_level(op) ? fmt::format(" {:.4g}", argument) : "", image.width, image.height);
   return 0;
 }

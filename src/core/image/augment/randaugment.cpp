@@ -59,15 +59,15 @@ void check(const RandAugment& s) {
 
 std::string describe(const RandAugment& s) {
   std::string text = fmt::format("RandAugment: {} of {} operations, {}, ", s.num_layers,
-                                 augment_ops().size(), level_text(s));
+                                 tf_ops().size(), level_text(s));
   text += s.prob_to_apply ? fmt::format("each with probability {}", *s.prob_to_apply) : "always";
-  text += fmt::format(", translations up to {} px", op_settings(s.size).translate_const);
+  text += fmt::format(", translations up to {} px", tf_op_settings(s.size).translate_const);
   return text + (s.cutout ? ", then cutout" : "");
 }
 
 RandAugmentDraws draw(const RandAugment& settings, int height, int width, Rng& rng) {
   RandAugmentDraws draws;
-  const auto ops = augment_ops();
+  const auto ops = tf_ops();
   for (int i = 0; i < settings.num_layers; ++i) {
     RandAugmentDraws::Layer layer;
     layer.level = draw_level(settings, rng);
@@ -82,12 +82,12 @@ RandAugmentDraws draw(const RandAugment& settings, int height, int width, Rng& r
 }
 
 Image rand_augment(Image image, const RandAugment& settings, const RandAugmentDraws& draws) {
-  const OpSettings ops = op_settings(settings.size);
+  const TfOpSettings ops = tf_op_settings(settings.size);
   for (const auto& layer : draws.layers) {
     if (settings.prob_to_apply && !(layer.apply < static_cast<float>(*settings.prob_to_apply)))
       continue;
-    image = apply_op(std::move(image), layer.op, level_of(settings, layer.level), layer.sign < 0.5f,
-                     ops);
+    image = apply_tf_op(std::move(image), layer.op, level_of(settings, layer.level),
+                        layer.sign < 0.5f, ops);
   }
   return settings.cutout ? cutout(std::move(image), draws.cutout_y, draws.cutout_x) : image;
 }

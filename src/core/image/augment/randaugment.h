@@ -1,4 +1,4 @@
-// RandAugment (reference.md E.1): a few operations drawn from the list of augment.h, one after the
+// RandAugment (reference.md E.1): a few operations drawn from the list of tf_ops.h, one after the
 // other.
 #pragma once
 
@@ -34,7 +34,7 @@ std::string describe(const RandAugment& settings);  // one line for people
 struct RandAugmentDraws {
   struct Layer {
     float level = 0;  // N(magnitude, magstd), or what the other cases draw
-    AugmentOp op = AugmentOp::kIdentity;
+    TfOp op = TfOp::kIdentity;
     float sign = 1;   // [0, 1): negative below 1/2
     float apply = 0;  // [0, 1): applied below prob_to_apply
   };

@@ -21,10 +21,10 @@ namespace nestvit {
 namespace {
 
 constexpr std::array kOps = {
-    AugmentOp::kAutoContrast, AugmentOp::kEqualize, AugmentOp::kRotate,      AugmentOp::kPosterize,
-    AugmentOp::kSolarize,     AugmentOp::kColor,    AugmentOp::kContrast,    AugmentOp::kBrightness,
-    AugmentOp::kSharpness,    AugmentOp::kShearX,   AugmentOp::kShearY,      AugmentOp::kTranslateX,
-    AugmentOp::kTranslateY,   AugmentOp::kIdentity, AugmentOp::kSolarizeAdd, AugmentOp::kInvert};
+    TfOp::kAutoContrast, TfOp::kEqualize, TfOp::kRotate,      TfOp::kPosterize,
+    TfOp::kSolarize,     TfOp::kColor,    TfOp::kContrast,    TfOp::kBrightness,
+    TfOp::kSharpness,    TfOp::kShearX,   TfOp::kShearY,      TfOp::kTranslateX,
+    TfOp::kTranslateY,   TfOp::kIdentity, TfOp::kSolarizeAdd, TfOp::kInvert};
 
 // sat8(degenerate + factor * (value - degenerate))
 uint8_t blend(float degenerate, float value, float factor) {
@@ -158,9 +158,9 @@ void check_image(const Image& image) {
 
 }  // namespace
 
-std::span<const AugmentOp> augment_ops() { return kOps; }
+std::span<const TfOp> tf_ops() { return kOps; }
 
-const std::vector<std::string>& augment_op_names() {
+const std::vector<std::string>& tf_op_names() {
   static const std::vector<std::string> names = {
       "AutoContrast", "Equalize",   "Rotate",      "Posterize", "Solarize", "Color",
       "Contrast",     "Brightness", "Sharpness",   "ShearX",    "ShearY",   "TranslateX",
@@ -168,30 +168,28 @@ const std::vector<std::string>& augment_op_names() {
   return names;
 }
 
-const std::string& augment_op_name(AugmentOp op) {
-  return augment_op_names()[static_cast<size_t>(op)];
-}
+const std::string& tf_op_name(TfOp op) { return tf_op_names()[static_cast<size_t>(op)]; }
 
-AugmentOp parse_augment_op(const std::string& name) {
-  const auto& names = augment_op_names();
-  for (AugmentOp op : kOps)
-    if (ascii_lower(augment_op_name(op)) == ascii_lower(name)) return op;
+TfOp parse_tf_op(const std::string& name) {
+  const auto& names = tf_op_names();
+  for (TfOp op : kOps)
+    if (ascii_lower(tf_op_name(op)) == ascii_lower(name)) return op;
   const std::string close = nearest(name, names);
   throw UsageError(fmt::format("there is no augmentation \"{}\"", name),
                    close.empty() ? fmt::format("the names: {}", fmt::join(names, ", "))
                                  : fmt::format("did you mean \"{}\"?", close));
 }
 
-bool takes_sign(AugmentOp op) {
-  return op == AugmentOp::kRotate || (op >= AugmentOp::kShearX && op <= AugmentOp::kTranslateY);
+bool takes_sign(TfOp op) {
+  return op == TfOp::kRotate || (op >= TfOp::kShearX && op <= TfOp::kTranslateY);
 }
 
-bool takes_level(AugmentOp op) {
-  return op != AugmentOp::kAutoContrast && op != AugmentOp::kEqualize &&
-         op != AugmentOp::kIdentity && op != AugmentOp::kInvert;
+bool takes_level(TfOp op) {
+  return op != TfOp::kAutoContrast && op != TfOp::kEqualize && op != TfOp::kIdentity &&
+         op != TfOp::kInvert;
 }
 
-OpSettings op_settings(int size) {
+TfOpSettings tf_op_settings(int size) {
   switch (size) {
     case 224:
       return {100};
@@ -206,86 +204,86 @@ OpSettings op_settings(int size) {
   }
 }
 
-float op_argument(AugmentOp op, float level, bool negative, const OpSettings& settings) {
+float tf_argument(TfOp op, float level, bool negative, const TfOpSettings& settings) {
   if (!(level >= 0 && level <= 1))
-    throw UsageError(fmt::format("the level of {} is {}", augment_op_name(op), level),
+    throw UsageError(fmt::format("the level of {} is {}", tf_op_name(op), level),
                      "it must be in [0, 1]");
   const float sign = negative ? -1.0f : 1.0f;
   switch (op) {
-    case AugmentOp::kRotate:
+    case TfOp::kRotate:
       return sign * (level * 30.0f);
-    case AugmentOp::kPosterize:
+    case TfOp::kPosterize:
       return std::trunc(level * 4.0f);
-    case AugmentOp::kSolarize:
+    case TfOp::kSolarize:
       return std::trunc(level * 256.0f);
-    case AugmentOp::kSolarizeAdd:
+    case TfOp::kSolarizeAdd:
       return std::trunc(level * 110.0f);
-    case AugmentOp::kColor:
-    case AugmentOp::kContrast:
-    case AugmentOp::kBrightness:
-    case AugmentOp::kSharpness:
+    case TfOp::kColor:
+    case TfOp::kContrast:
+    case TfOp::kBrightness:
+    case TfOp::kSharpness:
       return level * 1.8f + 0.1f;
-    case AugmentOp::kShearX:
-    case AugmentOp::kShearY:
+    case TfOp::kShearX:
+    case TfOp::kShearY:
       return sign * (level * 0.3f);
-    case AugmentOp::kTranslateX:
-    case AugmentOp::kTranslateY:
+    case TfOp::kTranslateX:
+    case TfOp::kTranslateY:
       return sign * (level * static_cast<float>(settings.translate_const));
     default:
       return 0;
   }
 }
 
-Image apply_op(Image image, AugmentOp op, float level, bool negative, const OpSettings& settings) {
-  return apply_argument(std::move(image), op, op_argument(op, level, negative, settings));
+Image apply_tf_op(Image image, TfOp op, float level, bool negative, const TfOpSettings& settings) {
+  return apply_tf_argument(std::move(image), op, tf_argument(op, level, negative, settings));
 }
 
-Image apply_argument(Image image, AugmentOp op, float argument) {
+Image apply_tf_argument(Image image, TfOp op, float argument) {
   check_image(image);
   const auto each = [&image](auto value) { look_up(image, table_of(value)); };
   const auto whole = static_cast<int>(argument);
   switch (op) {
-    case AugmentOp::kAutoContrast:
+    case TfOp::kAutoContrast:
       by_histogram(image, auto_contrast_table);
       break;
-    case AugmentOp::kEqualize:
+    case TfOp::kEqualize:
       by_histogram(image, equalize_table);
       break;
-    case AugmentOp::kRotate:
+    case TfOp::kRotate:
       return transformed(image, rotation(argument, image.height, image.width));
-    case AugmentOp::kPosterize: {
+    case TfOp::kPosterize: {
       const int shift = std::clamp(8 - whole, 0, 7);  // TensorFlow shifts by at most 7
       each([&](int v) { return static_cast<uint8_t>(v >> shift << shift); });
       break;
     }
-    case AugmentOp::kSolarize:
+    case TfOp::kSolarize:
       each([&](int v) { return static_cast<uint8_t>(v < std::min(whole, 255) ? v : 255 - v); });
       break;
-    case AugmentOp::kColor:
+    case TfOp::kColor:
       color(image, argument);
       break;
-    case AugmentOp::kContrast:
+    case TfOp::kContrast:
       contrast(image, argument);
       break;
-    case AugmentOp::kBrightness:
+    case TfOp::kBrightness:
       each([&](int v) { return blend(0, static_cast<float>(v), argument); });
       break;
-    case AugmentOp::kSharpness:
+    case TfOp::kSharpness:
       return sharpness(image, argument);
-    case AugmentOp::kShearX:
+    case TfOp::kShearX:
       return transformed(image, {.b = argument});
-    case AugmentOp::kShearY:
+    case TfOp::kShearY:
       return transformed(image, {.d = argument});
-    case AugmentOp::kTranslateX:
+    case TfOp::kTranslateX:
       return transformed(image, {.c = argument});
-    case AugmentOp::kTranslateY:
+    case TfOp::kTranslateY:
       return transformed(image, {.f = argument});
-    case AugmentOp::kIdentity:
+    case TfOp::kIdentity:
       break;
-    case AugmentOp::kSolarizeAdd:
+    case TfOp::kSolarizeAdd:
       each([&](int v) { return static_cast<uint8_t>(v < 128 ? std::min(v + whole, 255) : v); });
       break;
-    case AugmentOp::kInvert:
+    case TfOp::kInvert:
       each([](int v) { return static_cast<uint8_t>(255 - v); });
       break;
   }

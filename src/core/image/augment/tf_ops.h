@@ -11,7 +11,7 @@
 namespace nestvit {
 
 // The reference's list, in its order: operation i is drawn as number i.
-enum class AugmentOp {
+enum class TfOp {
   kAutoContrast,
   kEqualize,
   kRotate,
@@ -30,28 +30,28 @@ enum class AugmentOp {
   kInvert,
 };
 
-std::span<const AugmentOp> augment_ops();
-const std::vector<std::string>& augment_op_names();  // "AutoContrast", ... in the same order
-const std::string& augment_op_name(AugmentOp op);
+std::span<const TfOp> tf_ops();
+const std::vector<std::string>& tf_op_names();  // "AutoContrast", ... in the same order
+const std::string& tf_op_name(TfOp op);
 // Any case. Throws UsageError that names the nearest.
-AugmentOp parse_augment_op(const std::string& name);
-bool takes_sign(AugmentOp op);   // rotations, shears, translations
-bool takes_level(AugmentOp op);  // all but AutoContrast, Equalize, Identity, Invert
+TfOp parse_tf_op(const std::string& name);
+bool takes_sign(TfOp op);   // rotations, shears, translations
+bool takes_level(TfOp op);  // all but AutoContrast, Equalize, Identity, Invert
 
-struct OpSettings {
+struct TfOpSettings {
   int translate_const = 100;  // pixels of a translation at level 1
 };
 // The reference's table by image size: 224 -> 100, 128 -> 40, 96 -> 30, 32 -> 10, else 30 %.
-OpSettings op_settings(int size);
+TfOpSettings tf_op_settings(int size);
 
 // What the level means to the operation: degrees, bits, threshold, blend factor, shear, pixels; 0
 // where it takes none. `level` in [0, 1], UsageError otherwise; `negative` counts where
 // takes_sign().
-float op_argument(AugmentOp op, float level, bool negative, const OpSettings& settings);
+float tf_argument(TfOp op, float level, bool negative, const TfOpSettings& settings);
 
 // 1 or 3 channels, any size. Moving the image in avoids a copy.
-Image apply_op(Image image, AugmentOp op, float level, bool negative, const OpSettings& settings);
-Image apply_argument(Image image, AugmentOp op, float argument);
+Image apply_tf_op(Image image, TfOp op, float level, bool negative, const TfOpSettings& settings);
+Image apply_tf_argument(Image image, TfOp op, float argument);
 
 // A square of 128, half as tall and wide as the image, about (cy, cx), clipped. The centre is drawn
 // uniformly from [0, height) and [0, width).

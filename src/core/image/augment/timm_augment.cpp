@@ -155,11 +155,11 @@ Image apply_timm_op(Image image, TimmOp op, double argument, const PillowTransfo
     case TimmOp::kAutoContrast:
       return pillow_auto_contrast(std::move(image));
     case TimmOp::kEqualize:  // this and two more are TensorFlow's, bit for bit
-      return apply_argument(std::move(image), AugmentOp::kEqualize, 0);
+      return apply_tf_argument(std::move(image), TfOp::kEqualize, 0);
     case TimmOp::kInvert:
-      return apply_argument(std::move(image), AugmentOp::kInvert, 0);
+      return apply_tf_argument(std::move(image), TfOp::kInvert, 0);
     case TimmOp::kSolarizeAdd:
-      return apply_argument(std::move(image), AugmentOp::kSolarizeAdd, static_cast<float>(number));
+      return apply_tf_argument(std::move(image), TfOp::kSolarizeAdd, static_cast<float>(number));
     case TimmOp::kPosterize:
       return pillow_posterize(std::move(image), number);
     case TimmOp::kSolarize:

@@ -35,7 +35,7 @@ TEST(RandAugmentGolden, RunsReplay) {
     check(settings);
     RandAugmentDraws draws;
     for (const auto& layer : run.at("layers")) {
-      const AugmentOp op = parse_augment_op(layer.at("op"));
+      const TfOp op = parse_tf_op(layer.at("op"));
       EXPECT_EQ(layer.contains("sign_u"), takes_sign(op));
       draws.layers.push_back(
           {layer.at("level_raw"), op, layer.value("sign_u", 1.0f), layer.at("apply_u")});
@@ -71,7 +71,7 @@ TEST(RandAugment, IsAPureFunctionOfTheGenerator) {
 TEST(RandAugment, DrawsHaveTheirDistributions) {
   constexpr int kSamples = 40'000;
   const RandAugment settings = shipped();
-  std::map<AugmentOp, int> ops;
+  std::map<TfOp, int> ops;
   double sum = 0, squares = 0, negative = 0, applied = 0;
   for (int i = 0; i < kSamples; ++i) {
     Rng rng(3, Purpose::kTest, 0, static_cast<uint64_t>(i));
@@ -92,10 +92,10 @@ TEST(RandAugment, DrawsHaveTheirDistributions) {
   EXPECT_NEAR(deviation, 0.5, 5 * 0.5 / std::sqrt(2.0 * kSamples));
   EXPECT_NEAR(negative / kSamples, 0.5, 5 * 0.5 / std::sqrt(kSamples));
   EXPECT_NEAR(applied / kSamples, 0.5, 5 * 0.5 / std::sqrt(kSamples));
-  ASSERT_EQ(ops.size(), augment_ops().size());
+  ASSERT_EQ(ops.size(), tf_ops().size());
   const double p = 1.0 / static_cast<double>(ops.size());
   for (const auto& [op, count] : ops)
-    EXPECT_NEAR(count, kSamples * p, 5 * std::sqrt(kSamples * p * (1 - p))) << augment_op_name(op);
+    EXPECT_NEAR(count, kSamples * p, 5 * std::sqrt(kSamples * p * (1 - p))) << tf_op_name(op);
 }
 
 TEST(RandAugment, LevelsOfEachKindStayInRange) {
@@ -116,17 +116,17 @@ TEST(RandAugment, ALevelDrawBeyondTheLevelsIsClipped) {
   const RandAugment settings = shipped();
   const Image image = gradient(12, 12);
   RandAugmentDraws low, high;
-  low.layers = {{-3, AugmentOp::kColor, 1, 0}};
-  high.layers = {{12, AugmentOp::kColor, 1, 0}};
-  EXPECT_EQ(rand_augment(image, settings, low), apply_op(image, AugmentOp::kColor, 0, false, {}));
-  EXPECT_EQ(rand_augment(image, settings, high), apply_op(image, AugmentOp::kColor, 1, false, {}));
+  low.layers = {{-3, TfOp::kColor, 1, 0}};
+  high.layers = {{12, TfOp::kColor, 1, 0}};
+  EXPECT_EQ(rand_augment(image, settings, low), apply_tf_op(image, TfOp::kColor, 0, false, {}));
+  EXPECT_EQ(rand_augment(image, settings, high), apply_tf_op(image, TfOp::kColor, 1, false, {}));
 }
 
 TEST(RandAugment, TranslationsBelongToTheInstance) {
   RandAugment small = shipped(), large = shipped();
   large.size = 224;
   RandAugmentDraws draws;
-  draws.layers = {{10, AugmentOp::kTranslateX, 1, 0}};
+  draws.layers = {{10, TfOp::kTranslateX, 1, 0}};
   const Image image = gradient(150, 150);
   const Image before = rand_augment(image, small, draws);
   EXPECT_NE(rand_augment(image, large, draws), before);
@@ -138,10 +138,10 @@ TEST(RandAugment, ProbabilityZeroAndOne) {
   never.prob_to_apply = 0;
   always.prob_to_apply.reset();
   RandAugmentDraws draws;
-  draws.layers = {{9, AugmentOp::kInvert, 1, 0.999f}};
+  draws.layers = {{9, TfOp::kInvert, 1, 0.999f}};
   const Image image = gradient(5, 5);
   EXPECT_EQ(rand_augment(image, never, draws), image);
-  EXPECT_EQ(rand_augment(image, always, draws), apply_op(image, AugmentOp::kInvert, 0, false, {}));
+  EXPECT_EQ(rand_augment(image, always, draws), apply_tf_op(image, TfOp::kInvert, 0, false, {}));
 }
 
 TEST(RandAugment, SettingsThatMakeNoSenseAreUsageErrors) {
