@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "image/transform.h"
 
 namespace nestvit::cli {
 namespace {

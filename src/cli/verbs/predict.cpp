@@ -15,6 +15,7 @@
 #include "cli/program/options.h"
 #include "image/codecs/codec.h"
 #include "image/resize.h"
+#include "image/transform.h"
 #include "report/metrics.h"
 #include "report/picture.h"
 #include "report/results.h"

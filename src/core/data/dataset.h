@@ -1,12 +1,13 @@
 // Datasets: a size, a sample by index, labels and class names. Reading is thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "image/transform.h"
+#include "image/sample.h"
 
 namespace nestvit {
 

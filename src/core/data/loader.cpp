@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/random.h"
+#include "image/transform.h"
 
 namespace nestvit {
 namespace {

@@ -2,6 +2,7 @@
 // an order that does not depend on the number of workers.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -11,6 +12,8 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "image/image.h"
+#include "model/preprocessing.h"
 
 namespace nestvit {
 

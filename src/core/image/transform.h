@@ -1,26 +1,15 @@
 // From an encoded or raw image to the S x S input: the evaluation transforms of both peers, and the
-// training steps of the reference and of timm. Augmentations of the full recipe are separate files
-// beside this one.
+// training steps of the reference and of timm. The other augmentations of a recipe are in augment/.
 #pragma once
 
-#include <cstddef>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "base/random.h"
 #include "image/image.h"
+#include "image/sample.h"
 #include "model/preprocessing.h"
 
 namespace nestvit {
-
-// One example as a dataset holds it: either encoded bytes, or a raw image (CIFAR, IDX).
-struct Sample {
-  std::vector<std::byte> encoded;  // empty: `image` is set
-  Image image;
-  int label = -1;
-  std::string name;  // path or "train/123", for messages
-};
 
 // The whole image, decoded as `preprocessing` says where it is a file's bytes. Throws Error that
 // names the sample.

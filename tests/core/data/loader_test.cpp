@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/random.h"
+#include "image/transform.h"
 #include "support/data_fixture.h"
 
 namespace nestvit {
