@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "hub/sources.h"
+#include "hub/sources/answers.h"
 
 namespace {
 

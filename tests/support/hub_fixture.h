@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "hub/sources.h"
+#include "hub/download.h"
 #include "support/http_server.h"
 
 namespace nestvit::testing {

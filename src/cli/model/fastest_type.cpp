@@ -13,7 +13,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "hub/sources.h"
+#include "hub/cache.h"
 #include "runtime/compute_thread.h"
 
 namespace nestvit::cli {

@@ -4,15 +4,34 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include "base/environment.h"
 #include "base/fields.h"
+#include "hub/cache.h"
 #include "hub/part_file.h"
-#include "hub/sources.h"
+#include "hub/sources/datasets.h"
+#include "hub/sources/gcs.h"
+#include "hub/sources/hf.h"
+#include "hub/sources/url.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Kinds of names, and who fetches them.
+struct Source {
+  const char* scheme;
+  fs::path (*pull)(const std::string& name, const Transport& transport);
+};
+constexpr Source kSources[] = {{"hf://", pull_from_hf},
+                               {"gs://", pull_from_gcs},
+                               {"http://", pull_from_url},
+                               {"https://", pull_from_url}};
+
+const Source* find_source(const std::string& name) {
+  for (const Source& source : kSources)
+    if (name.starts_with(source.scheme)) return &source;
+  return nullptr;
+}
 
 // A copy, so that nobody who edits it changes the cache. Whole or not there.
 void copy_whole(const fs::path& from, const fs::path& to) {
@@ -41,24 +60,7 @@ fs::path place(const fs::path& cached, const fs::path& target) {
 
 }  // namespace
 
-fs::path home_folder() {
-  const auto home = environment_variable("HOME");
-  if (!home)
-    throw Error("there is no folder for the cache: HOME is not set",
-                "set HOME, or XDG_CACHE_HOME and HF_HOME");
-  return *home;
-}
-
-fs::path nestvit_cache() {
-  const auto cache = environment_variable("XDG_CACHE_HOME");
-  return (cache ? fs::path(*cache) : home_folder() / ".cache") / "nestvit";
-}
-
-bool is_remote(const std::string& name) {
-  for (const char* scheme : {"hf://", "gs://", "http://", "https://"})
-    if (name.starts_with(scheme)) return true;
-  return false;
-}
+bool is_remote(const std::string& name) { return find_source(name) != nullptr; }
 
 const std::vector<std::string>& known_datasets() {
   static const std::vector<std::string> names = [] {
@@ -70,12 +72,11 @@ const std::vector<std::string>& known_datasets() {
 }
 
 fs::path pull_model(const std::string& name, const PullOptions& options) {
-  const Transport transport{options.progress, {}};
-  if (name.starts_with("hf://")) return place(pull_from_hub(name, transport), options.target);
-  if (name.starts_with("gs://")) return place(pull_from_gcs(name, transport), options.target);
-  if (is_remote(name)) return place(pull_from_url(name, transport), options.target);
-  throw UsageError(fmt::format("\"{}\" is no address of a model", name),
-                   "write hf://OWNER/NAME, gs://BUCKET/PATH or https://HOST/FILE");
+  const Source* source = find_source(name);
+  if (!source)
+    throw UsageError(fmt::format("\"{}\" is not the address of a model", name),
+                     "write hf://OWNER/NAME, gs://BUCKET/PATH or https://HOST/FILE");
+  return place(source->pull(name, {options.progress, {}}), options.target);
 }
 
 fs::path pull_dataset(const std::string& name, const PullOptions& options) {

@@ -1,4 +1,6 @@
 // pull fashion-mnist and its like: stand-ins with checksums of their own.
+#include "hub/sources/datasets.h"
+
 #include "hub/hub.h"
 #include "support/hub_fixture.h"
 #include "support/tar_maker.h"

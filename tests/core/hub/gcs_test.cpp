@@ -1,7 +1,11 @@
 // gs:// by the JSON API, and plain web addresses.
+#include "hub/sources/gcs.h"
+
 #include <nlohmann/json.hpp>
 
 #include "hub/hub.h"
+#include "hub/sources/answers.h"
+#include "hub/sources/url.h"
 #include "support/hub_fixture.h"
 
 namespace nestvit::testing {

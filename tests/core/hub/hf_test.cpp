@@ -1,5 +1,8 @@
 // hf://: the hub's protocol, and a cache that is that of huggingface_hub.
+#include "hub/sources/hf.h"
+
 #include "hub/hub.h"
+#include "hub/sources/answers.h"
 #include "support/fake_hub.h"
 #include "support/hub_fixture.h"
 
@@ -17,7 +20,7 @@ class HuggingFace : public HubTest {
  protected:
   HuggingFace() { set("HF_ENDPOINT", hub_.url() + "/"); }
 
-  fs::path pull(const std::string& name = kName) { return pull_from_hub(name, transport()); }
+  fs::path pull(const std::string& name = kName) { return pull_from_hf(name, transport()); }
   fs::path repo() const {
     return path(".cache/huggingface/hub/models--timm--nest_tiny_jx.goog_in1k");
   }

@@ -1,5 +1,7 @@
 // The Hugging Face hub, as Python's huggingface_hub speaks to it and keeps its cache: what one has
 // fetched, the other uses.
+#include "hub/sources/hf.h"
+
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -12,8 +14,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "hub/cache.h"
 #include "hub/part_file.h"
-#include "hub/sources.h"
+#include "hub/sources/answers.h"
 
 namespace nestvit {
 namespace {
@@ -350,7 +353,7 @@ class Puller {
 
 }  // namespace
 
-fs::path pull_from_hub(const std::string& name, const Transport& transport) {
+fs::path pull_from_hf(const std::string& name, const Transport& transport) {
   return Puller(parse_name(name), transport).pull();
 }
 

@@ -1,4 +1,6 @@
 // Google Cloud Storage by its public JSON API: official checkpoint folders, and single objects.
+#include "hub/sources/gcs.h"
+
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -7,8 +9,9 @@
 
 #include "base/environment.h"
 #include "base/file.h"
+#include "hub/cache.h"
 #include "hub/part_file.h"
-#include "hub/sources.h"
+#include "hub/sources/answers.h"
 
 namespace nestvit {
 namespace {

@@ -1,5 +1,7 @@
 // The JSON of the Hugging Face hub and of Google Cloud Storage, and the text of `checkpoint`:
 // bounded, and every field checked before it becomes a part of a path or an address.
+#include "hub/sources/answers.h"
+
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -7,7 +9,7 @@
 
 #include "base/checkpoint_state.h"
 #include "base/json.h"
-#include "hub/sources.h"
+#include "hub/http.h"
 
 namespace nestvit {
 namespace {

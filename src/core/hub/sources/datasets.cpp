@@ -1,5 +1,7 @@
 // The datasets of the recipes: where they are, what they must be, and how they become a folder for
 // --data-dir.
+#include "hub/sources/datasets.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,7 +10,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "hub/part_file.h"
-#include "hub/sources.h"
 
 namespace nestvit {
 namespace {

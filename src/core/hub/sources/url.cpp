@@ -1,10 +1,13 @@
 // A file at a web address, kept under the address's hash.
+#include "hub/sources/url.h"
+
 #include <fmt/format.h>
 
 #include <optional>
 
+#include "hub/cache.h"
 #include "hub/part_file.h"
-#include "hub/sources.h"
+#include "hub/sources/answers.h"
 
 namespace nestvit {
 namespace {
