@@ -11,6 +11,7 @@
 #include "train/group/backend.h"
 #include "train/network/tensors.h"
 #include "train/trainer.h"
+#include "weights/labels.h"
 
 namespace nestvit::train {
 
@@ -24,9 +25,11 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const std::shared_ptr<Network> net = make_network(network(recipe));
   net->to(device);
   load_tensors(*net, tensors);
-  const auto evaluation = evaluate_all(
-      *net, val_set, recipe,
-      {options.workers, options.stop, match_classes(val_set.classes(), *options.weights)}, group);
+  // Where the weights do not know a class by name, all go by their order.
+  const std::vector<int> match =
+      classes_by_name(val_set.classes(), *options.weights).value_or(std::vector<int>());
+  const auto evaluation =
+      evaluate_all(*net, val_set, recipe, {options.workers, options.stop, match}, group);
   if (!evaluation) return group.highest_of_all(options.stop());
   if (!group.first()) return 0;
 

@@ -97,7 +97,7 @@ void copy_settings(const std::vector<std::string>& keys, const Fields& from, Fie
 }
 
 // Every setting that differs; `apply` gives a side B's value of it.
-struct Setting {
+struct DifferingSetting {
   SettingEffect effect;
   bool of_model = false;
   void apply(Side& to, Side from) const {
@@ -108,12 +108,12 @@ struct Setting {
   }
 };
 
-std::vector<Setting> differing_settings(Side a, Side b) {
-  std::vector<Setting> settings;
+std::vector<DifferingSetting> differing_settings(Side a, Side b) {
+  std::vector<DifferingSetting> settings;
   const auto collect = [&settings](const auto& groups, const Fields& ours, const Fields& theirs,
                                    bool of_model) {
     for (const auto& group : groups) {
-      Setting setting;
+      DifferingSetting setting;
       setting.effect.keys = differing(group, ours, theirs);
       if (setting.effect.keys.empty()) continue;
       setting.effect.a = text_of(ours, setting.effect.keys);
@@ -233,12 +233,12 @@ Comparison compare(const Side& a, const Side& b, const Dataset& images,
                 "pixels can only be compared at the same size");
   Side left = a, right = b;
   if (!networks) left.model.reset(), right.model.reset();
-  std::vector<Setting> settings = differing_settings(left, right);
+  std::vector<DifferingSetting> settings = differing_settings(left, right);
 
   const Runner run_a(left, make_forward), run_b(right, make_forward);
   std::vector<Runner> alone;  // A with one setting of B's
   Side all = left;            // A with all of them
-  for (const Setting& setting : settings) {
+  for (const DifferingSetting& setting : settings) {
     Side changed = left;
     setting.apply(changed, right);
     setting.apply(all, right);

@@ -35,7 +35,7 @@ struct PredictOptions {
   RunOptions run;
 };
 
-struct Prediction {
+struct ImagePrediction {
   std::string name;
   std::vector<int> classes;  // best first
   std::vector<float> probabilities;
@@ -66,7 +66,7 @@ class Printer {
                           "probability");
   }
 
-  void add(const Prediction& prediction) {
+  void add(const ImagePrediction& prediction) {
     if (options_.format == "table") add_table(prediction);
     if (options_.format == "csv") add_csv(prediction);
     if (options_.format == "json") add_json(prediction);
@@ -86,21 +86,21 @@ class Printer {
   }
 
  private:
-  void add_table(const Prediction& prediction) {
+  void add_table(const ImagePrediction& prediction) {
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       text_ += fmt::format("{:<{}}  {:<{}}  {:>9.2f} %\n", i == 0 ? prediction.name : "",
                            name_width_, spoken(model_, prediction.classes[i]), label_width_,
                            100 * prediction.probabilities[i]);
   }
 
-  void add_csv(const Prediction& prediction) {
+  void add_csv(const ImagePrediction& prediction) {
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       text_ += csv_line({prediction.name, fmt::format("{}", prediction.classes[i]),
                          model_.labels[prediction.classes[i]],
                          fmt::format("{:.6f}", prediction.probabilities[i])});
   }
 
-  void add_json(const Prediction& prediction) {
+  void add_json(const ImagePrediction& prediction) {
     Value::List answers;
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       answers.push_back(Value::Members{{"index", prediction.classes[i]},
@@ -127,7 +127,7 @@ Image sheet_image(const Sample& sample, const Preprocessing& preprocessing) {
   return resize_pil(image, shrunk(image.height), shrunk(image.width), Interpolation::kBilinear);
 }
 
-AnsweredImage sheet_card(const Dataset& dataset, int64_t index, const Prediction& prediction,
+AnsweredImage sheet_card(const Dataset& dataset, int64_t index, const ImagePrediction& prediction,
                          const LoadedModel& model) {
   AnsweredImage card;
   card.image = sheet_image(dataset.get(index), model.preprocessing);
@@ -139,9 +139,9 @@ AnsweredImage sheet_card(const Dataset& dataset, int64_t index, const Prediction
   return card;
 }
 
-Prediction answer(const std::string& name, std::span<const float> logits, int topk) {
+ImagePrediction predicted(const std::string& name, std::span<const float> logits, int topk) {
   const std::vector<float> probabilities = softmax(logits);
-  Prediction prediction{name, top_indices(logits, topk), {}};
+  ImagePrediction prediction{name, top_indices(logits, topk), {}};
   for (int index : prediction.classes) prediction.probabilities.push_back(probabilities[index]);
   return prediction;
 }
@@ -178,8 +178,8 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
     const size_t classes = model.config.num_classes;
     for (int i = 0; i < batch.size; ++i) {
       const int64_t index = batch.indices[i];
-      const Prediction prediction =
-          answer(dataset->name(index), logits.subspan(i * classes, classes), options.topk);
+      const ImagePrediction prediction =
+          predicted(dataset->name(index), logits.subspan(i * classes, classes), options.topk);
       printer.add(prediction);
       if (!options.sheet.empty() && cards.size() < kSheetImages)
         cards.push_back(sheet_card(*dataset, index, prediction, model));

@@ -13,6 +13,7 @@
 #include "cli/model/model_source.h"
 #include "run/recipe/finetune.h"
 #include "run/record/checkpoint.h"
+#include "weights/labels.h"
 
 namespace nestvit::cli {
 namespace {
@@ -143,7 +144,7 @@ Prepared prepare_fresh(const Settings& settings, const TrainArguments& arguments
     check_architecture(prepared.recipe, *prepared.weights);
     // A part of the classes is enough to evaluate on.
     if (asked.eval_only && asked.num_classes == 0 &&
-        !match_classes(prepared.val->classes(), *prepared.weights).empty())
+        classes_by_name(prepared.val->classes(), *prepared.weights))
       prepared.recipe.num_classes = prepared.weights->config.num_classes();
   }
   resolve(prepared.recipe, prepared.facts);

@@ -9,8 +9,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "weights/labels.h"
-
 namespace nestvit {
 namespace {
 
@@ -182,11 +180,6 @@ void check_weights(const Recipe& recipe, const LoadedNetwork& weights) {
                     weights.origin, weights.config.num_classes(), recipe.num_classes),
         "name all classes with --class-map; classes that are called as those of the weights are "
         "matched by name");
-}
-
-std::vector<int> match_classes(const std::vector<std::string>& classes,
-                               const LoadedNetwork& weights) {
-  return classes_by_name(classes, weights).value_or(std::vector<int>());
 }
 
 TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights) {

@@ -25,11 +25,6 @@ void check_architecture(const Recipe& recipe, const LoadedNetwork& weights);
 // or wants to evaluate classes that the weights do not know.
 void check_weights(const Recipe& recipe, const LoadedNetwork& weights);
 
-// The class of `weights` for each of `classes`, by name, so that a part of ImageNet can be
-// evaluated. Empty when a name is unknown or there twice: classes then go by their order.
-std::vector<int> match_classes(const std::vector<std::string>& classes,
-                               const LoadedNetwork& weights);
-
 // What the run starts from: the weights, fitted to the recipe's model; fresh ones without.
 TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights);
 

@@ -19,7 +19,7 @@ namespace {
 using Shape = std::vector<int64_t>;
 
 // One Flax array's part in one of our tensors.
-struct Piece {
+struct FlaxPart {
   std::string path;
   Shape shape;             // as Flax stores it
   Shape view;              // the same values with axes split so that `order` can move them
@@ -31,7 +31,7 @@ int64_t product(const Shape& shape) {
 }
 
 // [.., D] and [.., 2D] of queries and key-values; C is absent in biases.
-std::vector<Piece> qkv_pieces(const Param& param, int64_t heads, int64_t head_dim, bool bias) {
+std::vector<FlaxPart> qkv_parts(const Param& param, int64_t heads, int64_t head_dim, bool bias) {
   if (bias)
     return {{param.flax[0], {heads, head_dim}, {heads, head_dim}, {0, 1}},
             {param.flax[1], {heads, 2 * head_dim}, {heads, 2, head_dim}, {1, 0, 2}}};
@@ -40,12 +40,12 @@ std::vector<Piece> qkv_pieces(const Param& param, int64_t heads, int64_t head_di
           {param.flax[1], {width, heads, 2 * head_dim}, {width, heads, 2, head_dim}, {2, 1, 3, 0}}};
 }
 
-std::vector<Piece> pieces(const Param& param) {
+std::vector<FlaxPart> parts(const Param& param) {
   const Shape& ours = param.shape;
   const std::string& path = param.flax.at(0);
   const int64_t heads = param.heads;
   const auto one = [&](Shape shape, std::vector<int> order) {
-    return std::vector<Piece>{{path, shape, shape, std::move(order)}};
+    return std::vector<FlaxPart>{{path, shape, shape, std::move(order)}};
   };
   switch (param.layout) {
     case FlaxLayout::kSame: {
@@ -62,9 +62,9 @@ std::vector<Piece> pieces(const Param& param) {
     case FlaxLayout::kQueryBias:
       return one({heads, ours[0] / heads}, {0, 1});
     case FlaxLayout::kQkv:
-      return qkv_pieces(param, heads, ours[0] / (3 * heads), false);
+      return qkv_parts(param, heads, ours[0] / (3 * heads), false);
     case FlaxLayout::kQkvBias:
-      return qkv_pieces(param, heads, ours[0] / (3 * heads), true);
+      return qkv_parts(param, heads, ours[0] / (3 * heads), true);
     case FlaxLayout::kProjection:
       return one({heads, ours[1] / heads, ours[0]}, {2, 1, 0});
     case FlaxLayout::kGroupNorm:
@@ -75,32 +75,31 @@ std::vector<Piece> pieces(const Param& param) {
 
 // Calls move(ours, flax) with the two linear positions of every value.
 template <class Move>
-void for_each_value(const Piece& piece, Move move) {
-  const size_t rank = piece.view.size();
+void for_each_value(const FlaxPart& part, Move move) {
+  const size_t rank = part.view.size();
   Shape strides(rank, 1);
-  for (size_t axis = rank - 1; axis-- > 0;)
-    strides[axis] = strides[axis + 1] * piece.view[axis + 1];
+  for (size_t axis = rank - 1; axis-- > 0;) strides[axis] = strides[axis + 1] * part.view[axis + 1];
   Shape index(rank, 0);
-  const int64_t count = product(piece.view);
+  const int64_t count = product(part.view);
   for (int64_t at = 0, from = 0; at < count; ++at) {
     move(at, from);
     for (size_t k = rank; k-- > 0;) {
-      const int axis = piece.order[k];
+      const int axis = part.order[k];
       from += strides[axis];
-      if (++index[k] < piece.view[axis]) break;
+      if (++index[k] < part.view[axis]) break;
       from -= index[k] * strides[axis];
       index[k] = 0;
     }
   }
 }
 
-const Tensor& find_piece(const TensorMap& arrays, const Piece& piece, FlaxLayout layout,
-                         const std::string& origin) {
-  const Tensor& array = find_tensor(arrays, piece.path, origin);
-  const bool flat = layout == FlaxLayout::kGroupNorm && array.shape() == Shape{piece.shape.back()};
-  if (array.shape() != piece.shape && !flat)
-    throw Error(fmt::format("{}: array {} is {}, expected {}", origin, piece.path,
-                            shape_text(array.shape()), shape_text(piece.shape)),
+const Tensor& find_part(const TensorMap& arrays, const FlaxPart& part, FlaxLayout layout,
+                        const std::string& origin) {
+  const Tensor& array = find_tensor(arrays, part.path, origin);
+  const bool flat = layout == FlaxLayout::kGroupNorm && array.shape() == Shape{part.shape.back()};
+  if (array.shape() != part.shape && !flat)
+    throw Error(fmt::format("{}: array {} is {}, expected {}", origin, part.path,
+                            shape_text(array.shape()), shape_text(part.shape)),
                 "the configuration does not belong to these weights");
   return array;
 }
@@ -127,13 +126,13 @@ TensorMap from_flax(const TensorMap& params, const TensorMap& batch_stats, const
   for (const Param& param : parameter_table(config)) {
     std::vector<float> values(static_cast<size_t>(param.size()));
     int64_t begin = 0;
-    for (const Piece& piece : pieces(param)) {
+    for (const FlaxPart& part : parts(param)) {
       const Tensor& array =
-          find_piece(param.buffer ? batch_stats : params, piece, param.layout, origin);
+          find_part(param.buffer ? batch_stats : params, part, param.layout, origin);
       const std::vector<float> from = array.to_f32();
-      for_each_value(piece, [&](int64_t ours, int64_t flax) { values[begin + ours] = from[flax]; });
-      begin += product(piece.shape);
-      (param.buffer ? known_stats : known).insert(piece.path);
+      for_each_value(part, [&](int64_t ours, int64_t flax) { values[begin + ours] = from[flax]; });
+      begin += product(part.shape);
+      (param.buffer ? known_stats : known).insert(part.path);
       used(array);
     }
     NESTVIT_CHECK(begin == param.size());
@@ -155,12 +154,12 @@ TensorMap to_flax(const TensorMap& tensors, const NestConfig& config, TensorMap*
                               shape_text(tensor.shape()), shape_text(param.shape)));
     const std::vector<float> values = tensor.to_f32();
     int64_t begin = 0;
-    for (const Piece& piece : pieces(param)) {
-      std::vector<float> to(static_cast<size_t>(product(piece.shape)));
-      for_each_value(piece, [&](int64_t ours, int64_t flax) { to[flax] = values[begin + ours]; });
-      begin += product(piece.shape);
+    for (const FlaxPart& part : parts(param)) {
+      std::vector<float> to(static_cast<size_t>(product(part.shape)));
+      for_each_value(part, [&](int64_t ours, int64_t flax) { to[flax] = values[begin + ours]; });
+      begin += product(part.shape);
       (param.buffer ? *batch_stats : params)
-          .emplace(piece.path, Tensor::f32(piece.shape, std::move(to)));
+          .emplace(part.path, Tensor::f32(part.shape, std::move(to)));
     }
   }
   return params;
