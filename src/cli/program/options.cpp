@@ -66,7 +66,7 @@ void add_number(CLI::App& app, const std::string& flags, int* value, int least,
   const auto check = [least](const std::string& text) -> std::string {
     int64_t number = 0;
     if (!CLI::detail::lexical_cast(text, number))
-      return fmt::format("\"{}\" is no whole number", text);
+      return fmt::format("\"{}\" is not a whole number", text);
     if (number < least) return fmt::format("{} is too small: at least {}", number, least);
     if (number <= std::numeric_limits<int>::max()) return "";
     return fmt::format("{} is too large", number);
@@ -84,7 +84,8 @@ void add_real(CLI::App& app, const std::string& flags, double* value, double low
               const std::string& help) {
   const auto check = [low, high](const std::string& text) -> std::string {
     double number = 0;
-    if (!CLI::detail::lexical_cast(text, number)) return fmt::format("\"{}\" is no number", text);
+    if (!CLI::detail::lexical_cast(text, number))
+      return fmt::format("\"{}\" is not a number", text);
     if (number > low && number < high) return "";
     return fmt::format("{} is not between {} and {}", text, low, high);
   };

@@ -83,7 +83,7 @@ struct OptionText {
   std::string fallback;  // the default, "" when there is none to show
   bool positional = false, required = false, repeated = false;
 
-  std::vector<std::string> choices() const;  // of "a|b|c"; empty when it is no choice
+  std::vector<std::string> choices() const;  // of "a|b|c"; empty when it is not a choice
 };
 std::vector<OptionText> describe(const CLI::App& app);
 

@@ -52,7 +52,7 @@ Reader open_archive(const fs::path& path, Form form) {
     broken(path, reader.get());
   // The raw format takes anything; without a gzip around it, it would copy.
   if (form == Form::kSingle && archive_filter_count(reader.get()) < 2)
-    refuse(path, "it is no gzip");
+    refuse(path, "it is not gzip");
   return reader;
 }
 

@@ -111,7 +111,7 @@ std::string hex_of_base64(std::string_view text) {
   for (char letter : text) {
     const size_t value = kLetters.find(letter);
     if (value == std::string_view::npos)
-      throw Error(fmt::format("\"{}\" is no base64", text.substr(0, 64)));
+      throw Error(fmt::format("\"{}\" is not base64", text.substr(0, 64)));
     bits = (bits << 6) | static_cast<uint32_t>(value);
     count += 6;
     if (count < 8) continue;

@@ -23,7 +23,7 @@ std::string digest_text(DigestKind kind, std::string_view text);
 // Throws Error when the file cannot be read.
 std::string digest_file(const Checksum& kind, const std::filesystem::path& file);
 
-// Base64, as Google states checksums, to lower-case hex. Throws Error when it is no base64.
+// Base64, as Google states checksums, to lower-case hex. Throws Error for text that is not base64.
 std::string hex_of_base64(std::string_view text);
 
 }  // namespace nestvit

@@ -214,9 +214,10 @@ class Client {
       : request_(request), retries_(retries), curl_(handle(), &curl_easy_cleanup) {
     // libcurl would find a scheme for "host/path", and read local files by file://.
     if (!request.url.starts_with("http://") && !request.url.starts_with("https://"))
-      throw UsageError(fmt::format("\"{}\" is no http or https address", http_shown(request.url)));
+      throw UsageError(
+          fmt::format("\"{}\" is not an http or https address", http_shown(request.url)));
     if (!Url(request.url).valid())
-      throw UsageError(fmt::format("\"{}\" is no valid address", http_shown(request.url)));
+      throw UsageError(fmt::format("\"{}\" is not a valid address", http_shown(request.url)));
     set_up();
   }
 
@@ -433,7 +434,7 @@ bool http_same_origin(const std::string& a, const std::string& b) {
 std::string http_redirect_problem(const std::string& from, const std::string& to) {
   const Url source(from), target(to);
   if (!target.valid() || (target.scheme() != "http" && target.scheme() != "https"))
-    return "it is no http or https address";
+    return "it is not an http or https address";
   if (source.scheme() == "https" && target.scheme() == "http" && !is_this_machine(target.host()))
     return "it leaves the encrypted connection";
   return "";

@@ -88,7 +88,7 @@ class Canvas {
 
   // `text`, shortened with an ellipsis to at most `width`.
   std::string fitted(const std::string& text, double width) {
-    std::string fit = clean_utf8(text);  // cairo refuses bytes that are no UTF-8
+    std::string fit = clean_utf8(text);  // cairo refuses bytes that are not UTF-8
     if (text_width(fit) <= width) return fit;
     while (!fit.empty()) {
       while ((fit.back() & 0xC0) == 0x80) fit.pop_back();

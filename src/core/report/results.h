@@ -11,7 +11,7 @@
 namespace nestvit {
 
 // One JSON value. Members keep their order; a number that is not finite becomes null, bytes that
-// are no UTF-8 the replacement character.
+// are not UTF-8 the replacement character.
 struct Value {
   using List = std::vector<Value>;
   using Members = std::vector<std::pair<std::string, Value>>;

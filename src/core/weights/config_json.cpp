@@ -457,7 +457,7 @@ LoadedModel parse_config(std::string_view text, const std::string& origin) {
 LoadedNetwork parse_network_config(std::string_view text, const std::string& origin) {
   try {
     const json root = parse_json(text);
-    if (!root.is_object()) throw Error("it is no JSON object");
+    if (!root.is_object()) throw Error("it is not a JSON object");
     const json* nested = find(root, "pretrained_cfg");
     const json& pretrained = nested ? *nested : root;
     LoadedNetwork model;

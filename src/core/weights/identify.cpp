@@ -31,7 +31,7 @@ struct Facts {
 };
 
 [[noreturn]] void no_nest(const std::string& origin, const std::string& why) {
-  throw Error(fmt::format("{} is no NesT: {}", origin, why),
+  throw Error(fmt::format("{} is not a NesT: {}", origin, why),
               "expected are timm's tensor names or the official code's");
 }
 
@@ -48,7 +48,7 @@ const Tensor& shaped(const TensorMap& tensors, const std::string& name, size_t r
 int root_of(int64_t square, const std::string& what, const std::string& origin) {
   const auto root = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(square))));
   if (square < 1 || root * root != square || root > 1 << 14)
-    no_nest(origin, fmt::format("{} {} are no square", square, what));
+    no_nest(origin, fmt::format("{} {} do not make a square", square, what));
   return static_cast<int>(root);
 }
 

@@ -75,8 +75,8 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
   }
   for (size_t i = 0; i < list.size(); ++i)
     if (bad[i] > 0)
-      throw Error(fmt::format("{}: tensor {} has {} values that are no numbers (NaN or infinite)",
-                              origin, list[i]->first, bad[i]),
+      throw Error(fmt::format("{}: tensor {} has {} values that are not finite numbers", origin,
+                              list[i]->first, bad[i]),
                   "the training that made it diverged, or the file is damaged");
 }
 

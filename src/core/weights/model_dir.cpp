@@ -30,7 +30,7 @@ void check_directory(const fs::path& directory, const char* file) {
     throw Error(fmt::format("there is no model directory {}", directory.string()),
                 "check the path");
   if (!fs::is_directory(directory, ignored))
-    throw Error(fmt::format("{} is no directory", directory.string()), kWhatAModelIs);
+    throw Error(fmt::format("{} is not a directory", directory.string()), kWhatAModelIs);
   if (fs::exists(directory / file, ignored)) return;
   std::string hint = kWhatAModelIs;
   for (const char* inner : {"last", "best"})

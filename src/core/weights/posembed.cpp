@@ -111,13 +111,14 @@ Tensor resize_pos_embed(const Tensor& embedding, int64_t blocks, int64_t tokens,
   const int64_t width = shape[3];
   const auto size = element_count({blocks, tokens, width});
   if (blocks < 1 || tokens < 1 || !size || *size > kMostValues)
-    refuse(embedding, blocks, tokens, "that is no size of a table", "");
+    refuse(embedding, blocks, tokens, "no table has that size", "");
   if (shape[1] == blocks && shape[2] == tokens) return embedding;
 
   if (mode == PosEmbedResize::kAuto)
     mode = shape[1] == blocks ? PosEmbedResize::kBlock : PosEmbedResize::kImage;
   const int64_t from_edge = edge_of(shape[2]), to_edge = edge_of(tokens);
-  if (from_edge == 0 || to_edge == 0) refuse(embedding, blocks, tokens, "a block is no square", "");
+  if (from_edge == 0 || to_edge == 0)
+    refuse(embedding, blocks, tokens, "a block is not a square", "");
   const std::vector<float> source = embedding.to_f32();
   std::vector<float> target(static_cast<size_t>(*size));
 

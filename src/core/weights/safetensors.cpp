@@ -100,7 +100,7 @@ class HeaderParser {
     return true;
   }
   bool parse_error(size_t position, const std::string&, const json::exception&) {
-    fail(fmt::format("is no valid JSON at byte {}", position));
+    fail(fmt::format("is not valid JSON at byte {}", position));
   }
 
  private:

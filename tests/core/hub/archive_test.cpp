@@ -122,7 +122,7 @@ TEST_F(Archive, SingleFileOfAnotherSize) {
   }
   packed(content);
   EXPECT_THAT(error_of([&] { unpack_gz(archive, path("file"), content.size()); }),
-              HasSubstr("no gzip"));
+              HasSubstr("not gzip"));
   EXPECT_FALSE(fs::exists(path("file")));
 }
 

@@ -120,11 +120,11 @@ TEST(Identify, OtherNetworksAreNamedAsSuch) {
   EXPECT_THAT(message_of(resnet), HasSubstr("conv1.weight"));
   TensorMap broken = shapes_of(custom(Norm::kLayer, Attention::kMultiHead));
   broken["levels.0.pos_embed"] = Tensor::f32({1, 3, 16, 32}, std::vector<float>(3 * 16 * 32));
-  EXPECT_THAT(message_of(broken), HasSubstr("3 blocks are no square"));
+  EXPECT_THAT(message_of(broken), HasSubstr("3 blocks do not make a square"));
   broken["levels.0.pos_embed"] = Tensor::f32({4}, std::vector<float>(4));
   EXPECT_THAT(message_of(broken), HasSubstr("expected 4 axes"));
   broken["levels.0.pos_embed"] = Tensor::f32({1, 0, 0, 0}, {});
-  EXPECT_THAT(message_of(broken), HasSubstr("no NesT"));
+  EXPECT_THAT(message_of(broken), HasSubstr("not a NesT"));
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ bool stops_training(FindingKind kind);
 struct Finding {
   FindingKind kind = FindingKind::kBroken;
   std::string part;        // "train", "val", "test"; "" when the data is in one part
-  std::string class_name;  // "" where a class is no matter
+  std::string class_name;  // "" where no class is meant
   std::string file;        // "" for findings about a class
   std::string detail;
 };

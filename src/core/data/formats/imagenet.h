@@ -10,12 +10,12 @@
 
 namespace nestvit {
 
-// What a labels file says. Its forms:
+// The content of a labels file. Its forms:
 //   FILE LABEL   "ILSVRC2012_val_00000001.JPEG 65" (Caffe's val.txt; blank, tab, comma or semicolon
 //                between them). Label: synset, class name, or index from 0.
 //   Kaggle's     "ImageId,PredictionString", then "ILSVRC2012_val_00048981,n03995372 85 1 499 272"
 //   SYNSET       a line per image, in their order: imagenet_2012_validation_synset_labels.txt
-//   NUMBER       a line per image, in their order: ILSVRC ids, which start at 1 and are no class
+//   NUMBER       a line per image, in their order: ILSVRC ids, which start at 1 and are not class
 //                indices (ILSVRC2012_validation_ground_truth.txt of the development kit)
 struct ImageLabels {
   std::vector<std::string> files;   // without folder and extension; empty: labels are by line

@@ -262,8 +262,8 @@ Lists find_lists(const fs::path& root, Split split) {
 void each_row(std::string_view text, char delimiter, const std::string& origin,
               const std::function<void(const ListRow&)>& visit) {
   FieldReader reader(text, delimiter, origin);
-  // Held back until the second is known: a header of other words ("name,breed") is the only row
-  // whose path is no image.
+  // Held back until the second row is known: a header of other words ("name,breed") is the only row
+  // whose path does not name an image.
   std::optional<ListRow> held;
   int64_t count = 0;
   Columns columns;

@@ -24,8 +24,8 @@ struct ListRow {
 
 // RFC 4180: fields in double quotes may hold delimiters, line breaks and doubled quotes. A first
 // row that names the columns (path, label, and usual synonyms) is a header, and other columns are
-// then ignored; without it a row has exactly two fields, and a first row whose path alone is no
-// image name is ignored. Empty lines are ignored. Throws Error naming the line.
+// then ignored; without it a row has exactly two fields, and a first row is ignored if its path is
+// the only one that does not name an image. Empty lines are ignored. Throws Error naming the line.
 void each_row(std::string_view text, char delimiter, const std::string& origin,
               const std::function<void(const ListRow&)>& visit);
 std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std::string& origin);

@@ -96,7 +96,7 @@ class TarReader {
     const bool is_text = type == 'L' || type == 'K' || type == 'x' || type == 'g';
     const auto own = number(block.substr(124, 12));
     const auto size = is_text || !size_ ? own : size_;
-    if (!size) fail("the size of a member is no number");
+    if (!size) fail("the size of a member is not a number");
     const uint64_t begin = at_ + kTarBlock;
     if (*size > file_.size() - begin) fail("a member is longer than the rest of the file");
     if (is_text) {
@@ -142,7 +142,7 @@ class TarReader {
     uint64_t size = 0;
     const auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), size);
     if (error != std::errc() || stop != value.data() + value.size())
-      fail("the size in a pax record is no number");
+      fail("the size in a pax record is not a number");
     size_ = size;
   }
 

@@ -19,7 +19,7 @@ struct TarMember {
 };
 
 // each(member) for every regular file, in order. Touches headers only. Throws Error naming `path`
-// and the byte: a header that is none (by its checksum), a size that is no number or goes beyond
+// and the byte: a header with a wrong checksum, a size that is not a number or goes beyond
 // the file, a name of more than 64 KiB; for a gzipped file, what to do.
 void read_tar(std::span<const std::byte> file, const std::string& path,
               const std::function<void(const TarMember&)>& each);

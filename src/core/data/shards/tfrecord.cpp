@@ -74,7 +74,7 @@ Example::Example(std::span<const std::byte> record, RecordPlace place) : place_(
     protozero::pbf_reader reader{message.data(), message.size()};
     while (reader.next(1, Wire::length_delimited)) read_features(view(reader.get_view()));
   } catch (const protozero::exception& error) {
-    fail(fmt::format("is no tf.train.Example: {}", error.what()));
+    fail(fmt::format("is not a tf.train.Example: {}", error.what()));
   }
 }
 

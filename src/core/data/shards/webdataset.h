@@ -16,8 +16,8 @@ namespace nestvit {
 // their synonyms between other characters of their names; shards that name none are "train". Where
 // there are none for "val" or "test", "val" is a seeded share of "train". Opening reads the headers
 // of all members of the split and the labels, shards in parallel: 16 bytes are kept of a sample.
-// Throws Error naming shard and member: no image or no label, a label that is no number, what
-// read_tar() refuses.
+// Throws Error naming shard and member: no image or no label, a label that is not a number,
+// anything that read_tar() refuses.
 std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options);
 
 // Whether `root` is a folder that holds .tar files.

@@ -24,7 +24,7 @@ json parse(std::string_view text, const std::string& origin) {
     if (root.is_object()) return root;
   } catch (const Error&) {
   }
-  throw Error(fmt::format("{} answers with something that is no JSON object", origin),
+  throw Error(fmt::format("{} answers with something that is not a JSON object", origin),
               "is the address right? a proxy or a login page may answer in its place");
 }
 
@@ -32,7 +32,7 @@ std::string word(const json& object, const char* key, const std::string& origin)
   const auto at = object.find(key);
   if (at == object.end()) return "";
   if (!at->is_string())
-    throw Error(fmt::format("the answer of {} has a \"{}\" that is no text", origin, key));
+    throw Error(fmt::format("the answer of {} has a \"{}\" that is not text", origin, key));
   return at->get<std::string>();
 }
 
@@ -49,11 +49,11 @@ const json& list(const json& root, const char* key, const std::string& origin) {
   const auto at = root.find(key);
   if (at == root.end()) return kNone;
   if (!at->is_array())
-    throw Error(fmt::format("the answer of {} has a \"{}\" that is no list", origin, key));
+    throw Error(fmt::format("the answer of {} has a \"{}\" that is not a list", origin, key));
   for (const json& entry : *at)
     if (!entry.is_object())
-      throw Error(
-          fmt::format("the answer of {} has a \"{}\" of something else than objects", origin, key));
+      throw Error(fmt::format("the answer of {} has a \"{}\" with other entries than objects",
+                              origin, key));
   return *at;
 }
 

@@ -118,7 +118,7 @@ void fetch_dataset(const DatasetSource& source, const fs::path& folder,
   std::error_code ignored;
   if (fs::exists(folder, ignored) && !fs::is_empty(folder, ignored))
     throw Error(
-        fmt::format("{} is there already, and is no complete {}", folder.string(), source.name),
+        fmt::format("{} is there already, and is not a complete {}", folder.string(), source.name),
         "name a new folder, or remove this one");
   const fs::path downloads = parent / ("." + name + ".download");
   const FileLock lock(downloads / ".lock");

@@ -50,7 +50,7 @@ GcsName parse_name(const std::string& text) {
   });
   if (parts.size() > 2 && means_the_folder(parts.back())) parts.pop_back();
   if (!safe || parts.size() < 2)
-    throw UsageError(fmt::format("\"{}\" is no name in a bucket", text),
+    throw UsageError(fmt::format("\"{}\" is not a name in a bucket", text),
                      "write gs://BUCKET/PATH, for instance "
                      "gs://gresearch/nest-checkpoints/nest-t_imagenet");
   name.bucket = parts[0];
@@ -166,8 +166,9 @@ class Puller {
 
   std::string read(const GcsObject& object) const {
     if (object.size > kLongestCheckpoint)
-      throw Error(fmt::format("{} has {} bytes, which is no text of a checkpoint folder",
-                              shown(kCheckpoint), object.size));
+      throw Error(
+          fmt::format("{} has {} bytes, which is too long for the text of a checkpoint folder",
+                      shown(kCheckpoint), object.size));
     std::string text = ask(content_url(object)).body;
     if (text.size() != object.size)
       throw Error(fmt::format("{} has {} bytes, {} are expected", shown(kCheckpoint), text.size(),

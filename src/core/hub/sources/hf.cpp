@@ -63,11 +63,11 @@ HubName parse_name(const std::string& text) {
   hub.owner = id.substr(0, slash);
   hub.name = slash == std::string::npos ? "" : id.substr(slash + 1);
   if (!is_part_of_path(hub.owner) || !is_part_of_path(hub.name))
-    throw UsageError(fmt::format("\"{}\" is no name of a model on the hub", text), kForm);
+    throw UsageError(fmt::format("\"{}\" is not the name of a model on the hub", text), kForm);
   for (size_t from = 0; from <= hub.revision.size();) {  // a branch may have slashes: refs/pr/1
     const size_t to = std::min(hub.revision.find('/', from), hub.revision.size());
     if (!is_part_of_path(hub.revision.substr(from, to - from)))
-      throw UsageError(fmt::format("\"{}\" is no revision", hub.revision), kForm);
+      throw UsageError(fmt::format("\"{}\" is not a revision", hub.revision), kForm);
     from = to + 1;
   }
   return hub;

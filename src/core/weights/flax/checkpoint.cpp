@@ -180,7 +180,7 @@ class StateVisitor : public Visitor {
   }
 
  private:
-  bool not_a_key() { return !in_key_ || stop("a key that is no text"); }
+  bool not_a_key() { return !in_key_ || stop("a key that is not text"); }
 
   std::string joined() const {
     std::string text;
@@ -222,7 +222,7 @@ class StateVisitor : public Visitor {
   bool read_step(const char* data, uint32_t size) {
     const auto step = array(data, size);
     if (!step) return false;
-    if (step->shape().size() > 1 || step->size() != 1) return stop("step is no number");
+    if (step->shape().size() > 1 || step->size() != 1) return stop("step is not a number");
     // Little-endian, as flax writes.
     BoundedReader bytes(step->bytes(), "step");
     if (step->dtype() == DType::kI32)
@@ -230,7 +230,7 @@ class StateVisitor : public Visitor {
     else if (step->dtype() == DType::kI64)
       found.step = static_cast<int64_t>(bytes.little<uint64_t>());
     else
-      return stop("step is no whole number");
+      return stop("step is not a whole number");
     return true;
   }
 
@@ -270,7 +270,7 @@ FlaxCheckpoint parse_flax_checkpoint(std::span<const std::byte> bytes,
       msgpack::parse(reinterpret_cast<const char*>(bytes.data()), bytes.size(), at, visitor);
   if (!whole || !visitor.problem.empty())
     throw Error(
-        fmt::format("{} is no whole flax checkpoint: {}", origin,
+        fmt::format("{} is not a whole flax checkpoint: {}", origin,
                     visitor.problem.empty() ? "it is not a map that begins like a TrainState"
                                             : visitor.problem),
         "copy or download the file again");

@@ -156,7 +156,8 @@ class CheckpointReader {
   Pickle pickle_;
   std::shared_ptr<const void> owner_;
   const std::string& origin_;
-  uint64_t may_copy_;  // bytes; many tensors may view one storage, so each alone is no bound
+  // Bytes, of all tensors together: many of them may view one storage.
+  uint64_t may_copy_;
 };
 
 // A mapping by its text keys, later ones winning. Of a Namespace, its attributes.
@@ -251,11 +252,11 @@ std::vector<int64_t> CheckpointReader::numbers(std::string_view name, const Valu
   if (tuple->kind == Kind::kObject && tuple->text == kTorchSize && !at(tuple->args).items.empty())
     tuple = &at(at(tuple->args).items[0]);
   if (tuple->kind != Kind::kTuple || tuple->items.size() > kMostAxes)
-    fail_tensor(name, "its shape or strides are no short tuple");
+    fail_tensor(name, "its shape or strides are not a short tuple");
   std::vector<int64_t> numbers;
   for (PickleRef ref : tuple->items) {
     if (at(ref).kind != Kind::kInt || at(ref).integer < 0)
-      fail_tensor(name, "its shape or strides hold what is no count");
+      fail_tensor(name, "its shape or strides hold something that is not a count");
     numbers.push_back(at(ref).integer);
   }
   return numbers;
@@ -333,7 +334,8 @@ Tensor CheckpointReader::tensor(std::string_view name, const Value& call) {
   Layout layout{dtype(name, call, stored), numbers(name, argument(name, call, 2)),
                 numbers(name, argument(name, call, 3)), 0, 0};
   const Value& offset = argument(name, call, 1);
-  if (offset.kind != Kind::kInt || offset.integer < 0) fail_tensor(name, "its offset is no count");
+  if (offset.kind != Kind::kInt || offset.integer < 0)
+    fail_tensor(name, "its offset is not a count");
   layout.offset = offset.integer;
   const auto count = element_count(layout.shape);
   if (!count || layout.shape.size() != layout.strides.size())
@@ -363,7 +365,7 @@ std::string common_prefix(const TensorMap& tensors) {
   return "";
 }
 
-// What is no tensor (a _metadata, an _extra_state) is left out.
+// Entries that are not tensors (a _metadata, an _extra_state) are left out.
 TensorMap CheckpointReader::tensors(const Fields& fields) {
   TensorMap found;
   for (const auto& [name, ref] : fields)

@@ -16,7 +16,7 @@ namespace nestvit {
 struct TorchCheckpoint {
   // The state_dict; what all names have in front of them is taken off: "module." (DataParallel),
   // "_orig_mod." (torch.compile), "model." and "net." (Lightning). Bytes in the mapped file, except
-  // of tensors that are no row-major part of their storage, which are copied.
+  // of tensors that are not a row-major part of their storage, which are copied.
   TensorMap tensors;
   // The key it stood under: "state_dict_ema"; "" when the file is a bare state_dict.
   std::string wrapper;

@@ -179,7 +179,8 @@ void Unpickler::global(std::string_view module, std::string_view name) {
 // REDUCE and NEWOBJ: recorded, not called.
 void Unpickler::call() {
   const Ref args = pop(), callee = pop();
-  if (value(callee).kind != Kind::kGlobal) fail("it calls what is no named function", kResave);
+  if (value(callee).kind != Kind::kGlobal)
+    fail("it calls something that is not a named function", kResave);
   if (value(args).kind != Kind::kTuple) fail("it calls without a tuple of arguments");
   const Ref ref = make(Kind::kObject);
   value(ref).text = value(callee).text;
@@ -339,7 +340,7 @@ bool Unpickler::object(uint8_t opcode) {
     case 0x93: {  // STACK_GLOBAL
       const Ref name = pop(), module = pop();
       if (value(name).kind != Kind::kText || value(module).kind != Kind::kText)
-        fail("it names a global by what is no text");
+        fail("it names a global by something that is not text");
       global(value(module).text, value(name).text);
       return true;
     }

@@ -71,7 +71,7 @@ uint64_t ZipReader::find_end() const {
     reader.take(16);
     if (reader.little<uint16_t>() == comment) return at;
   }
-  fail("it has no directory at its end, so it is no whole zip archive");
+  fail("it has no directory at its end, so it is not a whole zip archive");
 }
 
 std::optional<ZipReader::Directory> ZipReader::find_directory64(uint64_t end) const {

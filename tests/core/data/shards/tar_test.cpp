@@ -106,9 +106,9 @@ TEST_F(Tar, HostileSizesAndRecords) {
     expect_error([&] { entries(file); }, {"x.tar", what});
   };
   fails(header("a", "77777777777", '0'), "longer than the rest");
-  fails(header("a", "8", '0'), "no number");
-  fails(header("a", "", '0'), "no number");
-  fails(header("a", std::string(1, '\x80') + std::string(11, '\xff'), '0'), "no number");
+  fails(header("a", "8", '0'), "not a number");
+  fails(header("a", "", '0'), "not a number");
+  fails(header("a", std::string(1, '\x80') + std::string(11, '\xff'), '0'), "not a number");
   fails(header("a", "1000000", 'L') + std::string(1 << 18, 'x'), "64 KiB");
   const auto pax = [](std::string text) {
     const size_t size = text.size();
@@ -119,7 +119,7 @@ TEST_F(Tar, HostileSizesAndRecords) {
   };
   for (const char* damaged : {"x", "99 path=a\n", "9 path=ab", "7 patha\n", "0 path=a\n", "1", " "})
     fails(pax(damaged), "pax record");
-  fails(pax("11 size=x1\n"), "no number");
+  fails(pax("11 size=x1\n"), "not a number");
   EXPECT_EQ(entries(pax("9 path=b\n")), (std::vector<Entry>{{"b", ""}}));
   fails(std::string("\x1f\x8b\x08", 3) + std::string(600, '\0'), "compressed");
   EXPECT_THAT(entries(""), ElementsAre());
