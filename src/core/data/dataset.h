@@ -21,11 +21,10 @@ class Dataset {
   virtual std::string name(int64_t index) const = 0;
   virtual const std::vector<std::string>& classes() const = 0;
   virtual std::string kind() const = 0;  // "image folder", "cifar10", ...
-  // The index of the first sample of each shard, where samples lie behind each other in large
-  // files; else nothing.
+  // The index of the first sample of each shard, where samples lie in large files; else nothing.
   virtual std::vector<int64_t> shard_starts() const { return {}; }
-  // Writes what opening found out, for DatasetOptions::index of the next time: image folders, TFDS
-  // and WebDataset; nothing for others, or when the index that it was opened by is still right.
+  // Writes an index for DatasetOptions::index of the next time. Image folders, TFDS and WebDataset
+  // do; others write nothing, nor does a dataset whose index is still right.
   virtual void save_index(const std::filesystem::path&) const {}
 };
 
@@ -43,16 +42,16 @@ struct DatasetOptions {
   std::string split = "train";
   ClassOrder class_order = ClassOrder::kNatural;
   std::filesystem::path class_map;  // one name per line, line number = index; data/classes.h
-  // --labels: what the images of a val/ without class folders are; data/formats/imagenet.h. Empty:
-  // looked for beside them.
+  // --labels: the classes of the images of a val/ without class folders; data/formats/imagenet.h.
+  // Empty: looked for beside the images.
   std::filesystem::path labels_file;
   // Of a folder without val/, this share of each class goes to "val": the images whose seeded hash
   // of the relative path ranks lowest, so that the part hardly changes when other files come or go.
   // 0: all to "train"; 1: all to "val".
   double val_share = 0.2;
   uint64_t seed = 42;
-  // A file that save_index() wrote: what has not changed since is taken from it. Need not exist;
-  // one that is damaged or out of date costs a line of log.
+  // A file that save_index() wrote: unchanged files and folders are taken from it. Need not exist;
+  // a damaged or outdated one costs a line in the log.
   std::filesystem::path index;
 };
 

@@ -1,5 +1,15 @@
 // The loader: worker threads decode and transform samples into batches, through a bounded queue, in
 // an order that does not depend on the number of workers.
+//
+//   const auto transform = [&](const Sample& sample, int64_t) {
+//     return evaluation_pixels(sample, preprocessing);
+//   };
+//   Loader loader(*dataset, in_order(dataset->size()), transform, preprocessing,
+//                 {.batch_size = 32, .workers = 4});
+//   while (std::optional<Batch> batch = loader.next()) {
+//     use(batch->images, batch->labels);  // [B, C, S, S], [B]
+//     loader.recycle(std::move(*batch));
+//   }
 #pragma once
 
 #include <cstdint>
@@ -19,8 +29,8 @@ namespace nestvit {
 
 enum class OnBadImage { kError, kSkip };
 
-// What still happens to an image after normalisation: its [C, S, S] in place, its index; called
-// from worker threads.
+// Changes an image after normalisation: its [C, S, S] in place. Called from worker threads, with
+// the image's index.
 using Finish = std::function<void(std::span<float> chw, int64_t index)>;
 
 struct LoaderOptions {

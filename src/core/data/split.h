@@ -1,4 +1,4 @@
-// Which part of the data is asked for, and the seeded split of data that comes in one part.
+// The parts of a dataset, and the seeded split of data that has no parts.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace nestvit {
 
 enum class Split { kTrain, kVal, kTest };
 
-// What folders and lists of this part are called; the usual name first.
+// The names of folders and lists of this part; the usual one first.
 const std::vector<std::string>& split_names(Split split);
 
 // The part of that name, if it is one of split_names(). parse_split throws UsageError if not.
@@ -21,8 +21,8 @@ std::optional<Split> find_split_named(const std::string& word);
 Split parse_split(const std::string& word);
 inline bool is_split(const std::string& word) { return find_split_named(word).has_value(); }
 
-// What seeded_part() looks at, item by item; called several times for one, since keeping all keys
-// would cost more than the items.
+// The items that seeded_part() divides. It calls the functions several times for an item: keeping
+// all keys would take more memory than the items.
 struct SplitItems {
   int64_t size = 0;
   std::function<std::string(int64_t)> key;  // tells items apart: the relative path
@@ -30,9 +30,9 @@ struct SplitItems {
 };
 
 // The items that belong to `split` (kTrain or kVal), in order, when val_share of each class goes to
-// kVal. Items are ranked by a seeded hash of their key, so that their order
-// does not matter, and an item that comes or goes moves at most one other. A class of two or more
-// items has at least one in each part (unless the share is 0 or 1); a single item goes to kTrain.
+// kVal. Items are ranked by a seeded hash of their key, so that their order does not matter, and an
+// item that comes or goes moves at most one other. A class of two or more items has at least one in
+// each part (unless the share is 0 or 1); a single item goes to kTrain.
 std::vector<int64_t> seeded_part(const SplitItems& items, const DatasetOptions& options,
                                  Split split);
 

@@ -1,5 +1,5 @@
-// Threads look at one image each; what needs all of them (doubles, balance) follows from a record
-// of 56 bytes per image.
+// Threads check one image each. Findings that need all images (doubles, balance) follow from a
+// record of 56 bytes per image.
 #include "data/check/check.h"
 
 #include <fmt/format.h>
@@ -54,7 +54,7 @@ std::string without_name(const std::string& text, const std::string& name) {
   return text.starts_with(name + ": ") ? text.substr(name.size() + 2) : text;
 }
 
-// The format that an extension promises, "" for none of ours.
+// The format that an extension promises; "" for extensions of other files.
 std::string promised_format(const std::string& name) {
   const std::string extension = ascii_lower(std::filesystem::path(name).extension().string());
   if (extension == ".jpg" || extension == ".jpeg") return "jpeg";
@@ -230,7 +230,7 @@ void Checker::find_doubles() {
   }
 }
 
-// `group` ascends, so that every image is compared with one that comes before it.
+// `group` ascends, so that every image is compared with an earlier one.
 void Checker::find_doubles_in(std::span<const int64_t> group) {
   std::map<std::pair<int, int>, int64_t> seen;  // part, class -> its first
   const int64_t first = group.front();
@@ -252,7 +252,7 @@ void Checker::find_doubles_in(std::span<const int64_t> group) {
   }
 }
 
-// Of the first part, which training takes; of both when they are shares of one folder.
+// Looks at the first part, which is for training; at both when they are shares of one folder.
 void Checker::find_unbalanced() {
   std::vector<int64_t> counts(class_names_.size(), 0);
   for (const Record& record : records_)

@@ -1,5 +1,5 @@
-// Looking through a whole dataset before a long run: every image read and decoded once, and what is
-// broken, doubled or odd listed.
+// Checks a whole dataset before a long run: reads and decodes every image once, and lists those
+// that are broken, doubled or odd.
 #pragma once
 
 #include <cstdint>

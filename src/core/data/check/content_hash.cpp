@@ -1,4 +1,4 @@
-// MurmurHash3_x64_128.
+// MurmurHash3_x64_128, block by block and then the tail.
 #include "data/check/content_hash.h"
 
 #include <bit>

@@ -1,5 +1,5 @@
-// A 128-bit hash of content, to find equal files among millions. Not for adversaries: who can make
-// two pictures collide gains a false "duplicate".
+// A 128-bit hash of content, to find equal files among millions. It does not resist adversaries:
+// two pictures that were made to collide count as duplicates.
 #pragma once
 
 #include <compare>

@@ -1,4 +1,5 @@
-// The walk through a folder of images that stops at nothing, and the parts of other datasets.
+// Walks through a folder of images without stopping at errors, and opens the parts of other
+// datasets.
 #include "data/check/parts.h"
 
 #include <fmt/format.h>
@@ -94,7 +95,7 @@ class PartWalk {
     for (const auto& name : listing.folders) walk_class(relative + "/" + name, class_name);
   }
 
-  // A file that training does not read: worth a word when it is a picture.
+  // Reports a file that training does not read, if it is a picture.
   void look_at_stray(const std::string& relative, const std::string& class_name,
                      const std::string& beside) {
     const std::string format = format_of_file(files_.base / relative);
@@ -127,7 +128,7 @@ void add_part(CheckParts* parts, const std::string& name, FileDataset::Files fil
                               std::make_unique<FileDataset>("image folder", std::move(files)));
 }
 
-// As data/folder.h lays it out: split folders, or class folders in the root.
+// In the layout of data/formats/folder.h: split folders, or class folders in the root.
 CheckParts walk_folder(const DatasetOptions& options) {
   CheckParts parts;
   parts.kind = "image folder";
@@ -172,8 +173,7 @@ bool may_be_folder(const DatasetOptions& options) {
          looks_like_image_folder(options.root);
 }
 
-// What training reads as `split` of a folder of images though it has no class folders:
-// ImageNet's validation images.
+// Adds a val/ without class folders that training reads all the same: ImageNet's validation images.
 void add_labelled_val(CheckParts* parts, const DatasetOptions& options) {
   for (const auto& part : parts->parts)
     if (part.first == "val") return;

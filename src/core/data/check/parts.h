@@ -1,5 +1,5 @@
-// What a check of a dataset reads: its parts as datasets, a folder of images more leniently than
-// training opens it.
+// The parts of a dataset that a check reads, each as a dataset. A folder of images is opened more
+// leniently than for training.
 #pragma once
 
 #include <memory>

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr int kSide = 32;
 constexpr int64_t kPlane = kSide * kSide;
 
-// What differs between the two.
+// The differences between the two.
 struct Layout {
   std::string kind, folder, title;
   int label_bytes;  // the last of them is the label

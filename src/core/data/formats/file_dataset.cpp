@@ -13,7 +13,7 @@
 namespace nestvit {
 
 Sample FileDataset::get(int64_t index) const {
-  // No photograph is larger; a file that is would only exhaust memory in every worker at once.
+  // Larger than any photograph. A file beyond it would only exhaust memory in every worker at once.
   constexpr uint64_t kMaxEncoded = 512ull << 20;
   Sample sample;
   sample.name = name(index);

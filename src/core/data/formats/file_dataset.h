@@ -1,4 +1,4 @@
-// A dataset of image files: what the image folder and the list become once they are read.
+// A dataset of image files: image folders and lists are read into this form.
 #pragma once
 
 #include <filesystem>
@@ -45,7 +45,7 @@ class FileDataset : public Dataset {
 // Only the items `part`, in that order.
 FileDataset::Files select(const FileDataset::Files& files, const std::vector<int64_t>& part);
 
-// The part of data that comes in one that belongs to `split` (split.h).
+// The share of undivided data that belongs to `split` (data/split.h).
 FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOptions& options,
                                 Split split);
 

@@ -22,11 +22,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Hidden files, and what macOS adds to zip archives.
+// Hidden files, and the folder that macOS adds to zip archives.
 bool ignored(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
 
-// What lies directly in a folder. A link counts as what it points to; one that points nowhere
-// counts as a file, so that a broken image is reported and not overlooked.
+// The content of a folder, without that of its sub-folders. A link counts as its target; a dangling
+// link counts as a file, so that a broken image is reported and not overlooked.
 struct Listing {
   std::vector<std::string> folders, files;
 };
@@ -46,7 +46,7 @@ Listing list_folder(const fs::path& folder) {
 // Collects the images of one class.
 class ClassScan {
  public:
-  // Into `stamps` goes every folder that is entered.
+  // Adds every folder that is entered to `stamps`.
   void scan(const fs::path& root, const fs::path& base, const std::string& relative,
             FolderStamps& stamps) {
     // Links can form circles: every folder is entered once.
@@ -84,7 +84,7 @@ std::optional<fs::path> find_split(const fs::path& root, Split split) {
 struct Layout {
   std::optional<fs::path> train, val, test;
   std::vector<std::string> flat;  // class folders directly in root
-  fs::path base;                  // what holds the classes to train on: train, or root
+  fs::path base;                  // the folder of the classes to train on: train, or root
 };
 
 Layout find_layout(const fs::path& root) {
@@ -113,7 +113,7 @@ Layout find_layout(const fs::path& root) {
   return layout;
 }
 
-// What class folders are called, in the order of the indices.
+// The names of class folders, in the order of the indices.
 std::vector<std::string> reference_classes(const Layout& layout, const fs::path& own,
                                            const DatasetOptions& options) {
   if (!options.class_map.empty()) return read_class_map(options.class_map).keys;
@@ -168,7 +168,7 @@ std::string one_class_hint(const fs::path& base, const std::vector<std::string>&
   return "make one folder per class";
 }
 
-// Which class folders are read.
+// The class folders to read.
 struct ClassFolders {
   fs::path base;
   std::vector<std::string> folders;  // in `base`

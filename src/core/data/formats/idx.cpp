@@ -22,8 +22,8 @@ namespace fs = std::filesystem;
 constexpr const char* kCopyAgain = "an incomplete download? Copy the file again";
 constexpr uint64_t kMaxSide = 1 << 14;      // of an image
 constexpr uint64_t kMaxBytes = 1ull << 36;  // of an array in a mapped file
-constexpr uint64_t kMaxInflated =
-    1ull << 31;  // of one that must be held in memory (EMNIST takes 0.55 GB)
+// Of an array that must be held in memory (EMNIST takes 0.55 GB).
+constexpr uint64_t kMaxInflated = 1ull << 31;
 
 // Inflates one gzip member piece by piece, so that the header can be checked before memory is taken
 // for the rest.
@@ -121,7 +121,7 @@ IdxArray inflate_idx(std::span<const std::byte> file, int rank, const std::strin
     throw Error(fmt::format("{}: the IDX header says {} bytes, more than is held in memory", origin,
                             expected),
                 "unpack it with gunzip: plain files are memory-mapped");
-  // Memory follows the data that is really there, not what the header promises.
+  // Memory grows with the data that is there: the header may promise any amount.
   auto data = std::make_shared<std::vector<std::byte>>();
   while (data->size() < expected) {
     const size_t done = data->size(),
@@ -130,7 +130,7 @@ IdxArray inflate_idx(std::span<const std::byte> file, int rank, const std::strin
     if (size_t got = inflater.read(std::span(*data).subspan(done)); got < step)
       throw wrong_size(origin, done + got, expected);
   }
-  // Reading on meets the checksum, or surplus data.
+  // After the data comes the checksum, which zlib checks, or surplus data.
   std::byte surplus;
   if (inflater.read({&surplus, 1}) > 0)
     throw Error(origin + ": more data than the IDX header says", kCopyAgain);

@@ -28,7 +28,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kBlank = " \t\r\f\v", kBetween = " \t\r\f\v,;";
-// As the files are called where people get them.
+// The names of the files where people get them.
 const std::vector<std::string> kLabelFiles = {
     "LOC_val_solution.csv",
     "imagenet_2012_validation_synset_labels.txt",
@@ -49,7 +49,7 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-// -1: no number.
+// -1: not a number.
 int64_t to_number(std::string_view text) {
   int64_t value = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -82,8 +82,8 @@ bool is_header(std::string_view first_field) {
   return headers.contains(ascii_lower(first_field));
 }
 
-// What follows the file's name: the first word when it is a synset (Kaggle's boxes follow), else
-// all.
+// The label in the text after a file's name: the first word when it is a synset (Kaggle's boxes
+// follow), else all of it.
 std::string_view label_in(std::string_view rest) {
   const auto word = rest.substr(0, rest.find_first_of(kBetween));
   return is_synset(word) ? word : rest;
@@ -118,9 +118,9 @@ std::optional<fs::path> find_file(const std::vector<fs::path>& folders,
   return std::nullopt;
 }
 
-// Where things are.
+// Where images and labels lie.
 struct Places {
-  fs::path root;                    // what holds train/ and val/
+  fs::path root;                    // holds train/ and val/
   std::optional<fs::path> train;    // with class folders in it
   fs::path flat;                    // the folder of the validation images
   std::vector<std::string> images;  // in `flat`; empty: they do not lie flat
@@ -194,8 +194,8 @@ int64_t official_number(const std::string& image) {
   return name.starts_with(kPrefix) ? to_number(std::string_view(name).substr(kPrefix.size())) : -1;
 }
 
-// Line by line: by the number in the images' official names, so that a part of them is enough; else
-// there must be as many lines as images.
+// Labels of one line per image. The number in an image's official name is the number of its line,
+// so that a part of the images is enough; without such names there must be as many lines as images.
 std::vector<std::string> labels_by_line(const Places& places, const ImageLabels& given) {
   const int64_t lines = std::ssize(given.labels), images = std::ssize(places.images);
   const bool official = std::all_of(places.images.begin(), places.images.end(), [&](auto& image) {
@@ -238,7 +238,7 @@ std::vector<std::string> synsets_of_ids(const Places& places, ImageLabels& given
   return synsets;
 }
 
-// Of a list beside the images; nothing when there is none.
+// The synsets of a list beside the images; nothing when there is none.
 std::vector<std::string> listed_synsets(const Places& places) {
   const auto path = find_file(places.looked_in, kClassFiles);
   if (!path || *path == *places.labels) return {};
@@ -247,8 +247,8 @@ std::vector<std::string> listed_synsets(const Places& places) {
   return synsets;
 }
 
-// The classes, from what names them all: a map, train/, a list beside the images, the ids' file;
-// else from the labels themselves. Synsets sorted as bytes are the official order.
+// The classes, from the first that names them all: a map, train/, a list beside the images, the
+// file of ids; else from the labels themselves. Synsets sorted as bytes are the official order.
 ClassMap find_classes(const DatasetOptions& options, const Places& places,
                       const ImageLabels& labels, std::vector<std::string> by_id) {
   if (!options.class_map.empty()) return read_class_map(options.class_map);

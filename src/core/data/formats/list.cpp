@@ -117,7 +117,7 @@ int to_index(const std::string& text, int limit) {
   return is_integer(text) && error == std::errc() && value >= 0 && value < limit ? value : -1;
 }
 
-// A list in little memory: every label's text once.
+// A list that needs little memory: it holds the text of every label once.
 struct Rows {
   struct Label {
     std::string text;
@@ -190,7 +190,7 @@ void require_every_class(const std::vector<int>& labels, const std::vector<std::
               "add images, or take the class out; indices must be 0, 1, 2, ... without gaps");
 }
 
-// A wrong folder shows at once, not hours later; single missing files are the loader's to report.
+// Finds a wrong folder at once, not after hours. Single missing files are left to the loader.
 void require_some_file(const fs::path& base, const Rows& rows, const std::string& origin) {
   constexpr int64_t kLooked = 16;
   std::error_code ignored;
@@ -205,7 +205,8 @@ Rows read_list(const fs::path& path) {
   const auto file = MappedFile::open(path);
   const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
                               file->bytes().size());
-  constexpr size_t kRead = 64 << 20;  // what has been read so long ago need not stay in memory
+  constexpr size_t kRead =
+      64 << 20;  // bytes, after which the memory of the part read is given back
   size_t forgotten = 0;
   Rows rows;
   std::unordered_map<std::string, int> seen;
@@ -238,7 +239,7 @@ Lists find_lists(const fs::path& root, Split split) {
   } else {
     const auto train = find_list(root, Split::kTrain), own = find_list(root, split);
     auto all = lists_in(root);
-    // A lone test.csv is not what to train on.
+    // A lone test.csv is not for training.
     std::erase_if(
         all, [&](const fs::path& list) { return is_split(ascii_lower(list.stem().string())); });
     if (own) {

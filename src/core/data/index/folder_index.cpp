@@ -17,7 +17,7 @@ fs::path absolute_root(const DatasetOptions& options) {
   return fs::absolute(options.root).lexically_normal();
 }
 
-// Everything but the folders that the listing depends on.
+// All that the listing depends on, but for the folders.
 std::string key_of(const DatasetOptions& options) {
   return fmt::format("image folder\n{}\nsplit {} order {} share {} seed {}\n{}",
                      absolute_root(options).string(), options.split,
@@ -25,7 +25,7 @@ std::string key_of(const DatasetOptions& options) {
                      options.class_map.empty() ? "" : read_text(options.class_map));
 }
 
-// The first folder that is not as it was.
+// The first folder that has changed.
 std::optional<fs::path> changed(const fs::path& root, const FolderStamps& seen) {
   for (size_t i = 0; i < seen.folders.size(); ++i)
     if (const fs::path folder = seen.folders[i].empty() ? root : root / seen.folders[i];

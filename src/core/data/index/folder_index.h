@@ -12,7 +12,7 @@
 
 namespace nestvit {
 
-// The folders that were listed, each with its state from before that.
+// The folders that were listed, each with the state that it had before.
 struct FolderStamps {
   int64_t begun = now_ns();
   std::vector<std::string> folders;  // relative to the root; "" is the root
@@ -20,8 +20,8 @@ struct FolderStamps {
   void add(const std::filesystem::path& root, const std::string& folder);
 };
 
-// What options.index holds, when it was made with these options and none of its folders changed;
-// else null, with a line of log where there was something.
+// The dataset that the file options.index holds, if it was made with these options and none of its
+// folders has changed. Else null, with a line in the log if there was a file.
 std::unique_ptr<Dataset> open_folder_index(const DatasetOptions& options);
 
 // For FileDataset: writes an index, unless a folder changed so shortly before it was listed that a

@@ -13,7 +13,7 @@
 namespace nestvit {
 namespace {
 
-static_assert(std::endian::native == std::endian::little);  // arrays are stored as they lie
+static_assert(std::endian::native == std::endian::little);  // arrays are stored as in memory
 
 constexpr std::string_view kMagic = "nestvit index 1\n";
 

@@ -1,6 +1,6 @@
-// Index files: what opening a dataset found out, kept so that opening it again need not look at
-// every file. An index holds a key (all settings that it depends on) and stamps of what it was made
-// of; one that does not fit any more is made anew, never trusted.
+// Index files keep the result of opening a dataset, so that opening it again need not look at every
+// file. An index holds a key (all settings that it depends on) and stamps of the files and folders
+// that it was made of; an index that does not fit them is made anew, never trusted.
 #pragma once
 
 #include <cstddef>
@@ -19,17 +19,18 @@
 
 namespace nestvit {
 
-// Which state of a file or folder was read. A folder's changes when a name in it comes, goes or is
-// replaced.
+// The state in which a file or folder was read. That of a folder changes when a name in it comes,
+// goes or is replaced.
 struct Stamp {
   uint64_t inode = 0, size = 0;
   int64_t changed = 0;  // mtime, in nanoseconds
   bool operator==(const Stamp&) const = default;
 };
-// Follows links. Nothing where there is nothing.
+// Follows links. Nothing when `path` does not exist.
 std::optional<Stamp> stamp_of(const std::filesystem::path& path);
 int64_t now_ns();  // on the clock of Stamp::changed
-// A stamp that young may stand for two states: file systems keep times in steps of up to 2 seconds.
+// Whether a stamp was old enough at `read_at` to stand for one state only: file systems keep times
+// in steps of up to 2 seconds.
 bool settled(const Stamp& stamp, int64_t read_at);
 
 // Blocks of bytes with a checksum each, written beside the file and renamed over it.
@@ -55,8 +56,8 @@ class IndexWriter {
   AtomicFile file_;
 };
 
-// Reads the blocks in the order in which they were written. Every read is bounded by the file. All
-// throw Error: damaged.
+// Reads the blocks in the order in which they were written. Every read is bounded by the file, and
+// throws Error when the file is damaged.
 class IndexReader {
  public:
   // Nothing when there is no such file, or it was made for another key.
@@ -69,7 +70,7 @@ class IndexReader {
   template <class T>
   std::vector<T> array();
   std::vector<std::string> texts();
-  void end();  // that nothing follows
+  void end();  // requires that nothing follows
   void require(bool holds, const char* otherwise) const {
     if (!holds) fail(otherwise);
   }

@@ -1,4 +1,4 @@
-// Names behind each other; runs of files of one folder.
+// Text with the names one after the other, and runs of files of one folder.
 #include "data/index/path_list.h"
 
 #include <algorithm>

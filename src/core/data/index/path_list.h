@@ -1,5 +1,5 @@
-// The relative paths of millions of files in one piece of memory: a folder's name stands once
-// before the names in it.
+// The relative paths of millions of files in one piece of memory, where the name of a folder stands
+// once before the names in it.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ class PathList {
   void add(std::string_view path);
   std::string at(int64_t index) const;  // throws std::out_of_range
   int64_t size() const { return static_cast<int64_t>(ends_.size()); }
-  // Those of `indices`, in that order.
+  // The paths of `indices`, in that order.
   PathList part(const std::vector<int64_t>& indices) const;
 
   void write(IndexWriter& index) const;
@@ -28,7 +28,7 @@ class PathList {
   static PathList read(IndexReader& index);
 
  private:
-  // Files `first`.. up to the next run's lie in one folder.
+  // The files from `first` up to the next run lie in one folder.
   struct Run {
     int64_t first;
     uint64_t begin, size;  // of its name with the slash, in text_

@@ -1,4 +1,4 @@
-// Names that a shell's braces stand for.
+// Expands braces as a shell does.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 

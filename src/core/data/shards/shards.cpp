@@ -1,4 +1,4 @@
-// Threads and advice to the system for the files of a dataset.
+// Scans shards in threads, with advice to the system about their pages, and divides their samples.
 #include "data/shards/shards.h"
 
 #include <fmt/format.h>
@@ -23,7 +23,7 @@ std::string absolute(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();
 }
 
-// Takes from the index what it knows of shards that are as they were.
+// Takes unchanged shards from the index.
 void take_known(IndexReader& index, const ShardFormat& format, Shards& all) {
   const auto paths = index.texts();
   const auto stamps = index.array<Stamp>();
@@ -152,7 +152,7 @@ void ShardedDataset::divide(const DatasetOptions& options, Split split) {
 
 void ShardedDataset::save_index(const std::filesystem::path& file) const {
   if (all_.indexed) return;
-  std::vector<const Shard*> kept;  // those whose later changes will be seen
+  std::vector<const Shard*> kept;  // those whose later changes will show
   for (const Shard& shard : all_.shards)
     if (!shard.samples.empty() && settled(shard.stamp, all_.begun)) kept.push_back(&shard);
   std::vector<std::string> paths;

@@ -1,5 +1,5 @@
-// What the datasets have in common that lie in a few large files, each mapped: "shards". Opening
-// one goes through its headers; an index (index.h) spares that for shards that did not change.
+// The common part of datasets that lie in a few large files, "shards", each of which is mapped.
+// Opening one reads its headers; an index (data/index/index.h) spares that for unchanged shards.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@ struct Shard {
   Stamp stamp;        // from before it was scanned
 };
 
-// How shards of one format are read.
+// The reader of one format of shards.
 struct ShardFormat {
   std::string name;
   std::function<void(Shard&)> scan;  // fills in samples; called from several threads
@@ -45,7 +45,7 @@ struct ShardFormat {
 struct Shards {
   std::vector<Shard> shards;
   std::string format;
-  std::string part_key;       // what `part` was chosen by
+  std::string part_key;       // the settings that `part` was chosen by
   std::vector<int64_t> part;  // of the samples; all where it is empty
   int64_t begun = 0;          // of opening
   bool indexed = false;       // all of it comes from an index
@@ -63,7 +63,7 @@ class ShardedDataset : public Dataset {
   const std::vector<std::string>& classes() const override { return classes_; }
   std::vector<int64_t> shard_starts() const override;
   void save_index(const std::filesystem::path& file) const override;
-  // Only the share of `split` remains. (From the index, where it has it.)
+  // Keeps only the share of `split`, which may come from the index.
   void divide(const DatasetOptions& options, Split split);
 
  protected:
@@ -73,7 +73,7 @@ class ShardedDataset : public Dataset {
     int64_t number;  // in the shard
   };
   Place place(int64_t index) const;  // throws std::out_of_range
-  // What divide() tells samples apart by; `index` before it.
+  // The key by which divide() tells samples apart; `index` counts before the division.
   virtual std::string split_key(int64_t index) const = 0;
 
  private:
@@ -87,8 +87,8 @@ class ShardedDataset : public Dataset {
 // one.
 void each_shard(size_t count, const std::function<void(size_t)>& work);
 
-// A pass over a mapped file that jumps from header to header: nothing is read ahead, and what it
-// touched does not stay in memory.
+// Runs a pass over a mapped file that jumps from header to header: without reading ahead, and
+// without keeping the touched pages in memory.
 void in_jumps(std::span<const std::byte> file, const std::function<void()>& pass);
 
 }  // namespace nestvit

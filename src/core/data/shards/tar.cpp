@@ -111,7 +111,7 @@ class TarReader {
     at_ = std::min<uint64_t>(file_.size(), begin + (*size + kTarBlock - 1) / kTarBlock * kTarBlock);
   }
 
-  // What the next member is called, and how long it is.
+  // Takes the name or size of the next member.
   void take_text(char type, uint64_t begin, uint64_t size) {
     if (size > kLargestText) fail("a name or pax record is longer than 64 KiB");
     const std::string_view text = text_of(file_.subspan(begin, size));

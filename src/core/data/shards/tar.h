@@ -1,5 +1,5 @@
-// The headers of a tar file: where its members lie. Of ustar, GNU's and pax's forms, what says
-// names and sizes; nothing is unpacked, links and folders are stepped over.
+// The headers of a tar file: where its members lie. Reads the names and sizes of the ustar, GNU and
+// pax forms; unpacks nothing, and skips links and folders.
 #pragma once
 
 #include <cstddef>

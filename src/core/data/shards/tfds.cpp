@@ -82,7 +82,7 @@ Shards scan_shards(const TfdsShards& found, const DatasetOptions& options, int64
   return all;
 }
 
-// File names come from the record: nothing that a terminal would obey.
+// Whether a terminal prints all of the text and obeys none of it: file names come from the record.
 bool printable(std::string_view text) {
   return !text.empty() && text.size() <= 512 && std::none_of(text.begin(), text.end(), [](char c) {
     return static_cast<unsigned char>(c) < 32 || c == 127;

@@ -13,12 +13,12 @@ namespace nestvit {
 // "tfds/NAME/CONFIG", "tfds/NAME:VERSION"; "imagenet" and "imagenet2012" both mean imagenet2012.
 // Records must have the features image (JPEG or PNG) and label. Opening goes through the frames of
 // all records of the split, shards in parallel, and reads their labels; an image is checked by its
-// CRC when it is read, so that a damaged one is a bad image and no bad dataset.
+// CRC when it is read, so that damage makes a bad image, not a bad dataset.
 std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options);
 
 // Whether `root` is a version's folder, a dataset's folder, or holds datasets.
 bool looks_like_tfds(const std::filesystem::path& root);
-// Whether it is or holds the dataset `name` ("cifar10").
+// Whether `root` is or holds the dataset `name` ("cifar10").
 bool has_tfds(const std::filesystem::path& root, const std::string& name);
 
 // $TFDS_DATA_DIR, else ~/tensorflow_datasets.

@@ -22,8 +22,8 @@ using json = nlohmann::json;
 
 constexpr uint64_t kMaxJson = 32 << 20;
 constexpr int kMaxShards = 1'000'000;
-// A dataset's folder holds few versions, and a tree few datasets; a class folder with a million
-// images, looked at by mistake, must not cost a second.
+// The most entries of a folder that are looked at. A dataset has few versions and a tree few
+// datasets; a class folder with a million images, met by mistake, must not cost a second.
 constexpr int kLookedAt = 256;
 
 std::optional<int64_t> to_number(std::string_view digits) {

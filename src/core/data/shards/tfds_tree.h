@@ -20,16 +20,16 @@ struct ShardName {
 };
 std::optional<ShardName> parse_shard_name(const std::string& file);
 
-// What dataset_info.json says of a split: records per shard, empty when it does not say.
+// Records per shard of a split by dataset_info.json; empty when it does not say.
 using ShardLengths = std::vector<int64_t>;
-// By split name. Throws Error: no JSON, another structure, records stored in another format.
+// By split name. Throws Error: not JSON, another structure, records stored in another format.
 std::map<std::string, ShardLengths> parse_tfds_info(const std::string& text,
                                                     const std::string& origin);
 
 // Classes of the feature "label" in features.json, in any of its forms; 0 when it does not say.
 int64_t parse_tfds_class_count(const std::string& text);
 
-// What a user may call a dataset: "cifar10", "tfds/imagenet_v2/matched-frequency:3.0.0".
+// A dataset as users name it: "cifar10", "tfds/imagenet_v2/matched-frequency:3.0.0".
 struct TfdsName {
   std::string path;     // NAME or NAME/CONFIG; empty: whatever is there
   std::string version;  // empty: the newest
@@ -37,8 +37,8 @@ struct TfdsName {
 };
 TfdsName parse_tfds_name(const std::string& name);
 
-// The version's folder of that dataset: `root` itself, or below it. Nothing when there is none, or
-// when no name is given and there are several.
+// The version's folder of that dataset: `root` itself or a folder below it. Nothing when there is
+// none, or when no name is given and there are several.
 std::optional<std::filesystem::path> find_tfds(const std::filesystem::path& root,
                                                const TfdsName& name);
 // The datasets that `root` holds, by name.
@@ -49,7 +49,7 @@ struct TfdsShards {
   std::string dataset, split;
   std::vector<std::filesystem::path> paths;
   ShardLengths lengths;  // empty: not known
-  // The dataset has this split only: what is asked for is a share of it.
+  // The dataset has this split only, of which a share is asked for.
   bool undivided = false;
 };
 // The shards that hold `split` ("validation" or else "test" for kVal). Throws Error: no such split,

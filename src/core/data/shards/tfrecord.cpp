@@ -88,8 +88,8 @@ void Example::read_features(std::string_view message) {
 }
 
 // A map entry { string key = 1; Feature value = 2; }, Feature { oneof: BytesList bytes_list = 1;
-// FloatList float_list = 2; Int64List int64_list = 3; }. What is unknown is skipped; of repeated
-// fields the last one counts.
+// FloatList float_list = 2; Int64List int64_list = 3; }. Unknown fields are skipped; the last of
+// repeated fields counts.
 Example::Feature Example::read_entry(std::string_view message) const {
   Feature feature;
   protozero::pbf_reader entry{message.data(), message.size()};

@@ -19,7 +19,7 @@ struct RecordPlace {
 
 // Record: u64 length, u32 masked CRC-32C of it, payload, u32 masked CRC-32C of the payload; little
 // endian.
-inline constexpr uint64_t kRecordFrame = 16;  // what a record has beside its payload
+inline constexpr uint64_t kRecordFrame = 16;  // bytes of a record beside its payload
 
 // The payload of the record that begins at place.offset. The next one begins at offset +
 // kRecordFrame + size. Checks the length with its CRC, and that the record ends inside the file;
@@ -31,8 +31,8 @@ bool payload_intact(std::span<const std::byte> payload);
 void check_payload(std::span<const std::byte> payload, const RecordPlace& place);  // throws Error
 
 // A tf.train.Example: features by key. It views the record, which must outlive it; large values are
-// skipped over, not touched. Throws Error: no protobuf message, or more features than any dataset
-// has.
+// skipped over, not touched. Throws Error: not a protobuf message, or more features than any
+// dataset has.
 class Example {
  public:
   Example(std::span<const std::byte> record, RecordPlace place);

@@ -203,7 +203,7 @@ std::optional<std::vector<fs::path>> described(const fs::path& root, Split split
 
 struct Found {
   std::vector<fs::path> paths;
-  bool undivided = false;  // what is asked for is a share of them
+  bool undivided = false;  // the split is a share of them
 };
 
 // Without shards for validation those for training are divided.

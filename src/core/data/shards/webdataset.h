@@ -11,11 +11,12 @@
 
 namespace nestvit {
 
-// options.root: a folder of .tar files, one of them, or a pattern DIR/name-{0000..0009}.tar. Which
-// shards are of a split: by _info.json or info.json (timm's), else by "train", "val", "test" and
-// their synonyms between other characters of their names; shards that name none are "train". Where
-// there are none for "val" or "test", "val" is a seeded share of "train". Opening reads the headers
-// of all members of the split and the labels, shards in parallel: 16 bytes are kept of a sample.
+// options.root: a folder of .tar files, one of them, or a pattern DIR/name-{0000..0009}.tar. The
+// shards of a split are those that _info.json or info.json (timm's) names, else those with "train",
+// "val", "test" or a synonym between other characters of their names; shards that name no split are
+// "train". Without shards for "val" and "test", "val" is a seeded share of "train". Opening reads
+// the headers of all members of the split and the labels, shards in parallel, and keeps 16 bytes of
+// a sample.
 // Throws Error naming shard and member: no image or no label, a label that is not a number,
 // anything that read_tar() refuses.
 std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options);
