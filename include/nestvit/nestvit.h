@@ -36,17 +36,17 @@ struct Options {
   int threads = 0;
   // Other types than f32 are smaller and faster, and answer a little differently.
   NumberType dtype = NumberType::kF32;
-  // Of a checkpoint that holds averaged weights, too: take those.
+  // Take the averaged weights of a checkpoint that has them.
   bool use_ema = false;
 };
 
 struct Prediction {
   int index;          // of the class, from 0
   std::string label;  // its name; "class 7" where the model knows none
-  float probability;  // of all classes together 1
+  float probability;  // those of all classes add up to 1
 };
 
-// Pixels of somebody else: 8 bits, rows from the top without gaps, [height, width, channels].
+// Pixels that the caller owns: 8 bits, rows from the top without gaps, [height, width, channels].
 struct ImageView {
   const std::uint8_t* pixels;
   int height, width;

@@ -6,10 +6,10 @@
 
 namespace nestvit {
 
-// Of a forward: what products round their operands to; all else is f32. kBf16 needs a processor
-// with AVX512_BF16. kInt8 runs on all, fastest with AVX512_VNNI and slower than f32 without AVX2:
-// weights have a scale per output column, activations one per token, found on the fly.
-// Of a file: what weights are stored in.
+// In a forward, products round their operands to this type; all else is f32. kBf16 needs a
+// processor with AVX512_BF16. kInt8 runs on all, fastest with AVX512_VNNI and slower than f32
+// without AVX2: weights have a scale per output column, activations one per token, found on the
+// fly. In a file, weights are stored in this type.
 enum class NumberType { kF32, kBf16, kInt8 };
 inline constexpr NumberType kNumberTypes[] = {NumberType::kF32, NumberType::kBf16,
                                               NumberType::kInt8};

@@ -1,4 +1,4 @@
-// NESTVIT_CHECK, for our own bugs. What a user can cause is a nestvit::Error (nestvit/error.h).
+// NESTVIT_CHECK, for our own bugs. Mistakes of users are a nestvit::Error (nestvit/error.h).
 #pragma once
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
-// What this process was started with: its environment variables, all of them in one table, and the
-// file that it runs.
+// The environment of this process: its variables, all of them in one table, and the program that it
+// runs.
 #pragma once
 
 #include <filesystem>

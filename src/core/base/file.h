@@ -66,7 +66,7 @@ void write_directory(const std::filesystem::path& path,
 // Waits until the names in `folder` are on the disk.
 void sync_folder(const std::filesystem::path& folder);
 
-// What to do about errno `error` from writing `path`: how much space is left there, or "".
+// A hint for errno `error` from writing `path`, such as how much space is left there; or "".
 std::string write_error_hint(const std::filesystem::path& path, int error);
 
 // Reserves a folder for one process, until the lock is destroyed or the process ends, however it

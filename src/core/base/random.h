@@ -8,7 +8,7 @@
 
 namespace nestvit {
 
-// What a stream of numbers is for: streams of different purpose never share numbers.
+// The use of a stream of numbers: streams for different purposes never share numbers.
 enum class Purpose : uint32_t {
   kInit,
   kShuffle,

@@ -45,9 +45,9 @@ struct DatasetOptions {
   // --labels: the classes of the images of a val/ without class folders; data/formats/imagenet.h.
   // Empty: looked for beside the images.
   std::filesystem::path labels_file;
-  // Of a folder without val/, this share of each class goes to "val": the images whose seeded hash
-  // of the relative path ranks lowest, so that the part hardly changes when other files come or go.
-  // 0: all to "train"; 1: all to "val".
+  // The share of each class of a folder without val/ that goes to "val": the images whose seeded
+  // hash of the relative path ranks lowest, so that the part hardly changes when other files come
+  // or go. 0: all to "train"; 1: all to "val".
   double val_share = 0.2;
   uint64_t seed = 42;
   // A file that save_index() wrote: unchanged files and folders are taken from it. Need not exist;

@@ -1,5 +1,5 @@
-// Unpacking what was downloaded, as if its author meant harm: no absolute names, no "..", no links
-// or devices, and no more bytes and files than the caller expects.
+// Unpacks downloads as if their author meant harm: no absolute names, no "..", no links or devices,
+// and no more bytes and files than the caller expects.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Folders by the environment.
+// Finds the folders by environment variables.
 #include "hub/cache.h"
 
 #include <nestvit/error.h>

@@ -1,4 +1,4 @@
-// libcrypto's digests by EVP; CRC32C, which it has not, by base.
+// libcrypto's digests by EVP; CRC-32C, which it lacks, by base/crc32c.h.
 #include "hub/digest.h"
 
 #include <fmt/format.h>
@@ -87,7 +87,7 @@ std::string digest_text(DigestKind kind, std::string_view text) {
 
 std::string digest_file(const Checksum& kind, const std::filesystem::path& path) {
   if (kind.kind == DigestKind::kCrc32c) return crc_hex(MappedFile::open(path)->bytes());
-  // Read in pieces: a mapping would count as memory of ours.
+  // Read in pieces: a mapping would count as our memory.
   std::ifstream file(path, std::ios::binary);
   std::error_code error;
   const auto size = std::filesystem::file_size(path, error);

@@ -1,4 +1,4 @@
-// What of an answer may be appended to what is there already.
+// Decides which part of an answer may be appended to the part that is there.
 #include "hub/download.h"
 
 #include <fmt/format.h>
@@ -116,7 +116,7 @@ class Saver : public HttpReceiver {
     return fmt::format("{:.1f} MB", static_cast<double>(part_.size()) / 1e6);
   }
 
-  // The whole file's size by an answer that continues it, once the answer proves to be just that.
+  // The size of the whole file by an answer that continues it. Refuses an answer that does not.
   std::optional<uint64_t> continued_total(std::optional<uint64_t> length) const {
     const std::string text = response_.header("content-range");
     const auto range = parse_content_range(text);

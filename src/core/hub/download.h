@@ -1,5 +1,5 @@
-// A file from a URL: continued where an earlier try stopped, checked, and whole or not there at
-// all.
+// Fetches a file from a URL: goes on where an earlier try stopped, checks it, and leaves it whole
+// or not at all.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace nestvit {
 
 class PartFile;
 
-// What every fetch is told by its caller.
+// Settings of every fetch.
 struct Transport {
   bool progress = true;
   HttpPatience patience;
@@ -37,11 +37,11 @@ struct Download {
 // Fetches into `part`, lengths checked. Returns the last answer, without its body.
 HttpResponse download_part(const Download& download, const Transport& transport, PartFile& part);
 
-// Throws Error and removes what was fetched when a checksum is another one.
+// Throws Error and removes the file when a checksum differs.
 void verify_part(const Download& download, PartFile& part);
 
-// Both, and the final name. Nothing is asked when `file` is there. Two processes that want the same
-// file wait for each other.
+// Both, and then the file gets its final name. Asks no server when `file` is there. Two processes
+// that want the same file wait for each other.
 void fetch_file(const Download& download, const Transport& transport,
                 const std::filesystem::path& file);
 

@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kMostRedirects = 10;
 constexpr size_t kLongestHeaders = 256 << 10;
-constexpr size_t kLongestExcuse = 64 << 10;  // of the page that comes with an error or a redirect
+constexpr size_t kLongestErrorPage = 64 << 10;  // comes with an error or a redirect
 constexpr long kStallBytesPerSecond = 1000;
 
 std::string trimmed(std::string_view text) {
@@ -90,7 +90,7 @@ class Failure : public HttpError {
   Trouble trouble_;
 };
 
-// What goes wrong on the wire, sorted into what to do about it.
+// The failure that an error of the connection is, with its hint.
 Failure wire_failure(CURLcode code, const char* detail, HttpResponse response) {
   response.status = 0;
   const std::string url = http_shown(response.url);
@@ -305,7 +305,7 @@ class Client {
     const CURLcode code = curl_easy_perform(curl_.get());
     curl_easy_setopt(curl_.get(), CURLOPT_HTTPHEADER, nullptr);
     if (problem_) std::rethrow_exception(problem_);
-    if (code != CURLE_OK && excuse_bytes_ <= kLongestExcuse)
+    if (code != CURLE_OK && excuse_bytes_ <= kLongestErrorPage)
       throw wire_failure(code, error_, response_);
   }
 
@@ -337,7 +337,7 @@ class Client {
   bool take_body(std::string_view bytes) {
     if (response_.status < 200 || response_.status > 299) {
       excuse_bytes_ += bytes.size();
-      return excuse_bytes_ <= kLongestExcuse;
+      return excuse_bytes_ <= kLongestErrorPage;
     }
     if (!begun_) receiver_->begin(response_);
     begun_ = true;

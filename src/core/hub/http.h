@@ -14,9 +14,9 @@
 
 namespace nestvit {
 
-// How long an unwilling network is put up with. 429, 5xx, dropped and stalled connections are tried
-// again: after first_wait_s, then twice as long each time, or after what Retry-After asks for. By
-// default 31 s of waiting in all without a new byte.
+// Time-outs and retries. 429, 5xx, dropped and stalled connections are tried again: after
+// first_wait_s, then after twice as long each time, or after the time that Retry-After asks for. By
+// default they wait 31 s in all without a new byte.
 struct HttpPatience {
   int connect_s = 20;
   int stall_s = 30;  // slower than 1000 bytes a second for so long counts as dropped
@@ -48,14 +48,14 @@ struct HttpResponse {
   std::string header(const std::string& name) const;  // "" when missing
 };
 
-// status(): what the server said; 0: no (whole) answer, for instance without a network.
+// status(): the server's; 0: no (whole) answer, for instance without a network.
 class HttpError : public Error {
  public:
   HttpError(const std::string& what, const std::string& hint, HttpResponse response)
       : Error(what, hint), response_(std::move(response)) {}
   int status() const { return response_.status; }
   const HttpResponse& response() const { return response_; }
-  // No network, or a server in trouble: what is at hand may serve instead.
+  // No network, or a server in trouble: a cached file may serve instead.
   bool unavailable() const { return status() == 0 || status() == 429 || status() >= 500; }
 
  private:
@@ -65,7 +65,8 @@ class HttpError : public Error {
 // The answer with status 2xx, or 3xx to another origin when that was asked for. Throws HttpError.
 HttpResponse http_ask(const HttpRequest& request);
 
-// Takes the answer piece by piece; called again for every try. What it throws ends the transfer.
+// Takes the answer piece by piece; called again for every try. An exception from it ends the
+// transfer.
 class HttpReceiver {
  public:
   virtual ~HttpReceiver() = default;
@@ -78,14 +79,14 @@ class HttpReceiver {
 // Throws HttpError when patience is at its end.
 void http_transfer(const HttpRequest& request, HttpReceiver& receiver);
 
-std::string http_shown(
-    const std::string& url);  // without user, query and fragment, which may be secrets
+// The address for messages: without user, query and fragment, which may be secrets.
+std::string http_shown(const std::string& url);
 bool http_same_origin(const std::string& a, const std::string& b);
-// Why a redirect must not be followed; "" when it may. Downgrades from https to http are refused,
-// except to this machine.
+// The reason why a redirect must not be followed; "" when it may. Downgrades from https to http are
+// refused, except to this machine.
 std::string http_redirect_problem(const std::string& from, const std::string& to);
-std::string http_escape(
-    const std::string& text);  // percent-encodes all but letters, digits and -._~
+// Percent-encodes all but letters, digits and -._~
+std::string http_escape(const std::string& text);
 std::string http_unescape(const std::string& text);
 
 }  // namespace nestvit

@@ -1,4 +1,4 @@
-// Which source a name belongs to, and where the result is put.
+// Finds the source of a name, and puts the result in its place.
 #include "hub/hub.h"
 
 #include <fmt/format.h>
@@ -33,7 +33,7 @@ const Source* find_source(const std::string& name) {
   return nullptr;
 }
 
-// A copy, so that nobody who edits it changes the cache. Whole or not there.
+// Copies, so that editing the result does not change the cache. Leaves a whole file or none.
 void copy_whole(const fs::path& from, const fs::path& to) {
   const fs::path beside = to.parent_path() / ("." + to.filename().string() + ".copy");
   std::error_code error, ignored;

@@ -10,7 +10,7 @@
 namespace nestvit {
 
 // An advisory lock (flock, as Python's filelock takes it) on a file that is created when missing.
-// Waits for its holder. Where the file system has no locks, it is none: writers of one file write
+// Waits for its holder. It does nothing on a file system without locks: writers of one file write
 // the same bytes at the same place.
 class FileLock {
  public:
@@ -33,8 +33,7 @@ class PartFile {
   void append(std::string_view bytes);  // throws Error, for instance on a full disk
   void clear();
 
-  // A word about the content that is kept with it: the server's mark of this version. "" when there
-  // is none.
+  // The server's mark of this version of the content, kept with the file; "" when there is none.
   std::string mark() const;
   void set_mark(const std::string& mark);
 

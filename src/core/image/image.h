@@ -32,7 +32,7 @@ struct Box {
   int y = 0, x = 0, height = 0, width = 0;
 };
 
-// What the loader hands to a model.
+// Prepared images for a model, as the loader hands them out.
 struct Batch {
   int size = 0;      // B
   int channels = 3;  // C

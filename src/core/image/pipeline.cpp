@@ -1,4 +1,4 @@
-// The augmentation chain; see pipeline.h.
+// Applies the chain step by step, each with random numbers of its own purpose.
 #include "image/pipeline.h"
 
 #include <algorithm>

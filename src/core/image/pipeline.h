@@ -47,10 +47,11 @@ class Augmentation {
   bool erases() const { return settings_.erasing.has_value(); }
 
   // Both are pure functions of their arguments, the settings and the seed, for any thread.
-  // Pixels in [0, 255] to whole numbers in [0, 255]; unchanged without RandAugment and jitter
-  // unless the reference's wrapper is in force (some setting is there), which truncates to 8 bits.
+  // Pixels in [0, 255] to whole numbers in [0, 255]. Without RandAugment and jitter they are
+  // truncated to 8 bits when some other setting is there, as by the reference's wrapper, and
+  // unchanged when there is none.
   Pixels pixels(Pixels basic, uint64_t epoch, uint64_t index) const;
-  // Of a normalised image [C, height, width], in place.
+  // Changes a normalised image [C, height, width] in place.
   void finish(std::span<float> chw, int height, int width, uint64_t epoch, uint64_t index) const;
 
   // The chain with its numbers, one line per step, in order; empty when nothing is set.

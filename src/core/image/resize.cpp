@@ -18,8 +18,7 @@ bool inside(const Box& window, int64_t height, int64_t width) {
          window.height <= height - window.y && window.width <= width - window.x;
 }
 
-// --- Pillow
-// -----------------------------------------------------------------------------------------------------
+// --- Pillow ------------------------------------------------------------------------------------
 
 // libImaging/Resample.c: 8 bits of result, 2 bits for overshoot.
 constexpr int kPrecision = 32 - 8 - 2;
@@ -98,8 +97,8 @@ void horizontal_grey(const uint8_t* from, const Taps& taps, uint8_t* to) {
   }
 }
 
-// Three sums side by side, and one for nothing: the byte after a pixel is read with it. So the last
-// pixel of `from` must have one.
+// Three sums side by side and an unused one: the byte after a pixel is read with it, so one must
+// follow the last pixel of `from`.
 NESTVIT_PER_ISA
 void horizontal_rgb(const uint8_t* from, const Taps& taps, uint8_t* to) {
   using Sums = int32_t __attribute__((vector_size(16)));
@@ -151,8 +150,8 @@ void vertical_row(const uint8_t* from, size_t stride, size_t length, const int32
   }
 }
 
-// The passes leave different roundings, so their order matters. Pillow 13 turned it for tall
-// images; this is its rule as found from its results (it was always horizontal first before).
+// The passes round differently, so their order matters. Pillow 13 reversed it for tall images; this
+// is its rule as found from its results (before, horizontal always came first).
 bool vertical_first(const Image& image, const ResizeTarget& target) {
   const int64_t fewer_rows = image.height - target.height;
   const int64_t fewer_columns = image.width - target.width;
@@ -204,8 +203,7 @@ void columns_then_rows(const Image& image, const Taps& columns, const Taps& line
   }
 }
 
-// --- TensorFlow
-// -------------------------------------------------------------------------------------------------
+// --- TensorFlow --------------------------------------------------------------------------------
 
 struct Lerp {
   int low = 0;

@@ -27,8 +27,8 @@ void check_settings(const Preprocessing& p) {
 
 double round_even(double x) { return std::nearbyint(x); }
 
-// Along one axis, what a centre crop of `size` takes: [begin, begin + count), and `before` of
-// padding.
+// The part of one axis that a centre crop of `size` takes: [begin, begin + count), after `before`
+// of padding.
 struct Span {
   int begin = 0;
   int count = 0;
@@ -41,8 +41,8 @@ Span centre_rounded(int64_t side, int size) {
   return {static_cast<int>(round_even(static_cast<double>(side - size) / 2)), size, 0};
 }
 
-// The official code's: its offset rounds down. It knows no crop beyond the image; that is padded
-// like timm does.
+// The official code's: its offset rounds down. It has no crop beyond the image; such a crop is
+// padded as in timm.
 Span centre_floor(int64_t side, int size) {
   if (side < size) return centre_rounded(side, size);
   return {static_cast<int>((side - size) / 2), size, 0};
@@ -201,7 +201,7 @@ bool attempt_crop(int height, int width, Rng& rng, Box& box) {
     return false;
   box.height = h;
   box.width = w;
-  // The last possible offset is never drawn: so does the reference.
+  // The last possible offset is never drawn, as in the reference.
   box.y = h < height ? static_cast<int>(rng.below(static_cast<uint64_t>(height - h))) : 0;
   box.x = w < width ? static_cast<int>(rng.below(static_cast<uint64_t>(width - w))) : 0;
   return true;

@@ -24,14 +24,14 @@ Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessin
 // bilinear or bicubic, then flip. kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform,
 // then flip (for data that is already aligned). kNone: evaluation.
 enum class TrainTransform { kCrop, kRrc, kPad, kFlip, kNone };
-// kScaled: kCrop and kRrc take a JPEG's box at a fraction of its size where that is still no
-// smaller than the input; other pixels than the exact ones, by a little.
+// kScaled: kCrop and kRrc decode a JPEG's box at a fraction of its size where the result is not
+// smaller than the input. Pixels differ a little from the exact ones.
 enum class Decoding { kExact, kScaled };
 Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
                        TrainTransform transform, Rng& rng, Decoding decoding = Decoding::kExact);
 
-// Small data at another size (reference.md D.6): to side int(S * 256/224), bilinear, truncated to 8
-// bits. What follows is the evaluation or training of larger images.
+// Small images at another size (reference.md D.6): to side int(S * 256/224), bilinear, truncated to
+// 8 bits. The result is then evaluated or trained on as a larger image.
 Image enlarge_small(const Image& image, int image_size);
 
 // TF's sample_distorted_bounding_box as the reference calls it (D.4): a pure function of the

@@ -1,4 +1,4 @@
-// One question, asked of whichever network it is.
+// Passes each question on to the network that it is.
 #include "model/architecture.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Any network that nestvit trains: a NesT or a ResNet baseline. What training, checkpoints and
-// config.json need to know of it, whichever it is.
+// Any network that nestvit trains, a NesT or a ResNet baseline, as far as training, checkpoints and
+// config.json need to know it.
 #pragma once
 
 #include <cstdint>

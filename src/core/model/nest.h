@@ -1,6 +1,6 @@
-// What a NesT is: its configuration, the named variants, their geometry and the constants of its
-// norms. Data only; the two forwards (src/train/network/nest.cpp and src/core/runtime) read it.
-// Semantics: reference.md A; hyper-parameters: A.6.
+// The description of a NesT: its configuration, the named variants, their geometry and the
+// constants of its norms. Data only; the two forwards (src/train/network/nest.cpp and
+// src/core/runtime) read it. Semantics: reference.md A; hyper-parameters: A.6.
 //
 // Shapes everywhere: B images, T blocks, N tokens per block, C channels, H heads, D = C/H.
 #pragma once

@@ -32,9 +32,9 @@ struct Param {
   std::vector<int64_t> shape;
   Init init;
   int level;  // -1: patch embedding; number of levels: final norm and head
-  // What timm's group_matcher counts it to: 0 the patch embedding; then the encoder layers, a
-  // level's pooling and position embedding with its first, the final norm with the last; the head
-  // above all.
+  // The group of timm's group_matcher: 0 is the patch embedding; then come the encoder layers, a
+  // level's pooling and position embedding with its first one, the final norm with the last one;
+  // the head is the last group.
   int layer;
   int heads;  // H where the layout needs it, else 0
   // Flax paths it comes from, one or two; buffers: below batch_stats.

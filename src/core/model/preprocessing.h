@@ -25,13 +25,13 @@ struct Preprocessing {
   int channels = 3;      // 1: luma
   Resampler resampler = Resampler::kTf;
   Interpolation interpolation = Interpolation::kBilinear;  // kTf: bilinear only
-  double crop_pct = 0.875;                           // the shorter side becomes S / crop_pct
-  CropMode crop_mode = CropMode::kCenter;            // kTf: centre only
-  std::vector<double> mean = {0.485, 0.456, 0.406};  // of pixels in [0, 1]; one per channel
+  double crop_pct = 0.875;                                 // the shorter side becomes S / crop_pct
+  CropMode crop_mode = CropMode::kCenter;                  // kTf: centre only
+  std::vector<double> mean = {0.485, 0.456, 0.406};        // of pixels in [0, 1]; one per channel
   std::vector<double> std = {0.229, 0.224, 0.225};
   Dct dct = Dct::kFast;
   bool exif_orientation = false;  // turn as the camera says; both peers do not
-  // What shows through alpha; unset: alpha is dropped, as both peers do.
+  // The colour behind transparent pixels; unset: alpha is dropped, as both peers do.
   std::optional<std::array<uint8_t, 3>> background;
 
   bool operator==(const Preprocessing&) const = default;

@@ -59,7 +59,7 @@ const std::vector<std::string>& resnet_names();
 bool is_resnet(const std::string& name);
 ResNetConfig resnet(const std::string& name);  // `name`: one of resnet_names()
 
-// Of one image; borders counted in full.
+// For one image; borders counted in full.
 int64_t multiply_accumulates(const ResNetConfig& config);
 
 }  // namespace nestvit

@@ -104,8 +104,8 @@ std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-// In the names of the files that are there; readers go by them, whatever the clock of the machine
-// that a run goes on on.
+// The newest time in the names of the files that are there. Readers go by the names, so that a new
+// file must come later, whatever the clock of the machine on which a run is resumed.
 int64_t newest_second(const fs::path& folder) {
   int64_t newest = 0;
   std::error_code error;
@@ -120,7 +120,7 @@ int64_t newest_second(const fs::path& folder) {
   return newest;
 }
 
-// A float's own infinity for what it cannot hold: the conversion alone would be undefined.
+// Infinity for values outside the range of a float, whose conversion would be undefined.
 float to_float(double value) {
   constexpr double kMax = std::numeric_limits<float>::max();
   if (value > kMax) return std::numeric_limits<float>::infinity();

@@ -14,8 +14,8 @@ namespace nestvit {
 
 struct EventOptions {
   std::filesystem::path folder;  // made if missing
-  // Set when a run goes on: TensorBoard then drops what older files hold from this step on, which
-  // the run is about to log again.
+  // Set for a resumed run: TensorBoard then drops the records of older files from this step on,
+  // which the run logs again.
   std::optional<int64_t> resumed_at;
   // Parts of the file's name, and the time of its first records. Unset: this host and process, now.
   std::optional<double> wall_time;  // seconds since 1970
@@ -23,9 +23,9 @@ struct EventOptions {
   std::optional<int64_t> pid;
 };
 
-// One file, events.out.tfevents.SECONDS.HOST.PID.N, which no other writer appends to: a run that
-// goes on opens a new one, and TensorBoard reads them in the order of their names. What was flushed
-// survives a crash; the tail behind it is lost, or cut inside a record, which readers expect.
+// One file, events.out.tfevents.SECONDS.HOST.PID.N, which no other writer appends to: a resumed run
+// opens a new one, and TensorBoard reads them in the order of their names. Flushed records survive
+// a crash; the tail behind them is lost, or cut inside a record, which readers expect.
 class EventWriter {
  public:
   explicit EventWriter(const EventOptions& options);

@@ -10,7 +10,7 @@
 
 namespace nestvit {
 
-// Valid UTF-8 without control characters: what is neither becomes U+FFFD.
+// Valid UTF-8 without control characters: other bytes become U+FFFD.
 std::string clean_utf8(std::string_view text);
 
 // `text` as HTML shows it, also inside attributes in quotes. Cleaned first.

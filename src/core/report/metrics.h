@@ -46,9 +46,9 @@ class Metrics {
   std::vector<int64_t> confusion_;  // [K, K], row = true class
 };
 
-// Of one row of logits, natural log.
+// The loss of one row of logits, natural log.
 double cross_entropy(std::span<const float> logits, int label);
-// softmax of one row of logits
+// The softmax of one row of logits.
 std::vector<float> softmax(std::span<const float> logits);
 // The k largest, best first; ties by index.
 std::vector<int> top_indices(std::span<const float> values, int k);

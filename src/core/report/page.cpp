@@ -44,7 +44,7 @@ std::string section(const std::string& title, const std::string& content,
                      content);
 }
 
-// One column of the history: its name, how a cell shows it, and where it is.
+// One column of the history: its name, its format, and the value of a line.
 struct Column {
   const char* name;
   const char* format;
@@ -127,8 +127,8 @@ std::string tiles(const RunPage& page) {
   return html.empty() ? "" : "<div class=\"tiles\">\n" + html + "</div>\n";
 }
 
-// One row per evaluation, with what the lines since the one before said last; every line when
-// nothing was evaluated yet.
+// One row per evaluation, with the last values of all lines since the evaluation before; every line
+// when nothing was evaluated yet.
 std::vector<RunPoint> table_rows(const RunPage& page) {
   const auto evaluated = [](const RunPoint& point) { return point.val_loss || point.val_top1; };
   if (!std::any_of(page.history.begin(), page.history.end(), evaluated)) return page.history;
@@ -248,7 +248,7 @@ std::string run_page_html(const RunPage& page) {
   body += section("Skipped images", pairs_table("facts list", page.skipped, kMaxSkipped, kMaxText),
                   fmt::format("{} images could not be read and were left out.",
                               human_count(std::ssize(page.skipped))));
-  // Nothing is loaded and nothing runs, whatever a name holds.
+  // The policy lets nothing load and nothing run, whatever a name holds.
   return fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"

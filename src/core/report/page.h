@@ -31,7 +31,7 @@ struct Mistake {
 struct RunPage {
   std::string title;   // "cats and dogs"
   std::string status;  // "finished", "epoch 12 of 60, running"
-  // What ran: data, model, recipe, seed, machine, ... in the order shown.
+  // Facts about the run: data, model, recipe, seed, machine, ... in the order shown.
   std::vector<std::pair<std::string, std::string>> facts;
   std::vector<RunPoint> history;       // ascending epochs
   std::vector<AnsweredImage> samples;  // the first kMaxPageImages are shown

@@ -11,9 +11,9 @@ enum class BestPoint { kNone, kLowest, kHighest };
 
 struct ChartSeries {
   std::string name;
-  std::vector<std::pair<double, double>> points;  // x ascending; values that are not finite break
-                                                  // the line
-  BestPoint best = BestPoint::kNone;              // the point that gets a ring and its value
+  // By ascending x; a value that is not finite breaks the line.
+  std::vector<std::pair<double, double>> points;
+  BestPoint best = BestPoint::kNone;  // the point that gets a ring and its value
 };
 
 struct Chart {

@@ -1,4 +1,4 @@
-// The confusion matrix on the run's page, and which classes are taken for which.
+// The confusion matrix on the run's page, and a table of the most frequent confusions.
 #pragma once
 
 #include <cstdint>

@@ -17,8 +17,7 @@
 #include "report/markup.h"
 
 #ifdef __SANITIZE_ADDRESS__
-// fontconfig keeps what it cached until the process ends; the leak check must not count that as
-// ours.
+// fontconfig keeps its caches until the process ends; the leak check must not count them as ours.
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
 #endif
@@ -240,7 +239,7 @@ void write_sheet(const std::filesystem::path& path, int count, int columns, int 
   canvas.write(path);
 }
 
-// The confusion matrix: how large a cell is, and what fits into it.
+// The confusion matrix: the size of a cell, and the text that fits into it.
 struct MatrixStyle {
   int cell;
   bool counts;     // printed up to 30 classes

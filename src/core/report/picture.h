@@ -18,8 +18,8 @@ struct Answer {
 struct AnsweredImage {
   Image image;
   std::string title;  // file name
-  std::string
-      truth;  // true class, "" when unknown: the first answer is green when right, red when wrong
+  // The true class, "" when unknown: the first answer is green when right, red when wrong.
+  std::string truth;
   std::vector<Answer> answers;  // best first
 };
 
@@ -27,7 +27,7 @@ struct AnsweredImage {
 void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
                         int columns = 4);
 
-// What training makes of an image.
+// An image, and the same as training sees it.
 struct TrainingView {
   Image original;
   Image seen;         // by the network, denormalised

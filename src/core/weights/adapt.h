@@ -1,5 +1,5 @@
-// Weights for a model of another image size, another number of classes, or grey images: what
-// fine-tuning starts from. reference.md F.6.
+// Weights for a model of another image size, another number of classes, or grey images, from which
+// fine-tuning starts. reference.md F.6.
 #pragma once
 
 #include <cstdint>

@@ -99,8 +99,8 @@ std::string variant_of(std::string architecture) {
   return architecture;
 }
 
-// What changes a timm NesT's result. Another key may do so too, so it is an error, as it is to
-// timm.
+// Reads the keys that change the result of timm's NesT. Any other key is an error, as in timm: it
+// may change the result, too.
 void read_timm_options(const json& args, NestConfig& config) {
   static const std::vector<std::string> kKnown = {
       "img_size",  "in_chans",   "patch_size",     "num_levels", "embed_dims",  "num_heads",
@@ -370,7 +370,7 @@ ordered_json timm_args(const NestConfig& config, const std::string& family) {
   return args;
 }
 
-// What config.json says beside names and preprocessing.
+// The content of config.json beside names and preprocessing.
 struct TimmFacts {
   std::string architecture, stem, classifier;
   int features;   // width before the classifier
@@ -391,8 +391,8 @@ TimmFacts timm_facts(const NestConfig& config) {
   return facts;
 }
 
-// The arguments say what timm's ResNet would need to be this one. It has none of these, so timm
-// refuses the file rather than to answer something else.
+// The arguments name the changes that would make timm's ResNet this one. timm's has none of them,
+// so that timm refuses the file instead of giving other answers.
 TimmFacts timm_facts(const ResNetConfig& config) {
   const ResNetStage last = stages(config).back();
   TimmFacts facts{config.variant, "conv1", "fc", last.out, last.map, false, nullptr};
@@ -503,7 +503,7 @@ std::string config_text(const LoadedNetwork& model, NumberType storage) {
   root["pretrained_cfg"] = pretrained_json(facts, model, words);
   root["nestvit"] = own_json(model.config, words);
   if (storage != NumberType::kF32) root["nestvit"]["weights"] = number_type_name(storage);
-  // A class may be named after a folder, whose name may be no UTF-8.
+  // A class may be named after a folder, whose name need not be UTF-8.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -10,11 +10,11 @@ namespace nestvit {
 
 // timm's config.json (nested or legacy flat) or ours. Throws Error that names `origin`.
 LoadedNetwork parse_network_config(std::string_view text, const std::string& origin);
-LoadedModel parse_config(std::string_view text,
-                         const std::string& origin);  // throws as as_nest, too
+// Throws as as_nest(), too.
+LoadedModel parse_config(std::string_view text, const std::string& origin);
 
-// What timm loads, where timm has the model, and the exact description under "nestvit", with the
-// type of weights that are stored short.
+// The text that timm loads, where timm has the model, with the exact description under "nestvit"
+// and the type of weights that are not stored in f32.
 std::string config_text(const LoadedNetwork& model, NumberType storage = NumberType::kF32);
 
 // timm's name for the NesT ("nest_tiny_jx"); the variant's own name where timm has no such network.

@@ -1,4 +1,4 @@
-// One writer per form, and the table of what each form cannot say.
+// One writer per form, and the properties that a form cannot express.
 #include "weights/export.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// A model in the form that another program reads. The inverse of import.h; tensors go through every
-// form bit for bit.
+// Writes a model in the form that another program reads: the inverse of import.h. Tensors keep
+// every bit in every form.
 #pragma once
 
 #include <filesystem>
@@ -12,7 +12,7 @@ namespace nestvit {
 
 enum class ExportFormat {
   kNestvit,  // our model directory
-  kTimm,     // the same files, checked to be something that timm can say
+  kTimm,     // the same files, checked to be a model that timm has
   kFlax,     // an official checkpoint folder: checkpoint, ckpt-1.flax
   kPth,      // one file of torch.save: {"state_dict": timm's names, "arch": ..., our description}
   kSafetensors,  // one file; config.json's text stands in its metadata
@@ -21,9 +21,9 @@ enum class ExportFormat {
 const std::vector<std::string>& export_format_names();  // "nestvit", "timm", ...
 ExportFormat export_format(const std::string& name);    // throws UsageError
 
-// What the other side will do differently from this model, one sentence each; empty: nothing.
-// Throws Error for what the format has no word for and would change the answers for good
-// (multi-query attention in timm).
+// The differences between this model and the other program's, one sentence each; empty: none.
+// Throws Error for a property that the format cannot express and without which the answers would be
+// wrong (multi-query attention in timm).
 std::vector<std::string> lost_in(ExportFormat format, const LoadedModel& model);
 
 // Throws Error when something is at `path` already, unless `overwrite`.

@@ -1,5 +1,6 @@
-// From names and shapes to a NestConfig. Shapes say all but: heads (timm fuses q, k and v), depths
-// per level (Flax numbers layers through) where two levels are equally wide, GELU and padding.
+// From names and shapes to a NestConfig. Shapes show everything but heads (timm fuses q, k and v),
+// depths where two levels are equally wide (Flax numbers the layers of all levels), GELU and
+// padding.
 #include "weights/identify.h"
 
 #include <fmt/format.h>
@@ -117,7 +118,7 @@ Facts flax_facts(const TensorMap& params, const std::string& origin) {
   return facts;
 }
 
-// The named variant with these widths, whatever else; nothing when there is none.
+// The named variant with these widths; nothing when there is none.
 const NestConfig* alike(const Facts& facts, const std::vector<NestConfig>& known) {
   for (const NestConfig& config : known) {
     const auto levels = geometry(config);
@@ -235,7 +236,7 @@ void name_it(NestConfig& config, const std::string& name) {
   config.variant = name.empty() ? "nest" : name;
 }
 
-// What neither shapes nor the user said is still 0.
+// Fails for fields that are still 0, which neither shapes nor the user gave.
 void check_known(NestConfig& config, const std::string& origin) {
   const auto& depths = config.num_layers_per_block;
   if (std::find(depths.begin(), depths.end(), 0) != depths.end())

@@ -1,5 +1,4 @@
-// Which network a set of tensors belongs to, by names and shapes alone: for weights that come
-// without a description.
+// Finds the network of weights that come without a description, by names and shapes alone.
 #pragma once
 
 #include <string>
@@ -21,11 +20,11 @@ struct Hints {
 
 struct Identified {
   NestConfig config;
-  std::vector<std::string> assumed;  // what shapes do not say and was guessed, in words
+  std::vector<std::string> assumed;  // guesses about properties that shapes do not show, in words
 };
 
 // timm's names when there is a patch_embed.proj.weight, Flax paths when there is a
-// PatchEmbedding_0. Throws Error that names `origin`: no NesT, or heads or depths that can be
+// PatchEmbedding_0. Throws Error that names `origin`: not a NesT, or heads or depths that can be
 // neither seen nor guessed (the hint says how to give them).
 Naming naming_of(const TensorMap& tensors, const std::string& origin);
 Identified identify(const TensorMap& tensors, const Hints& hints, const std::string& origin);

@@ -7,9 +7,8 @@
 
 namespace nestvit {
 
-// When `labels` are 1000 placeholders ("class 7"): replaced by ImageNet's synsets ("n01440764"),
-// described in words
-// ("tench"), in the order that all published weights use. Anything else is left alone.
+// Replaces 1000 placeholders ("class 7") by ImageNet's synsets ("n01440764"), described in words
+// ("tench"), in the order that all published weights use. Leaves other labels alone.
 void name_imagenet_classes(std::vector<std::string>& labels,
                            std::map<std::string, std::string>& descriptions);
 

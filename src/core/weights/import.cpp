@@ -1,5 +1,4 @@
-// Tells files apart by their first bytes, reads them by their reader, and makes a verified
-// LoadedModel of what came out.
+// Tells files apart by their first bytes, reads each with its reader, and verifies the result.
 #include "weights/import.h"
 
 #include <fmt/format.h>
@@ -58,7 +57,7 @@ int64_t count_no_numbers(std::span<const float> values) {
   return total;
 }
 
-// In a few threads: it is mostly waiting for pages of the mapped file.
+// Uses a few threads: most of the time goes into waiting for pages of the mapped file.
 void check_finite(const TensorMap& tensors, const std::string& origin) {
   std::vector<const TensorMap::value_type*> list;
   for (const auto& entry : tensors) list.push_back(&entry);
@@ -82,7 +81,7 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 
 // ---- one reader per kind of file ----
 
-// What the file says about itself (`own`, a config.json), else what lies beside it.
+// The description in the file itself (`own`, a config.json), else the one beside it.
 std::optional<LoadedNetwork> description_of(const fs::path& path, const std::string& own) {
   if (!own.empty()) return parse_network_config(own, path.string());
   if (!is_file(path.parent_path() / kConfigFile)) return std::nullopt;
@@ -205,7 +204,7 @@ LoadedNetwork from_file(const fs::path& path, const ImportOptions& options) {
   return assemble(std::move(found), options);
 }
 
-// What stands for a folder: its weights file, or the folder itself for load_model's errors.
+// The weights file of a folder, or the folder itself, of which load_model() says what is missing.
 fs::path weights_of(const fs::path& folder, bool prefer_ema) {
   if (prefer_ema && is_file(folder / "ema.safetensors")) return folder / "ema.safetensors";
   for (const char* name : {kWeightsFile, "pytorch_model.bin"})

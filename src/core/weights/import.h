@@ -13,20 +13,21 @@ namespace nestvit {
 
 struct ImportOptions {
   bool prefer_ema = false;  // take a checkpoint's averaged weights where it has them
-  Widening widening =
-      Widening::kToF32;  // kLater: tensors of a safetensors file stay as it holds them
-  Hints hints;           // what weights without a description are; else: by their names and shapes
+  // kLater: the tensors of a safetensors file keep the types that it holds.
+  Widening widening = Widening::kToF32;
+  // About weights without a description; names and shapes say the rest.
+  Hints hints;
 };
 
-// A local path (what hub/ fetched, too). Weights without a description are identified by shapes;
-// what shapes cannot say (labels, pooling padding of timm's two kinds) is assumed and reported as a
-// warning. Throws Error: nothing there, an unknown kind of file, not a NesT, tensors that do not
-// fit.
+// Imports from a local path, which hub/ may have fetched. Weights without a description are
+// identified by shapes; properties that shapes do not show (labels, the pool padding of timm's two
+// kinds) are assumed and reported in a warning. Throws Error: nothing there, an unknown kind of
+// file, not a NesT, tensors that do not fit.
 LoadedNetwork import_network(const std::filesystem::path& path, const ImportOptions& options = {});
 LoadedModel import_model(const std::filesystem::path& path, const ImportOptions& options = {});
 
 // The description alone, where there is one beside the tensors (a model directory); else as
-// import_any_model.
+// import_network.
 LoadedNetwork import_network_config(const std::filesystem::path& path,
                                     const ImportOptions& options = {});
 

@@ -1,3 +1,4 @@
+// A name may be a label or its description, if it means one class only.
 #include "weights/labels.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,4 @@
-// Class names of a model: what stands in for names that are not known, and which class a name
-// means.
+// Class names of a model: placeholders for unknown names, and the classes that names mean.
 #pragma once
 
 #include <optional>
@@ -10,7 +9,7 @@
 
 namespace nestvit {
 
-// "class 0", "class 1", ...: what a model without names gets.
+// "class 0", "class 1", ...: for a model without names.
 std::vector<std::string> numbered_labels(int classes);
 
 // The model's class for each of `names`, by label or description. Nothing when one of them is

@@ -1,5 +1,5 @@
-// Model directories: reading and writing both files, the check of tensors against the table, fresh
-// weights.
+// Reads and writes both files of a model directory, checks tensors against the parameter table, and
+// draws fresh weights.
 #include "weights/model_dir.h"
 
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ constexpr const char* kWhatAModelIs =
 constexpr uint64_t kLargestConfig = 16 << 20;  // 22,000 classes with long descriptions need 3 MB
 
 void check_directory(const fs::path& directory, const char* file) {
-  std::error_code ignored;  // what cannot be looked at is as good as absent
+  std::error_code ignored;  // a path that cannot be looked at counts as absent
   if (!fs::exists(directory, ignored))
     throw Error(fmt::format("there is no model directory {}", directory.string()),
                 "check the path");
@@ -56,13 +56,13 @@ class Findings {
   size_t count_ = 0;
 };
 
-// Of real numbers, but not in f32.
+// Whether the tensor holds real numbers, but not in f32.
 bool needs_widening(const Tensor& tensor) {
   const DType type = tensor.dtype();
   return type == DType::kF16 || type == DType::kBF16 || type == DType::kF64 || tensor.is_scaled();
 }
 
-// What a standard normal, truncated at 2, is multiplied by; 0 for constant tensors.
+// The factor of a standard normal that is truncated at 2; 0 for constant tensors.
 float normal_scale(const Param& param) {
   if (param.init == Init::kTruncatedNormal) return 0.02f;
   if (param.init != Init::kLecunNormal) return 0;

@@ -1,6 +1,6 @@
 // The model directory: config.json (timm / Hugging Face format, with labels and preprocessing) +
-// model.safetensors with timm's tensor names. What timm's format has no word for stands under
-// "nestvit" in config.json.
+// model.safetensors with timm's tensor names. Properties that timm's format cannot express stand
+// under "nestvit" in config.json.
 #pragma once
 
 #include <filesystem>
@@ -18,25 +18,25 @@ namespace nestvit {
 
 inline constexpr const char* kConfigFile = "config.json";
 inline constexpr const char* kWeightsFile = "model.safetensors";
-// Where files that hold tensors alone carry config.json's text: safetensors metadata, a torch
-// checkpoint's key.
+// The key under which files of tensors carry config.json's text: in safetensors metadata, and in a
+// torch checkpoint.
 inline constexpr const char* kConfigKey = "nestvit.config";
 
-// What tensors of a model are: f32, which everything takes; or any type with a to_f32() of real
-// numbers, as their file holds them, for what widens one after the other: the engine.
+// The types of a model's tensors. kToF32: all are f32, which everything takes. kLater: real numbers
+// of any type, as their file holds them, for the engine, which widens one tensor after the other.
 enum class Widening { kToF32, kLater };
 
-// What a model directory holds beside the network's configuration.
+// A model directory beside the network's configuration.
 struct ModelContent {
   Preprocessing preprocessing;
   std::vector<std::string> labels;  // one per class; "class 7" when the file names none
   std::map<std::string, std::string> descriptions;  // label -> longer text, may be empty
   TensorMap tensors;                  // exactly the parameter table's, f32, or as read for kLater
-  std::optional<NumberType> storage;  // what config.json says that its file holds them in
+  std::optional<NumberType> storage;  // of the weights in the file, by config.json
   std::string origin;                 // where it was read, for messages
 };
 
-// A NesT: what everything but training works with.
+// A NesT: everything but training works with one.
 struct LoadedModel : ModelContent {
   NestConfig config;
 };
@@ -49,7 +49,7 @@ struct LoadedNetwork : ModelContent {
   Architecture config;
 };
 
-// Throws Error that says what can be done with a baseline.
+// Throws Error with the uses of a baseline as its hint.
 LoadedModel as_nest(LoadedNetwork model);
 
 // Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
@@ -64,7 +64,7 @@ LoadedNetwork load_network_config(const std::filesystem::path& directory);
 // Writes config.json and model.safetensors into `directory` (made if missing), each atomically.
 void save_model(const std::filesystem::path& directory, const LoadedNetwork& model,
                 NumberType storage = NumberType::kF32);
-// The same where `tensors`, stored(model.tensors, storage), are there already.
+// The same with `tensors`, which are stored(model.tensors, storage).
 void save_stored(const std::filesystem::path& directory, const LoadedNetwork& model,
                  const TensorMap& tensors, NumberType storage);
 
@@ -78,7 +78,7 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config, const 
 // widened. Throws as with_scales().
 TensorMap widen(Widening widening, TensorMap tensors, const std::string& origin);
 TensorMap as_f32(TensorMap tensors, const std::string& origin);
-// One of them in f32: itself where it is that.
+// The tensor in f32; itself when it is f32.
 Tensor widened(const Tensor& tensor);
 
 // Fresh weights by reference.md A.5 and H, a pure function of (config, seed, tensor name).

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kMostValues = int64_t{1} << 28;
 constexpr int64_t kMostEdge = 1 << 15;
 
-// The edge of a square of `count`; 0 when it is none.
+// The edge of a square of `count`; 0 when `count` is not a square number.
 int64_t edge_of(int64_t count) {
   if (count < 1 || count > kMostEdge * kMostEdge) return 0;
   const int64_t edge = std::llround(std::sqrt(static_cast<double>(count)));

@@ -7,7 +7,7 @@ namespace nestvit {
 
 // kBlock: each block on its own, bilinear with aligned corners, as the paper's code (the number of
 // blocks stays). kImage: blocks put together to the whole plane, bicubic (a = -0.75, half-pixel
-// centres), cut into blocks again, as timm means to. kAuto: kBlock where the number of blocks
+// centres), cut into blocks again, as timm intends. kAuto: kBlock where the number of blocks
 // stays, else kImage.
 enum class PosEmbedResize { kAuto, kBlock, kImage };
 

@@ -1,5 +1,5 @@
-// safetensors: a header parser that accepts nothing but the format's own three levels, the layout
-// checks, the writer.
+// A header parser that accepts nothing but the format's three levels, the checks of the layout, and
+// the writer.
 #include "weights/safetensors.h"
 
 #include <fmt/format.h>
@@ -18,9 +18,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr uint64_t kLargestHeader =
-    100'000'000;  // the limit of the format's reference implementation
-constexpr const char* kDamaged = "the file is damaged, or no safetensors file";
+// The limit of the format's reference implementation.
+constexpr uint64_t kLargestHeader = 100'000'000;
+constexpr const char* kDamaged = "the file is damaged, or not a safetensors file";
 constexpr const char* kTruncated = "perhaps a download that stopped early? Fetch the file again";
 
 constexpr std::array kDTypes = {DType::kF64, DType::kF32, DType::kF16, DType::kBF16, DType::kI64,
@@ -133,8 +133,8 @@ class HeaderParser {
   std::set<std::string> names_;
   std::string name_, field_;
   std::vector<int64_t>* list_ = nullptr;
-  int level_ =
-      0;  // open objects and lists: 1 the header, 2 a tensor or the metadata, 3 a list of numbers
+  // Open objects and lists: 1 the header, 2 a tensor or the metadata, 3 a list of numbers.
+  int level_ = 0;
   bool in_metadata_ = false;
 };
 

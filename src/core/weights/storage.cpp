@@ -43,7 +43,7 @@ std::pair<Tensor, Tensor> as_int8(const Tensor& tensor) {
           Tensor::f32({tensor.dim(0)}, std::move(scales))};
 }
 
-// Whether all that a byte can be times the scale are numbers.
+// Whether every byte times the scale is finite.
 bool is_finite_scale(float scale) { return std::isfinite(128 * scale); }
 
 // Near f32's largest number the nearest bf16 is infinity, and 8-bit integers come close to it.

@@ -41,7 +41,7 @@ class Tensor {
   int64_t dim(size_t i) const { return shape_.at(i); }
   int64_t size() const;  // elements
   std::span<const std::byte> bytes() const { return bytes_; }
-  // 8-bit integers (I8) that stand for themselves times their row's scale; `scales` has dim(0).
+  // These 8-bit integers (I8) as numbers, each times the scale of its row; `scales` has dim(0).
   Tensor scaled(std::vector<float> scales) const;
   bool is_scaled() const { return scales_ != nullptr; }
   // The values, when they are stored as T (float, double, int64_t, int32_t, int16_t, int8_t,
@@ -53,8 +53,8 @@ class Tensor {
   std::vector<float> to_f32() const;
   Tensor reshaped(std::vector<int64_t> shape) const;
 
-  // Says that the bytes lie in a mapped file (if they do), so that forget() can give their memory
-  // back to the system: they are read from the file again when somebody looks at them again.
+  // Notes the mapped file, if the bytes lie in one, so that forget() can give their memory back to
+  // the system: a later access reads them from the file again.
   void lies_in(std::shared_ptr<const MappedFile> file);
   void forget() const;
 

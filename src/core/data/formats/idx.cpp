@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr const char* kCopyAgain = "an incomplete download? Copy the file again";
 constexpr uint64_t kMaxSide = 1 << 14;      // of an image
 constexpr uint64_t kMaxBytes = 1ull << 36;  // of an array in a mapped file
-// Of an array that must be held in memory (EMNIST takes 0.55 GB).
+// For an array that must be held in memory (EMNIST takes 0.55 GB).
 constexpr uint64_t kMaxInflated = 1ull << 31;
 
 // Inflates one gzip member piece by piece, so that the header can be checked before memory is taken

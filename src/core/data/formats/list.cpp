@@ -205,8 +205,8 @@ Rows read_list(const fs::path& path) {
   const auto file = MappedFile::open(path);
   const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
                               file->bytes().size());
-  constexpr size_t kRead =
-      64 << 20;  // bytes, after which the memory of the part read is given back
+  // The memory of the part that was read is given back each time it has this many bytes.
+  constexpr size_t kRead = 64 << 20;
   size_t forgotten = 0;
   Rows rows;
   std::unordered_map<std::string, int> seen;

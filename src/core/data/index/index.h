@@ -19,7 +19,7 @@
 
 namespace nestvit {
 
-// The state in which a file or folder was read. That of a folder changes when a name in it comes,
+// The state in which a file or folder was read. A folder's state changes when a name in it comes,
 // goes or is replaced.
 struct Stamp {
   uint64_t inode = 0, size = 0;

@@ -36,7 +36,7 @@ std::string word(const json& object, const char* key, const std::string& origin)
   return at->get<std::string>();
 }
 
-// What may stand in a path or in a header as it is.
+// Whether `text` may stand in a path or in a header as it is.
 bool is_token(const std::string& text) {
   return !text.empty() && text.size() <= 128 && text.front() != '.' &&
          text.find_first_not_of(

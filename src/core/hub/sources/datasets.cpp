@@ -1,4 +1,4 @@
-// The datasets of the recipes: where they are, what they must be, and how they become a folder for
+// The datasets of the recipes: their addresses and checksums, and how they become a folder for
 // --data-dir.
 #include "hub/sources/datasets.h"
 
@@ -111,7 +111,7 @@ const std::vector<DatasetSource>& dataset_sources() {
 void fetch_dataset(const DatasetSource& source, const fs::path& folder,
                    const Transport& transport) {
   if (is_complete(source, folder)) return;
-  // A dot beside the folder, on its file system: what is there survives an interruption.
+  // Downloads lie in a hidden folder beside it, on its file system, and survive an interruption.
   const fs::path place = fs::absolute(folder).lexically_normal();
   const std::string name = (place.has_filename() ? place : place.parent_path()).filename().string();
   const fs::path parent = (place.has_filename() ? place : place.parent_path()).parent_path();

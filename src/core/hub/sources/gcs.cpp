@@ -26,7 +26,7 @@ struct GcsName {
   std::string bucket, path;  // "gresearch", "nest-checkpoints/nest-t_imagenet"
 };
 
-// "ckpt.39", "ckpt-39": what the reference's commands append to the folder.
+// "ckpt.39" or "ckpt-39", which the reference's commands append to the folder.
 bool means_the_folder(const std::string& last) {
   return (last.starts_with("ckpt.") || last.starts_with("ckpt-")) && last.size() > 5 &&
          last.find_first_not_of("0123456789", 5) == std::string::npos;

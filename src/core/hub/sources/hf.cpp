@@ -1,5 +1,5 @@
-// The Hugging Face hub, as Python's huggingface_hub speaks to it and keeps its cache: what one has
-// fetched, the other uses.
+// Speaks to the Hugging Face hub and keeps its cache as Python's huggingface_hub does, so that each
+// uses the files that the other fetched.
 #include "hub/sources/hf.h"
 
 #include <fmt/format.h>
@@ -84,7 +84,7 @@ bool is_true(const std::string& text) {
   return word == "1" || word == "on" || word == "yes" || word == "true";
 }
 
-// What the environment says, by huggingface_hub's variables.
+// Settings by the environment variables of huggingface_hub.
 struct Hub {
   std::string endpoint, token;
   fs::path cache;
@@ -203,7 +203,7 @@ class Puller {
     const std::string url = fmt::format("{}/api/models/{}/revision/{}", hub_.endpoint, name_.id(),
                                         http_escape(name_.revision));
     HttpRequest ask = request(url);
-    if (cached) {  // what is at hand will do
+    if (cached) {  // the cached snapshot will do
       ask.patience.tries = 1;
       ask.patience.connect_s = 10;
     }

@@ -1,4 +1,4 @@
-// A file at a web address, kept under the address's hash.
+// Keeps each file under the hash of its address.
 #include "hub/sources/url.h"
 
 #include <fmt/format.h>

@@ -14,8 +14,7 @@ namespace nestvit {
 // that does not fit is drawn again, up to ten times.
 enum class EraseStyle { kReference, kTimm };
 
-// What a box is filled with: noise per pixel and channel, one random colour, or 0, which is the
-// mean.
+// The filling of a box: noise per pixel and channel, one random colour, or 0, which is the mean.
 enum class EraseMode { kPixel, kRand, kConst };
 
 struct RandomErasing {
@@ -25,10 +24,10 @@ struct RandomErasing {
   int count = 1;  // kTimm: one to so many boxes, which share the area
 };
 
-void check(const RandomErasing& settings);  // UsageError for what makes no sense
+void check(const RandomErasing& settings);  // UsageError for impossible settings
 std::string describe(const RandomErasing& settings);
 
-// As they are drawn for kReference.
+// The numbers that kReference draws.
 struct EraseDraws {
   float apply = 0;       // [0, 1): erased below erase_prob
   float area = 0;        // [0.02, 1/3) of the image

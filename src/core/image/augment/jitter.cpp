@@ -81,7 +81,7 @@ Image bytes_of(const std::vector<float>& planes, const Image& shape) {
   return image;
 }
 
-// Only the way to floats and back, which costs some values a level.
+// Converts to floats and back without a change, which lowers some values by a level.
 Image round_trip(const Image& image, bool mirrored) {
   static const auto table = [] {
     std::array<uint8_t, 256> t{};

@@ -1,4 +1,4 @@
-// Looking up and counting.
+// Applies tables, counts values.
 #include "image/augment/lookup.h"
 
 namespace nestvit {

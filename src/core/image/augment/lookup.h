@@ -1,4 +1,4 @@
-// What the 8-bit operations share: tables by value, and histograms. Images of 1 or 3 channels.
+// Tables by value and histograms, for all 8-bit operations. Images of 1 or 3 channels.
 #pragma once
 
 #include <array>

@@ -28,13 +28,14 @@ struct MixSettings {
   bool area_labels = false;  // cutmix labels by the box's true area instead of the drawn share
 };
 
-// UsageError: both alphas 0 while something is to be mixed, negative numbers, no probability.
+// Throws UsageError: both alphas 0 although something is mixed, negative numbers, a probability
+// outside [0, 1].
 void check(const MixSettings& settings);
 std::string describe(const MixSettings& settings);
 
 enum class MixKind { kNone, kMixup, kCutmix };
 
-// kReference's numbers as they are drawn; B of each that the kind uses.
+// The numbers that kReference draws; B of each that the kind uses.
 struct MixDraws {
   MixKind kind = MixKind::kNone;
   std::vector<float> u;                   // [0, 1); with `beta` the share itself
@@ -43,7 +44,7 @@ struct MixDraws {
 };
 MixDraws draw_mix(const MixSettings& settings, int batch, int height, int width, Rng& rng);
 
-// What happens to each sample.
+// The partner, weights and box of each sample.
 struct MixPlan {
   MixKind kind = MixKind::kNone;
   double smoothing = 0;

@@ -42,7 +42,7 @@ double cubic(const double v[4], double d) {
 
 double linear(const double v[2], double d) { return v[0] + (v[1] - v[0]) * d; }
 
-// The same for the channels side by side, and one for nothing.
+// The same for three channels side by side and an unused one.
 using Lanes = double __attribute__((vector_size(32)));
 
 // Results go to `to`: returning them would need registers that not every processor has.
@@ -65,13 +65,13 @@ using Lanes = double __attribute__((vector_size(32)));
   to = __builtin_convertvector(reinterpret_cast<Wide>(shifted & 255), Lanes);
 }
 
-// Where in the input an output pixel lies.
+// The position in the input of an output pixel.
 struct Place {
   int x, y;       // of the first tap
   double dx, dy;  // in [0, 1)
 };
 
-// interpolate() of three channels where no tap lies outside, nor the byte after the last one.
+// interpolate() of three channels where all taps and the byte after the last one lie inside.
 template <int kTaps>
 [[gnu::always_inline]] inline void interpolate_inside(const uint8_t* pixels, size_t stride,
                                                       const Place& place, uint8_t* to) {

@@ -19,12 +19,12 @@ Image pillow_contrast(Image image, double factor);
 Image pillow_brightness(Image image, double factor);
 Image pillow_sharpness(Image image, double factor);
 
-// How pixels between and outside of pixels are made.
+// How values between pixels and outside of the image are made.
 struct PillowTransform {
   Interpolation interpolation = Interpolation::kBicubic;
   std::vector<uint8_t> fill;  // per channel
 };
-// Output (x, y) reads input (m0 x + m1 y + m2, m3 x + m4 y + m5), of pixels' centres.
+// Output (x, y) reads input (m0 x + m1 y + m2, m3 x + m4 y + m5); positions are those of centres.
 Image pillow_affine(const Image& image, const std::array<double, 6>& m, const PillowTransform& how);
 // Counter-clockwise about the centre.
 Image pillow_rotate(Image image, double degrees, const PillowTransform& how);

@@ -44,9 +44,9 @@ struct TfOpSettings {
 // The reference's table by image size: 224 -> 100, 128 -> 40, 96 -> 30, 32 -> 10, else 30 %.
 TfOpSettings tf_op_settings(int size);
 
-// What the level means to the operation: degrees, bits, threshold, blend factor, shear, pixels; 0
-// where it takes none. `level` in [0, 1], UsageError otherwise; `negative` counts where
-// takes_sign().
+// The argument of the operation at a level: degrees, bits, threshold, blend factor, shear or
+// pixels; 0 for operations without one. `level` in [0, 1], UsageError otherwise; `negative` counts
+// where takes_sign().
 float tf_argument(TfOp op, float level, bool negative, const TfOpSettings& settings);
 
 // 1 or 3 channels, any size. Moving the image in avoids a copy.

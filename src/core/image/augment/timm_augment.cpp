@@ -26,7 +26,7 @@ constexpr std::array kOps = {TimmOp::kAutoContrast, TimmOp::kEqualize,   TimmOp:
                              TimmOp::kBrightness,   TimmOp::kSharpness,  TimmOp::kShearX,
                              TimmOp::kShearY,       TimmOp::kTranslateX, TimmOp::kTranslateY};
 
-// The two families whose meaning turns around with "inc1".
+// Operations whose levels run the other way with "inc1".
 bool has_increasing(TimmOp op) {
   return op == TimmOp::kPosterize || op == TimmOp::kSolarize ||
          (op >= TimmOp::kColor && op <= TimmOp::kSharpness);

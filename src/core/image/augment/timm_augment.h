@@ -41,7 +41,8 @@ struct TimmRandAugment {
   double prob = 0.5;        // of each layer
   int max = 10;             // levels are cut to [0, max]
   bool increasing = false;  // operations whose strength grows with the level
-  // What comes in from outside the image: by timm the mean that pixels are normalised with.
+  // The colour of pixels from outside the image; timm takes the mean that pixels are normalised
+  // with.
   std::vector<uint8_t> fill = {128, 128, 128};
 };
 
@@ -51,8 +52,8 @@ bool is_timm_randaugment(const std::string& text);
 TimmRandAugment parse_timm_randaugment(const std::string& text);
 std::string describe(const TimmRandAugment& settings);  // one line for people
 
-// What level `level` of 10 means to the operation: degrees, bits, threshold, factor, shear, share
-// of the side; 0 where it takes none. `negative` counts where a sign is drawn.
+// The argument of the operation at `level` of 10: degrees, bits, threshold, factor, shear or share
+// of the side; 0 for operations without one. `negative` counts where a sign is drawn.
 double timm_argument(TimmOp op, double level, bool increasing, bool negative);
 Image apply_timm_op(Image image, TimmOp op, double argument, const PillowTransform& how);
 

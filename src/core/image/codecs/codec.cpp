@@ -1,5 +1,4 @@
-// Which format a file has, the checks that all formats share, and what follows decoding: turning,
-// grey.
+// Recognises formats, makes the checks that all formats share, and turns and greys decoded images.
 #include "image/codecs/codec.h"
 
 #include <fmt/format.h>

@@ -16,8 +16,8 @@ namespace nestvit {
 struct DecodeOptions {
   Dct dct = Dct::kAccurate;
   bool exif_orientation = false;
-  std::optional<std::array<uint8_t, 3>>
-      background;    // alpha over this colour; unset: alpha is dropped
+  // The colour that alpha is laid over; unset: alpha is dropped.
+  std::optional<std::array<uint8_t, 3>> background;
   int channels = 3;  // 1: luma (ITU-R 601, Pillow's "L")
   // decode_window() of a JPEG may return the window at 1/2, 1/4 or 1/8 of its size while both sides
   // stay at least this long: by the DCT of fewer coefficients, which is faster and as smooth as

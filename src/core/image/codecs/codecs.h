@@ -1,4 +1,4 @@
-// The decoders behind codec.h, one file per format, and what they share. Each library's header
+// The decoders behind codec.h, one file per format, and their common checks. Each library's header
 // stays in its file.
 #pragma once
 

@@ -11,7 +11,7 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Beyond the end everything reads as 0, which no structure below takes for something.
+// Beyond the end everything reads as 0, which is not a marker, tag or size in any structure below.
 uint32_t number(Bytes bytes, size_t at, size_t count, bool big) {
   if (at > bytes.size() || count > bytes.size() - at) return 0;
   uint32_t value = 0;

@@ -32,9 +32,9 @@ struct ErrorState : jpeg_error_mgr {
   std::longjmp(state->jump, 1);
 }
 
-// libjpeg replaces missing or broken data by grey and warns; here that is an error. Let pass what
-// leaves the picture whole: odd version numbers, and padding between segments or before the end
-// marker, which cameras write.
+// libjpeg replaces missing or broken data by grey and warns; here that is an error. Warnings about
+// a whole picture pass: odd version numbers, and padding between segments or before the end marker,
+// which cameras write.
 void on_message(j_common_ptr info, int level) {
   if (level >= 0) return;
   const auto* state = info->err;
@@ -178,8 +178,8 @@ void Reader::read(Image& image, Dct dct) {
   }
 }
 
-// Decoding the rows below a window would only serve to notice that the file is cut; the end marker
-// tells it as well, since compressed data never holds its bytes.
+// Decoding the rows below a window would only show whether the file is cut; so does the end marker,
+// since compressed data never holds its bytes.
 void Reader::check_end_follows() {
   if (jpeg_input_complete(&info_) || info_.unread_marker == JPEG_EOI) return;
   const JOCTET end[] = {0xFF, JPEG_EOI};
@@ -198,14 +198,14 @@ int shrink_of(const Box& window, int shrink_to) {
   return shrink;
 }
 
-// Where the window lies in the image at 1/shrink, to the nearest pixel.
+// The window in the image at 1/shrink, to the nearest pixel.
 Box shrunk(const Box& window, int shrink) {
   const auto scaled = [&](int position) { return (position + shrink / 2) / shrink; };
   const int y = scaled(window.y), x = scaled(window.x);
   return {y, x, scaled(window.y + window.height) - y, scaled(window.x + window.width) - x};
 }
 
-// libjpeg's memory, freed however writing ends.
+// Owns libjpeg's memory, so that it is freed however writing ends.
 struct Writer {
   ~Writer() {
     jpeg_destroy_compress(&info);

@@ -14,7 +14,7 @@
 namespace nestvit {
 namespace {
 
-// What profiles and texts may take when inflated.
+// The most that profiles and texts may take when inflated.
 constexpr size_t kMetadataBytes = 64 << 20;
 
 struct FreeContext {
@@ -41,7 +41,7 @@ StoredSize header_size(spng_ctx* context, const std::string& origin) {
   return {static_cast<int>(header.height), static_cast<int>(header.width)};
 }
 
-// libspng does not miss the last chunk's checksum.
+// libspng does not notice that the last chunk's checksum is missing.
 void check_end(std::span<const std::byte> bytes, const std::string& origin) {
   constexpr std::string_view kEnd("\0\0\0\0IEND\xAE\x42\x60\x82", 12);
   const auto* text = reinterpret_cast<const char*>(bytes.data());

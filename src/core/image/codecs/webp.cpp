@@ -22,7 +22,7 @@ const char* status_text(VP8StatusCode status) {
 }
 
 WebPBitstreamFeatures features_of(std::span<const std::byte> bytes, const std::string& origin) {
-  // libwebp itself does not miss what follows the pixels.
+  // libwebp does not notice that chunks after the pixels are missing.
   BoundedReader reader(bytes, origin);
   reader.take(4);
   const uint64_t length = reader.little<uint32_t>();

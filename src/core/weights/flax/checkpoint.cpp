@@ -67,7 +67,7 @@ std::optional<DType> dtype_of(std::string_view name) {
   return std::nullopt;
 }
 
-// What both visitors share: they stop the parser by keeping what was wrong.
+// The base of both visitors: they stop the parser by keeping an error.
 struct Visitor : msgpack::null_visitor {
   std::string problem;
   bool stop(std::string what) {

@@ -15,7 +15,7 @@ namespace nestvit {
 
 // The .flax file that a path means (C.2): a .flax file itself; a folder's latest by its
 // `checkpoint` text file; for any other path, the latest of its parent folder, whatever the last
-// component says. Nothing when neither is such a folder. Throws Error when the text file is damaged
+// component is. Nothing when neither is such a folder. Throws Error when the text file is damaged
 // or names a file that is not there.
 std::optional<std::filesystem::path> find_flax_checkpoint(const std::filesystem::path& path);
 
@@ -27,12 +27,12 @@ struct FlaxCheckpoint {
   std::shared_ptr<const MappedFile> file;  // where the bytes lie; not set by parse_flax_checkpoint
 };
 
-// Throws Error: no msgpack map, arrays whose bytes do not match shape and type, too deep or too
+// Throws Error: not a msgpack map, arrays whose bytes do not match shape and type, too deep or too
 // many, no optimizer/target.
 FlaxCheckpoint read_flax_checkpoint(const std::filesystem::path& file);
 FlaxCheckpoint parse_flax_checkpoint(std::span<const std::byte> bytes,
                                      std::shared_ptr<const void> owner, const std::string& origin);
-// Whether the bytes begin like one: a msgpack map with one of TrainState's keys first.
+// Whether the bytes begin like a checkpoint: a msgpack map with one of TrainState's keys first.
 bool looks_like_flax(std::span<const std::byte> bytes);
 
 // Makes `folder` one that clu and flax restore: checkpoint, ckpt-1.flax with a whole TrainState at

@@ -1,5 +1,5 @@
-// Flax arrays to ours and back: each layout of the table is one axis permutation per Flax array,
-// the results one below the other. reference.md B.4.
+// Flax arrays to ours and back: each layout of the table is one axis permutation per Flax array;
+// the results stand one below the other. reference.md B.4.
 #include "weights/flax/names.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// The official (Flax) parameter arrays, by path, to ours and back; reference.md B.4 and its
-// extensions.
+// Converts the official (Flax) parameter arrays, by path, to ours and back; reference.md B.4 and
+// its extensions.
 #pragma once
 
 #include <functional>

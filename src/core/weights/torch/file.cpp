@@ -160,7 +160,7 @@ class CheckpointReader {
   uint64_t may_copy_;
 };
 
-// A mapping by its text keys, later ones winning. Of a Namespace, its attributes.
+// The entries of a mapping with text keys, later ones winning; the attributes of a Namespace.
 std::optional<CheckpointReader::Fields> CheckpointReader::fields(const Value& value) const {
   const Value* dict = &value;
   if (value.kind == Kind::kObject && value.text == kNamespace && value.state != kNoPickle)
@@ -275,8 +275,8 @@ DType CheckpointReader::dtype(std::string_view name, const Value& call,
        "convert the weights before they are saved: model.float()");
 }
 
-// The last element that the strides reach lies in the storage, and no more elements than it has are
-// wanted: an expanded scalar would otherwise be terabytes.
+// Requires that the last element that the strides reach lies in the storage, and that no more
+// elements are wanted than it has: an expanded scalar would otherwise be terabytes.
 void CheckpointReader::check_inside(std::string_view name, const Layout& layout,
                                     const Storage& storage) const {
   const auto present = static_cast<int64_t>(storage.bytes.size() / dtype_size(layout.dtype));
@@ -355,7 +355,7 @@ Tensor CheckpointReader::tensor(std::string_view name, const Value& call) {
                 owner_);
 }
 
-// The one of the known prefixes that all names have.
+// The known prefix that all names have, or "".
 std::string common_prefix(const TensorMap& tensors) {
   for (const std::string prefix : {"module.", "_orig_mod.", "model.", "net."})
     if (std::ranges::all_of(tensors, [&](const auto& named) {

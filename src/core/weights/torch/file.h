@@ -14,8 +14,8 @@
 namespace nestvit {
 
 struct TorchCheckpoint {
-  // The state_dict; what all names have in front of them is taken off: "module." (DataParallel),
-  // "_orig_mod." (torch.compile), "model." and "net." (Lightning). Bytes in the mapped file, except
+  // The state_dict, without a prefix that all names have: "module." (DataParallel), "_orig_mod."
+  // (torch.compile), "model." and "net." (Lightning). Bytes in the mapped file, except
   // of tensors that are not a row-major part of their storage, which are copied.
   TensorMap tensors;
   // The key it stood under: "state_dict_ema"; "" when the file is a bare state_dict.
@@ -27,11 +27,11 @@ struct TorchCheckpoint {
 };
 
 // Wrappers are looked for in this order: state_dict_ema and model_ema (only with `prefer_ema`, as
-// timm's --use-ema), state_dict, model; then the top itself. Throws Error: no zip, compressed or
+// timm's --use-ema), state_dict, model; then the top itself. Throws Error: not a zip, compressed or
 // overlapping entries, an opcode or global that is not on the list, a tensor outside its storage,
-// more values than a checkpoint has. The checksum of the pickle is checked; those of the tensors
-// are not, as torch.load does not: it would read every byte once more, and torch.save may be told
-// to leave them out.
+// more values than a checkpoint has. Checks the checksum of the pickle; not those of the tensors,
+// as torch.load: that would read every byte once more, and torch.save may be told to leave them
+// out.
 TorchCheckpoint read_torch(const std::filesystem::path& path, bool prefer_ema = false);
 TorchCheckpoint parse_torch(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
                             const std::string& origin, bool prefer_ema = false);

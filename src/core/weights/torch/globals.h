@@ -26,7 +26,7 @@ inline constexpr std::array kTorchStorages = {
 };
 
 inline constexpr std::string_view kTorchTensor = "torch._utils._rebuild_tensor_v2";
-// Of dtypes without a storage of their own: the dtype is an argument.
+// For dtypes without a storage of their own: the dtype is an argument.
 inline constexpr std::string_view kTorchTensorOfDType = "torch._utils._rebuild_tensor_v3";
 inline constexpr std::string_view kTorchParameter = "torch._utils._rebuild_parameter";
 inline constexpr std::string_view kTorchParameterState =
@@ -35,8 +35,8 @@ inline constexpr std::string_view kTorchSize = "torch.Size";
 inline constexpr std::string_view kOrderedDict = "collections.OrderedDict";
 inline constexpr std::string_view kNamespace = "argparse.Namespace";
 
-// A PickleGlobals: the names above, kinds of dicts, and what may stand beside the weights without
-// being looked at.
+// A PickleGlobals: the names above, kinds of dicts, and types of values that may stand beside the
+// weights and are not looked at.
 std::string_view torch_global(std::string_view module, std::string_view name);
 
 // Whether the global, as torch_global names it, is a class of dicts.

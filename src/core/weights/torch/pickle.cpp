@@ -23,7 +23,7 @@ constexpr const char* kResave =
     "\"weights.pth\")";
 constexpr const char* kDamaged = "the file is damaged, or no checkpoint";
 
-// Names from the file go to a terminal: no control characters, no novels.
+// A name from the file for the terminal: without control characters, and cut when long.
 std::string shown(std::string_view text) {
   std::string clean;
   for (char c : text.substr(0, 80))

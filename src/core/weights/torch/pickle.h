@@ -30,8 +30,8 @@ enum class PickleKind {
   kPersistent,  // a reference to something outside: items[0] says what
 };
 
-using PickleRef =
-    uint32_t;  // position in Pickle's arena: values may be shared, even hold themselves
+// Position in Pickle's arena: values may be shared, even hold themselves.
+using PickleRef = uint32_t;
 constexpr PickleRef kNoPickle = UINT32_MAX;
 
 struct PickleValue {

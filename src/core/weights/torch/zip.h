@@ -18,7 +18,7 @@ struct ZipEntry {
   bool compressed = false;
 };
 
-// By name. Throws Error: no zip, several disks, encrypted entries, offsets or sizes
+// Entries by name. Throws Error: not a zip, several disks, encrypted entries, offsets or sizes
 // outside the file, entries that overlap or share a name, local headers that contradict the
 // directory. Memory is proportional to the directory, which lies in the file.
 std::map<std::string, ZipEntry> read_zip(std::span<const std::byte> bytes,
