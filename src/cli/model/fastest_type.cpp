@@ -31,7 +31,7 @@ std::string processor() {
   return "an unknown processor";
 }
 
-// All that the speeds hang on, on one line.
+// All that the speeds depend on, on one line.
 std::string key_of(const LoadedModel& model, int threads) {
   NestConfig config = model.config;
   std::string yaml = fields(config).to_yaml();

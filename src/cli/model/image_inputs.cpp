@@ -1,4 +1,4 @@
-// Finding images.
+// Searches folders, reads standard input.
 #include "cli/model/image_inputs.h"
 
 #include <fmt/format.h>

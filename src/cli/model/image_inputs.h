@@ -1,4 +1,4 @@
-// What `predict` is pointed at: files, folders and standard input, as one dataset.
+// The images that `predict` is given, files, folders and standard input, as one dataset.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@
 namespace nestvit::cli {
 
 // Files as they are; folders recursively, files with an image's extension, in natural order; "-" is
-// standard input. An image in a folder that is called like one of `labels` has that label. Throws
+// standard input. An image in a folder with the name of one of `labels` has that label. Throws
 // Error: nothing there, no image in a folder.
 std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
                                      const std::vector<std::string>& labels);

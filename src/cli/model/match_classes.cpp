@@ -1,4 +1,4 @@
-// Finds the model's classes among the dataset's, and says what does not fit.
+// Matches by name, else by order, and reports classes that do not fit.
 #include "cli/model/match_classes.h"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Names that a file without names was given: they say nothing about what the classes are.
+// Whether the names are numbers only, which files without names get.
 bool placeholders(const Names& names) {
   for (size_t i = 0; i < names.size(); ++i)
     if (names[i] != fmt::format("class {}", i) && names[i] != fmt::format("{}", i)) return false;
@@ -56,8 +56,8 @@ std::vector<int> match_classes(const Dataset& dataset, const LoadedModel& model)
         fmt::format("the dataset has {} classes and {} has {}, and they differ{}{}", ours.size(),
                     model.origin, model.labels.size(), only_in("the dataset", ours, model.labels),
                     only_in("the model", model.labels, ours)),
-        "evaluate on data with the model's classes, or name the dataset's classes with "
-        "--class-map as the model does");
+        "evaluate on data with the model's classes, or name the dataset's classes with --class-map "
+        "as the model does");
   log_info(
       ours.size() < model.labels.size()
           ? fmt::format("the dataset has {} of the model's {} classes: they are matched by name",

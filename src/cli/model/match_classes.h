@@ -1,4 +1,4 @@
-// Classes of a dataset and of a model.
+// Matches the classes of a dataset with those of a model.
 #pragma once
 
 #include <vector>

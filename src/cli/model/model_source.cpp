@@ -1,4 +1,4 @@
-// From a model's name to the model.
+// Fetches a remote name first, then imports the files.
 #include "cli/model/model_source.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ ImportOptions import_options(const ModelSource& source, const Invocation& invoca
   constexpr std::string_view kScope = "nest.";
   for (const auto& [key, value] : invocation.overrides) {
     if (!key.starts_with(kScope))
-      throw UsageError(fmt::format("--config.{} says nothing about a model", key),
+      throw UsageError(fmt::format("--config.{} is not a setting of a model", key),
                        "its keys are --config.nest.KEY; \"nestvit inspect --help\" lists them");
     options.hints.overrides.emplace_back(key.substr(kScope.size()), value);
   }
@@ -49,8 +49,8 @@ void add_source_options(CLI::App& app, ModelSource* source) {
   add_flag(app, "--use-ema", &source->use_ema,
            "Take the averaged (EMA) weights of a checkpoint that has them.");
   add_text(app, "--variant", &source->variant, "NAME",
-           "What weights without a description are, for instance nest_tiny; default: found by "
-           "names and shapes.");
+           "The variant of weights without a description, for instance nest_tiny; default: found "
+           "by names and shapes.");
 }
 
 void add_model_options(CLI::App& app, ModelSource* source) {

@@ -11,15 +11,15 @@ namespace nestvit::cli {
 
 struct ModelSource {
   std::string name;     // a path, hf://owner/name, gs://bucket/path, https://...
-  std::string variant;  // what weights without a description are
+  std::string variant;  // of weights without a description
   bool use_ema = false;
 
-  // Whether `name` says where a model is, not what one is called (nest_tiny).
+  // Whether `name` is a path or an address, not the name of a variant (nest_tiny).
   bool is_place() const;
-  // With --config.nest.KEY=VALUE of the invocation over what was found. Widening::kLater is enough
-  // to run it.
+  // The model, with the invocation's --config.nest.KEY=VALUE over its own settings.
+  // Widening::kLater is enough to run it.
   LoadedModel load(const Invocation& invocation, Widening widening = Widening::kToF32) const;
-  // Its description; tensors are read only where nothing else describes it.
+  // Its description; reads tensors only where nothing else describes it.
   LoadedNetwork describe(const Invocation& invocation) const;
 };
 

@@ -18,7 +18,7 @@ struct Pass {
   const LoadedModel& model;
   const Forward& forward;
   LoaderOptions loader;
-  std::string progress;  // what the progress on stderr is called; "": none
+  std::string progress;  // the name of the progress bar; "": none
 };
 
 struct PassResult {

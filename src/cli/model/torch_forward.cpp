@@ -1,4 +1,4 @@
-// The libtorch twin of the torch-free engine's forward.
+// Runs train/network/nest.h with a model's tensors.
 #include "cli/model/torch_forward.h"
 
 #include <nestvit/error.h>

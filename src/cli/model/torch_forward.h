@@ -1,4 +1,4 @@
-// libtorch's forward, as the verbs take one.
+// libtorch's forward for the verbs that take a forward.
 #pragma once
 
 #include "cli/program/verb.h"

@@ -38,7 +38,7 @@ std::string verb_words(const Program& program) {
   return words;
 }
 
-// What completes the value of an option in bash: a compgen call.
+// The completion of an option's value in bash: a compgen call.
 std::string bash_values(const OptionText& option) {
   if (!option.choices().empty())
     return fmt::format("COMPREPLY=($(compgen -W '{}' -- \"$cur\"))",

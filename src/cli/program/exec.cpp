@@ -38,10 +38,9 @@ fs::path find_sibling(const std::string& name) {
     if (!on_path.empty() && runnable(fs::path(on_path) / name)) return fs::path(on_path) / name;
   throw Error(fmt::format("{} was found neither beside this program ({}) nor on PATH", name,
                           folder.string()),
-              name == "nestvit-train"
-                  ? "training and --engine torch need it: build the preset \"release\", which has "
-                    "libtorch (\"core-only\" has not)"
-                  : "install both programs into one folder");
+              name == "nestvit-train" ? "training and --engine torch need it: build the preset "
+                                        "\"release\", which has libtorch (\"core-only\" has not)"
+                                      : "install both programs into one folder");
 }
 
 }  // namespace
@@ -64,10 +63,10 @@ void exec_infer_script(const std::vector<std::string>& arguments) {
   const std::string script = (build.parent_path().parent_path() / "bench" / "infer.py").string();
   std::error_code ignored;
   if (!fs::exists(script, ignored))
-    throw Error(fmt::format("--against needs nestvit's source tree: there is no {}", script),
-                "in a checkout: venv/bin/pip install -r bench/requirements.txt, cmake --preset "
-                "release && cmake --build --preset release, venv/bin/python bench/infer.py "
-                "build/release");
+    throw Error(
+        fmt::format("--against needs nestvit's source tree: there is no {}", script),
+        "in a checkout: venv/bin/pip install -r bench/requirements.txt, cmake --preset release && "
+        "cmake --build --preset release, venv/bin/python bench/infer.py build/release");
   const std::string python = environment_variable("NESTVIT_PYTHON").value_or("python3");
   std::vector<std::string> words = {python, script, build.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());

@@ -6,8 +6,8 @@
 
 namespace nestvit::cli {
 
-// What exec's functions take: a pointer to each of `words`, then a null pointer. The words stay
-// with the caller.
+// A pointer to each of `words`, then a null pointer, as the exec functions of the system take them.
+// The caller keeps the words.
 std::vector<char*> exec_words(std::vector<std::string>& words);
 
 // Replaces this process by `name`, a program of the same installation: beside this executable, else

@@ -16,6 +16,21 @@ namespace {
 
 constexpr size_t kColumns = 88;  // of help
 
+std::string without_outer_breaks(const std::string& text) {
+  const size_t first = text.find_first_not_of('\n');
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of('\n') + 1 - first);
+}
+
+// Joins the lines of each paragraph; see Verb::details.
+std::string paragraphs(const std::string& details) {
+  std::string text = without_outer_breaks(details);
+  for (size_t i = 1; i + 1 < text.size(); ++i)
+    if (text[i] == '\n' && text[i - 1] != '\n' && text[i + 1] != '\n' && text[i + 1] != ' ')
+      text[i] = ' ';
+  return text;
+}
+
 // The default shown; an empty string or an "auto" 0 is explained by the help text itself.
 void show_default(CLI::Option* option, const std::string& text) {
   if (!text.empty() && text != "0") option->default_str(text);
@@ -148,9 +163,9 @@ void add_loading_options(CLI::App& app, RunOptions* options) {
              "Threads of the forward pass; 0: as many as this process may use.");
   add_number(app, "-j,--workers", &options->workers, 0,
              "Threads that decode images; 0: as many as there are processors, at most 8.");
-  add_choice(app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
-             "What an unreadable image does: end with an error that names it, or be left out with "
-             "a warning.");
+  add_choice(
+      app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
+      "For an unreadable image: end with an error that names it, or leave it out with a warning.");
 }
 
 void add_run_options(CLI::App& app, RunOptions* options) {
@@ -168,11 +183,11 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
                       "$TFDS_DATA_DIR or ~/tensorflow_datasets) or fashion-mnist."
                     : ""));
   add_text(app, "--dataset", &options->dataset, "NAME",
-           fmt::format("What lies there: {}. Recognised from the files when left out.",
+           fmt::format("The form of the data: {}. Recognised from the files when left out.",
                        dataset_names_text()));
   add_choice(app, "--split,--val-split", &options->split,
              {"val", "train", "validation", "valid", "eval", "test"},
-             "Which part of the dataset. val, validation, valid and eval mean the same: the test "
+             "The part of the dataset. val, validation, valid and eval mean the same: the test "
              "images, where a dataset has no others.");
   add_text(app, "--labels", &options->labels, "FILE",
            "Labels of validation images that lie in one folder: lines \"FILE SYNSET\" or \"FILE "
@@ -185,8 +200,8 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
              "Order of classes named by folders: natural puts class2 before class10, plain sorts "
              "by bytes as torchvision does.");
   add_real(app, "--val-share", &options->val_share, 0, 1,
-           "Share of each class that is \"val\" when a folder has no val/. Give what training was "
-           "given.");
+           "Share of each class that is \"val\" when a folder has no val/. Give the share that "
+           "training was given.");
   add_seed(app, "--seed", &options->seed, "Of that split, and of the images that --limit draws.");
   add_number(app, "--limit", &options->limit, 0,
              "Only that many images, drawn by the seed; 0: all.");
@@ -195,8 +210,8 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
 void add_engine_option(CLI::App& app, std::string* engine, const ForwardEngine& own) {
   *engine = own.name;
   add_choice(app, "--engine", engine, {"core", "torch"},
-             "Which forward: core is the torch-free runtime, torch is libtorch (in "
-             "nestvit-train). Both give the same numbers.");
+             "The forward: core is the torch-free runtime, torch is libtorch (in nestvit-train). "
+             "Both give the same numbers.");
 }
 
 void use_engine(const std::string& engine, const ForwardEngine& own, const Invocation& invocation) {
@@ -252,7 +267,7 @@ std::string verb_help(const Program& program, const Verb& verb,
                       const std::vector<OptionText>& options) {
   std::string text =
       usage_line(program, verb, options) + "\n" + wrapped(verb.summary, kColumns, 0) + "\n";
-  if (!verb.details.empty()) text += "\n" + wrapped(verb.details, kColumns, 0) + "\n";
+  if (!verb.details.empty()) text += "\n" + wrapped(paragraphs(verb.details), kColumns, 0) + "\n";
   const auto section = [&](const std::string& title, bool positional) {
     std::string body;
     for (const OptionText& option : options)
@@ -263,7 +278,7 @@ std::string verb_help(const Program& program, const Verb& verb,
   section("options", false);
   text += "  -h, --help\n      Print this text.\n";
   if (!verb.examples.empty())
-    text += "\nexamples:\n  " + wrapped(verb.examples, kColumns, 2) + "\n";
+    text += "\nexamples:\n  " + wrapped(without_outer_breaks(verb.examples), kColumns, 2) + "\n";
   return text;
 }
 

@@ -135,14 +135,20 @@ Verb completion_verb(const Program& program) {
   Verb verb;
   verb.name = "completion";
   verb.summary = "Print the script that completes verbs and options in a shell.";
-  verb.details =
-      "nestvit and nestvit-train have a script each; in bash, the options of \"nestvit train\" "
-      "complete when both are loaded.";
-  verb.examples = fmt::format(
-      "# bash, for this session\nsource <({0} completion bash)\n# bash, for good\n{0} completion "
-      "bash > ~/.local/share/bash-completion/completions/{0}\n# zsh, in a folder of $fpath\n{0} "
-      "completion zsh > ~/.zfunc/_{0}\n{0} completion fish > ~/.config/fish/completions/{0}.fish",
-      program.name);
+  verb.details = R"(
+nestvit and nestvit-train have a script each; in bash, the options of "nestvit train" complete when
+both are loaded.
+)";
+  verb.examples = fmt::format(R"(
+# bash, for this session
+source <({0} completion bash)
+# bash, for good
+{0} completion bash > ~/.local/share/bash-completion/completions/{0}
+# zsh, in a folder of $fpath
+{0} completion zsh > ~/.zfunc/_{0}
+{0} completion fish > ~/.config/fish/completions/{0}.fish
+)",
+                              program.name);
   verb.declare = [&program](CLI::App& app, const Invocation&) {
     auto shell = std::make_shared<std::string>();
     add_choice(app, "SHELL", shell.get(), {"bash", "zsh", "fish"}, "bash, zsh or fish.",

@@ -30,20 +30,22 @@ struct ForwardEngine {
   MakeForward make_forward;
 };
 
-// What was typed.
+// The command line.
 struct Invocation {
   std::string program;                 // "nestvit"
   std::vector<std::string> arguments;  // all after the program's name, the verb first
-  std::vector<std::pair<std::string, std::string>>
-      overrides;  // --config.KEY=VALUE, in order, without "config."
+  // --config.KEY=VALUE, in order, without "config.".
+  std::vector<std::pair<std::string, std::string>> overrides;
 };
 
 struct Verb {
   std::string name;
   std::string summary;  // one line, for the list of verbs
-  std::string details;  // paragraphs below the summary in the verb's own --help
-  std::string
-      examples;  // one command per line; a line that starts with '#' says what the next one does
+  // Paragraphs below the summary in the verb's own --help, with a blank line between them. A line
+  // continues the one before it, unless it is indented.
+  std::string details;
+  // One command per line; a line that starts with '#' explains the next one.
+  std::string examples;
   // Declares the options on `app` and returns what runs after parsing: an exit code, or an Error
   // thrown. Runs after `invocation` was filled. Empty: the verb lives in the sibling program, which
   // gets all arguments.

@@ -63,7 +63,7 @@ std::vector<int> numbers(const std::string& text, const std::string& flag) {
   return result;
 }
 
-// A path or remote model; or a variant's name, with random weights: they take as long.
+// A path or remote model; or a variant's name, with random weights, which take as long.
 LoadedModel model_of(const BenchOptions& options, const Invocation& invocation) {
   const std::string& name = options.model.name;
   if (options.model.is_place()) return options.model.load(invocation, Widening::kLater);
@@ -81,7 +81,7 @@ LoadedModel model_of(const BenchOptions& options, const Invocation& invocation) 
   return model;
 }
 
-// One run after one that plans; in turns, so that all cases meet the same machine.
+// Times each case after an untimed run, in turns, so that all cases meet the same machine.
 void measure(std::vector<Case>& cases, const NestConfig& config, int rounds) {
   Progress progress("bench", static_cast<int64_t>(cases.size()) * rounds);
   int64_t done = 0;
@@ -180,7 +180,7 @@ std::vector<NumberType> precisions(const std::string& text) {
   return all;
 }
 
-// What computes, and why.
+// Prints the implementations of each product and convolution, with the reason.
 void explain(const LoadedModel& model, const BenchOptions& options) {
   if (!fast_covers(model.config)) {
     fmt::print("path      plain, by oneDNN: the fast one is for layer norms\n");
@@ -206,7 +206,7 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
              speeds.kept.empty() ? "" : fmt::format(", kept in {}", speeds.kept.string()));
 }
 
-// The same settings for the script that lets the peer take turns with this program.
+// Hands the same settings to the script that lets the peer take turns with this program.
 void measure_against(const BenchOptions& options) {
   if (options.model.is_place() || options.path != "fast" || options.csv || options.profile)
     throw UsageError("--against takes a model's name, and no --path, --csv or --profile",
@@ -227,8 +227,9 @@ void measure_against(const BenchOptions& options) {
 int bench(const BenchOptions& options, const Invocation& invocation) {
   if (!options.against.empty()) measure_against(options);
   if (options.csv && options.profile)
-    throw UsageError("--profile beside --csv: it prints no comma-separated lines",
-                     "leave one of them out");
+    throw UsageError(
+        "--profile and --csv exclude each other: a profile has no comma-separated lines",
+        "leave one of them out");
   const LoadedModel model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);
@@ -268,14 +269,15 @@ Verb bench_verb() {
   Verb verb;
   verb.name = "bench";
   verb.summary = "Measure how many images per second a model classifies on this machine.";
-  verb.details =
-      "The forward pass alone, on made-up images: medians over rounds in which all settings take "
-      "turns, with the range in brackets, and the share of what this machine's cores reach in "
-      "matrix products that stay in their caches. A variant's name is measured with random "
-      "weights.";
-  verb.examples =
-      "nestvit bench --model nest_tiny --profile\n"
-      "nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv";
+  verb.details = R"(
+The forward pass alone, on made-up images: medians over rounds in which all settings take turns,
+with the range in brackets, and the share of the speed that this machine's cores reach in matrix
+products that stay in their caches. A variant's name is measured with random weights.
+)";
+  verb.examples = R"(
+nestvit bench --model nest_tiny --profile
+nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv
+)";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<BenchOptions>();
@@ -293,12 +295,12 @@ Verb bench_verb() {
         app, "--profile", &options->profile,
         "Also where the time goes: each kind of work of each level, all layers of it together.");
     add_flag(app, "--explain", &options->explain,
-             "Instead: what computes each type here, how the convolutions are done, and which type "
-             "--dtype auto takes.");
-    add_choice(app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
-               "Instead: in turns with that program on timm's model of the same name, by "
-               "bench/infer.py of the source tree. Python, NESTVIT_PYTHON or python3, must have "
-               "bench/requirements.txt.");
+             "Instead: the implementation of each type here, that of the convolutions, and the "
+             "type that --dtype auto takes.");
+    add_choice(
+        app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
+        "Instead: in turns with that program on timm's model of the same name, by bench/infer.py "
+        "of the source tree. Python, NESTVIT_PYTHON or python3, must have bench/requirements.txt.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

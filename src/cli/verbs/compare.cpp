@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <map>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -18,7 +18,7 @@
 namespace nestvit::cli {
 namespace {
 
-// What one image became on its way.
+// The values of one image at each stage.
 struct Trace {
   std::vector<float> pixels;  // HWC, [0, 255]
   std::vector<float> input;   // CHW

@@ -1,5 +1,5 @@
-// Two models, or two preprocessings, on the same images: where their numbers part, and which
-// setting explains it.
+// Compares two models, or two preprocessings, on the same images: the first stage with different
+// numbers, and the settings that explain them.
 #pragma once
 
 #include <optional>
@@ -23,7 +23,7 @@ struct StageDifference {
   std::string stage;  // "pixels", "input", "level 0", ..., "logits"
   double largest = 0, mean = 0;
   double scale = 0;  // A's largest value, what differences are measured against
-  // The same with A's input given to both; unset where there is no such thing.
+  // The largest difference when both get A's input; unset for stages before the input.
   std::optional<double> same_input_largest;
 
   double relative() const { return scale > 0 ? largest / scale : largest; }

@@ -36,23 +36,21 @@ Verb convert_verb() {
   Verb verb;
   verb.name = "convert";
   verb.summary = "Turn weights of any kind into the form that another program reads.";
-  verb.details =
-      "IN is anything that --model of the other verbs takes. OUT is a folder for nestvit "
-      "(config.json and "
-      "model.safetensors), timm (the same, checked: timm.create_model('local-dir:OUT', "
-      "pretrained=True) loads it) and "
-      "flax (an official checkpoint folder, for init_checkpoint), and a file for pth (torch.load) "
-      "and safetensors. "
-      "Tensors go through bit for bit. What the other program does differently is said in a "
-      "warning; what it cannot "
-      "do at all is an error.";
-  verb.examples =
-      "nestvit convert nest-t_imagenet/ckpt.39 nest-t\n"
-      "nestvit convert hf://timm/nest_tiny_jx.goog_in1k nest-t --to nestvit\n"
-      "# averaged weights of a timm training run, for the official code\n"
-      "nestvit convert model_best.pth.tar checkpoint --use-ema --to flax\n"
-      "# one file for PyTorch\n"
-      "nestvit convert out/best model.pth --to pth";
+  verb.details = R"(
+IN is anything that --model of the other verbs takes. OUT is a folder for nestvit (config.json and
+model.safetensors), timm (the same, checked: timm.create_model('local-dir:OUT', pretrained=True)
+loads it) and flax (an official checkpoint folder, for init_checkpoint), and a file for pth
+(torch.load) and safetensors. Tensors keep every bit. A warning names each difference of the other
+program; a model that it cannot run at all is an error.
+)";
+  verb.examples = R"(
+nestvit convert nest-t_imagenet/ckpt.39 nest-t
+nestvit convert hf://timm/nest_tiny_jx.goog_in1k nest-t --to nestvit
+# averaged weights of a timm training run, for the official code
+nestvit convert model_best.pth.tar checkpoint --use-ema --to flax
+# one file for PyTorch
+nestvit convert out/best model.pth --to pth
+)";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<ConvertOptions>();

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/file.h"
@@ -14,8 +15,8 @@
 namespace nestvit::cli {
 namespace {
 
-constexpr double kFloatNoise =
-    2e-5;  // what float32 programs that sum in another order differ by, relative
+// The relative difference of float32 programs that sum in another order.
+constexpr double kFloatNoise = 2e-5;
 
 struct DoctorOptions {
   bool compare = false;
@@ -84,11 +85,11 @@ void print_effects(const Comparison& result, bool networks) {
     fmt::print("{:<36}{:<26}{:<26}{:>12.3g}{:>14}\n",
                fmt::format("{}", fmt::join(effect.keys, ", ")), effect.a, effect.b, effect.pixels,
                networks ? fmt::format("{:.2g}", effect.logits) : "");
-  fmt::print("(what B's value alone changes in A: pixels by the mean, of 255{})\n",
+  fmt::print("(the change of A by B's value alone: pixels by the mean, of 255{})\n",
              networks ? "; logits by the largest change over the largest logit" : "");
 }
 
-// In a sentence: the first stage that parts, and whether the settings account for it.
+// Names the first stage that differs, and says whether the settings account for it.
 void print_verdict(const Comparison& result, bool networks) {
   const auto parted =
       std::find_if(result.stages.begin(), result.stages.end(),
@@ -116,7 +117,7 @@ void print_verdict(const Comparison& result, bool networks) {
 int doctor(const DoctorOptions& options, const MakeForward& make_forward,
            const Invocation& invocation) {
   if (!options.compare)
-    throw UsageError("what shall be looked at?", "nestvit doctor --compare A B IMAGES");
+    throw UsageError("nothing to compare", "nestvit doctor --compare A B IMAGES");
   Side a = open_side(options.a, options, invocation), b = open_side(options.b, options, invocation);
   give_size(a, b, options.size);
   give_size(b, a, options.size);
@@ -140,22 +141,19 @@ Verb doctor_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "doctor";
   verb.summary = "Compare two models or preprocessings on images: where they part, and why.";
-  verb.details =
-      "A and B are models (anything that --model takes) or the preprocessings \"jax\" and "
-      "\"timm\". Every image goes "
-      "through both. Printed are the weights' difference; per stage (pixels, input, level outputs, "
-      "logits) the largest "
-      "and the mean difference, and the largest when both get A's input; and for each setting that "
-      "differs, what it "
-      "changes on its own. Settings: form of GELU, padding of the max-pool, resize, crop, mean and "
-      "std, JPEG decoding, "
-      "EXIF, background.";
-  verb.examples =
-      "# the official checkpoint and timm's conversion of it\n"
-      "nestvit doctor --compare nest-t_imagenet/ckpt.39 hf://timm/nest_tiny_jx.goog_in1k "
-      "photo.jpg\n"
-      "# what the paper's and timm's preprocessing make of a folder of photos\n"
-      "nestvit doctor --compare jax timm photos --size 224";
+  verb.details = R"(
+A and B are models (anything that --model takes) or the preprocessings "jax" and "timm". Every image
+goes through both. The output shows the weights' difference; per stage (pixels, input, level
+outputs, logits) the largest and the mean difference, and the largest when both get A's input; and
+for each setting that differs, its effect on its own. Settings: form of GELU, padding of the
+max-pool, resize, crop, mean and std, JPEG decoding, EXIF, background.
+)";
+  verb.examples = R"(
+# the official checkpoint and timm's conversion of it
+nestvit doctor --compare nest-t_imagenet/ckpt.39 hf://timm/nest_tiny_jx.goog_in1k photo.jpg
+# the paper's and timm's preprocessing of a folder of photos
+nestvit doctor --compare jax timm photos --size 224
+)";
   verb.overrides = true;
   verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<DoctorOptions>();
@@ -168,7 +166,7 @@ Verb doctor_verb(const ForwardEngine& engine) {
     add_flag(app, "--use-ema", &options->use_ema,
              "Take the averaged (EMA) weights of checkpoints that have them.");
     add_text(app, "--variant", &options->variant, "NAME",
-             "What weights without a description are.");
+             "The variant of weights without a description.");
     return [options, engine, &invocation] {
       return doctor(*options, engine.make_forward, invocation);
     };

@@ -88,17 +88,17 @@ Verb eval_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "eval";
   verb.summary = "Measure a model's accuracy on a dataset: top-1, top-5, loss, images per second.";
-  verb.details =
-      "Images go through the preprocessing that is stored with the model. The dataset's classes "
-      "are "
-      "matched with the model's by name, whatever their order; it may have fewer, as a part of "
-      "ImageNet has.";
-  verb.examples =
-      "# a folder of images, its val/ part or the share that training left out\n"
-      "nestvit eval --model out/best --data-dir photos\n"
-      "# with files for other programs and for people\n"
-      "nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 "
-      "--results-file result.json --report report";
+  verb.details = R"(
+Images go through the preprocessing that is stored with the model. The dataset's classes are matched
+with the model's by name, whatever their order; it may have fewer, as a part of ImageNet has.
+)";
+  verb.examples = R"(
+# a folder of images, its val/ part or the share that training left out
+nestvit eval --model out/best --data-dir photos
+# with files for other programs and for people
+nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 \
+  --results-file result.json --report report
+)";
   verb.overrides = true;
   verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<EvalOptions>();

@@ -1,4 +1,4 @@
-// nestvit inspect: what a model is, by its description alone.
+// nestvit inspect: describes a model, without running it.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -227,28 +227,30 @@ Verb inspect_verb() {
   Verb verb;
   verb.name = "inspect";
   verb.summary = "Describe a model: levels, parameters, multiply-accumulates, labels.";
-  verb.details = fmt::format(
-      "MODEL is a model of any kind (of a model directory only config.json is read) or the name of "
-      "a variant: {}. The last three are the paper's convolutional baselines, which only train and "
-      "its "
-      "eval_only run.\n\n"
-      "A level has T blocks of N tokens, C channels (width), H heads and D = C/H; its map is the "
-      "side of its whole plane in tokens. Parameters are counted as the papers do; "
-      "multiply-accumulates cover convolutions (borders counted in full), linear layers and "
-      "attention products.\n\n"
-      "--json prints one object with the keys model, variant, input [C, S, S], num_classes, "
-      "parameters, multiply_accumulates, parameters_patch_embed, parameters_head, levels (level, "
-      "blocks, tokens, width, heads, head_dim, layers, map, parameters), config (the keys below), "
-      "weights (int8 or bf16 where they are stored so, else null), labels and preprocessing (both "
-      "null for a variant). A baseline has stages (stage, blocks, "
-      "width, map, parameters) instead of levels, config and the parameters of parts.\n\n{}",
-      fmt::join(architecture_names(), ", "), config_keys_help());
-  verb.examples =
-      "nestvit inspect nest_tiny_s196_224 --num-classes 10\n"
-      "# what a wider model would cost\n"
-      "nestvit inspect nest_tiny_s196_224 --config.nest.embedding_dim=128 "
-      "--config.nest.num_heads=4\n"
-      "nestvit inspect out/best --json";
+  verb.details = fmt::format(R"(
+MODEL is a model of any kind (of a model directory only config.json is read) or the name of a
+variant: {}. The last three are the paper's convolutional baselines, which only train and its
+eval_only run.
+
+A level has T blocks of N tokens, C channels (width), H heads and D = C/H; its map is the side of
+its whole plane in tokens. Parameters are counted as the papers do; multiply-accumulates cover
+convolutions (borders counted in full), linear layers and attention products.
+
+--json prints one object with the keys model, variant, input [C, S, S], num_classes, parameters,
+multiply_accumulates, parameters_patch_embed, parameters_head, levels (level, blocks, tokens, width,
+heads, head_dim, layers, map, parameters), config (the keys below), weights (int8 or bf16 where they
+are stored so, else null), labels and preprocessing (both null for a variant). A baseline has stages
+(stage, blocks, width, map, parameters) instead of levels, config and the parameters of parts.
+
+{}
+)",
+                             fmt::join(architecture_names(), ", "), config_keys_help());
+  verb.examples = R"(
+nestvit inspect nest_tiny_s196_224 --num-classes 10
+# the cost of a wider model
+nestvit inspect nest_tiny_s196_224 --config.nest.embedding_dim=128 --config.nest.num_heads=4
+nestvit inspect out/best --json
+)";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<InspectOptions>();
@@ -265,8 +267,10 @@ Verb inspect_verb() {
     add_flag(app, "--json", &options->json, "Print one JSON object instead of tables.");
     return [options, &invocation] {
       Description description = describe_model(*options, invocation);
-      options->json ? print_json(description, options->model.name)
-                    : print_table(description, options->model.name);
+      if (options->json)
+        print_json(description, options->model.name);
+      else
+        print_table(description, options->model.name);
       return 0;
     };
   };

@@ -146,7 +146,7 @@ ImagePrediction predicted(const std::string& name, std::span<const float> logits
   return prediction;
 }
 
-// Not where it would mingle with answers on the same terminal, nor in a log.
+// Progress must not mingle with answers on the same terminal, nor fill a log.
 bool shows_progress(const PredictOptions& options) {
   return stderr_is_terminal() && (!options.output.empty() || isatty(STDOUT_FILENO) == 0);
 }
@@ -155,7 +155,8 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
             const Invocation& invocation) {
   if (options.inputs.empty() != options.data.named())
     throw UsageError(
-        options.inputs.empty() ? "no image to look at" : "images and --data-dir exclude each other",
+        options.inputs.empty() ? "no image to classify"
+                               : "images and --data-dir exclude each other",
         "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
   const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const bool from_dataset = options.data.named();
@@ -200,29 +201,28 @@ Verb predict_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "predict";
   verb.summary = "Classify images: files, folders, standard input or a dataset.";
-  verb.details =
-      "Prints the best classes of every image with their probabilities, by name. Format csv has "
-      "the "
-      "columns filename, index, label, prob, a row per answer, best first; format json is a list "
-      "of "
-      "{\"filename\", \"predictions\": [{\"index\", \"label\", \"prob\"}]}.";
-  verb.examples =
-      "nestvit predict --model out/best photo.jpg\n"
-      "# a folder, recursively, as CSV\n"
-      "nestvit predict --model out/best photos --format csv --output answers.csv\n"
-      "# a picture of the images with their answers\n"
-      "nestvit predict --model out/best photos --sheet answers.png\n"
-      "# from a pipe\n"
-      "curl -s https://example.org/cat.jpg | nestvit predict --model out/best -\n"
-      "# twelve images of a dataset\n"
-      "nestvit predict --model out/best --data-dir fashion --limit 12";
+  verb.details = R"(
+Prints the best classes of every image with their probabilities, by name. Format csv has the columns
+filename, index, label, prob, a row per answer, best first; format json is a list of
+{"filename", "predictions": [{"index", "label", "prob"}]}.
+)";
+  verb.examples = R"(
+nestvit predict --model out/best photo.jpg
+# a folder, recursively, as CSV
+nestvit predict --model out/best photos --format csv --output answers.csv
+# a picture of the images with their answers
+nestvit predict --model out/best photos --sheet answers.png
+# from a pipe
+curl -s https://example.org/cat.jpg | nestvit predict --model out/best -
+# twelve images of a dataset
+nestvit predict --model out/best --data-dir fashion --limit 12
+)";
   verb.overrides = true;
   verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PredictOptions>();
-    add_texts(
-        app, "IMAGE", &options->inputs, "FILE",
-        "Images (JPEG, PNG, WebP), folders, or - for one image on standard input. Folders are "
-        "searched recursively for image files, in natural order.");
+    add_texts(app, "IMAGE", &options->inputs, "FILE",
+              "Images (JPEG, PNG, WebP), folders, or - for one image on standard input. Folders "
+              "are searched recursively for image files, in natural order.");
     add_model_options(app, &options->model);
     add_number(app, "--topk", &options->topk, 1, "Answers per image.");
     add_choice(app, "--format", &options->format, {"table", "json", "csv"}, "Form of the answers.");

@@ -1,4 +1,4 @@
-// nestvit preprocess: an image as the model will see it, as tensors.
+// nestvit preprocess: images as tensors, before and after normalisation.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -97,18 +97,19 @@ Verb preprocess_verb() {
   Verb verb;
   verb.name = "preprocess";
   verb.summary = "Turn images into the tensors that a model takes.";
-  verb.details =
-      "The output file holds \"pixels\", after decoding, resize and crop, in [0, 255], and "
-      "\"input\", after normalisation: (pixels/255 - mean)/std, what \"nestvit run\" takes. Both "
-      "are f32 [B, C, S, S] (batch, channels, rows, columns), one image after the other.\n\n"
-      "Mode jax is the paper's evaluation: TensorFlow's bilinear resize without antialias. Mode "
-      "timm "
-      "is timm's: Pillow's bicubic resize with antialias, on 8 bits. Mixing them up costs "
-      "accuracy.";
-  verb.examples =
-      "nestvit preprocess --mode jax --size 224 photo.jpg --output x.safetensors\n"
-      "# as a model wants it, two images in one batch\n"
-      "nestvit preprocess --model out/best a.png b.png --output x.safetensors";
+  verb.details = R"(
+The output file holds "pixels", after decoding, resize and crop, in [0, 255], and "input", after
+normalisation: (pixels/255 - mean)/std, as "nestvit run" takes it. Both are f32 [B, C, S, S] (batch,
+channels, rows, columns), one image after the other.
+
+Mode jax is the paper's evaluation: TensorFlow's bilinear resize without antialias. Mode timm is
+timm's: Pillow's bicubic resize with antialias, on 8 bits. Mixing them up costs accuracy.
+)";
+  verb.examples = R"(
+nestvit preprocess --mode jax --size 224 photo.jpg --output x.safetensors
+# as a model wants it, two images in one batch
+nestvit preprocess --model out/best a.png b.png --output x.safetensors
+)";
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PreprocessOptions>();
     add_texts(app, "IMAGE", &options->images, "FILE", "JPEG, PNG or WebP files.", Need::kRequired);

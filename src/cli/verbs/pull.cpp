@@ -1,4 +1,4 @@
-// nestvit pull: fetches what is named, and says where it lies.
+// nestvit pull: fetches a model or dataset by name, and prints where it lies.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -39,8 +39,7 @@ std::filesystem::path pull(const PullCommand& command) {
   throw UsageError(
       fmt::format("\"{}\" names nothing that can be fetched", name),
       close.empty()
-          ? fmt::format("name hf://OWNER/NAME, gs://BUCKET/PATH, https://HOST/FILE or one "
-                        "of {}",
+          ? fmt::format("name hf://OWNER/NAME, gs://BUCKET/PATH, https://HOST/FILE or one of {}",
                         fmt::join(datasets, ", "))
           : fmt::format("did you mean \"{}\"?", close));
 }
@@ -51,34 +50,39 @@ Verb pull_verb() {
   Verb verb;
   verb.name = "pull";
   verb.summary = "Fetch a model or a dataset by name, and print where it lies.";
-  verb.details = fmt::format(
-      "NAME is hf://OWNER/NAME[@REVISION] (a model on the Hugging Face hub: its config.json and "
-      "weights), gs://BUCKET/PATH (an official checkpoint folder, of which the newest checkpoint "
-      "is fetched), https://HOST/FILE, or one of the datasets {}.\n\n"
-      "What is there already is not fetched again, what was interrupted goes on where it stopped, "
-      "and nothing appears under its name before its length and checksum are right. The path is "
-      "the only line on standard output.\n\n"
-      "Without --output, models of the hub lie in its own cache (HF_HUB_CACHE, else HF_HOME/hub, "
-      "else ~/.cache/huggingface/hub), which Python's huggingface_hub shares, and all else below "
-      "~/.cache/nestvit (XDG_CACHE_HOME). HF_TOKEN is for private and licensed models, "
-      "HF_ENDPOINT names a mirror of the hub, HF_HUB_OFFLINE=1 allows its cache alone; "
-      "STORAGE_EMULATOR_HOST is another server for gs://; NESTVIT_DATASET_MIRROR is an address "
-      "below which the datasets' files lie as DATASET/FILE; https_proxy and no_proxy are "
-      "obeyed.\n\n"
-      "Dropped connections and servers in trouble are tried again for about half a minute without "
-      "a new byte.",
-      fmt::join(known_datasets(), ", "));
-  verb.examples =
-      "nestvit pull hf://timm/nest_tiny_jx.goog_in1k\n"
-      "# the reference's own weights\n"
-      "nestvit pull gs://gresearch/nest-checkpoints/nest-t_imagenet\n"
-      "# a copy of your own\n"
-      "nestvit pull hf://timm/nest_tiny_jx.goog_in1k --output models/nest-t\n"
-      "# a dataset, used at once\n"
-      "nestvit eval --model out/best --data-dir \"$(nestvit pull cifar10)\"";
+  verb.details = fmt::format(R"(
+NAME is hf://OWNER/NAME[@REVISION] (a model on the Hugging Face hub: its config.json and weights),
+gs://BUCKET/PATH (an official checkpoint folder, of which the newest checkpoint is fetched),
+https://HOST/FILE, or one of the datasets {}.
+
+Files that are there already are not fetched again, interrupted downloads go on where they stopped,
+and nothing appears under its name before its length and checksum are right. The path is the only
+line on standard output.
+
+Without --output, models of the hub lie in its own cache (HF_HUB_CACHE, else HF_HOME/hub, else
+~/.cache/huggingface/hub), which Python's huggingface_hub shares, and all else below
+~/.cache/nestvit (XDG_CACHE_HOME). HF_TOKEN is for private and licensed models, HF_ENDPOINT names a
+mirror of the hub, HF_HUB_OFFLINE=1 allows its cache alone; STORAGE_EMULATOR_HOST is another server
+for gs://; NESTVIT_DATASET_MIRROR is an address below which the datasets' files lie as DATASET/FILE;
+https_proxy and no_proxy are obeyed.
+
+Dropped connections and servers in trouble are tried again for about half a minute without a new
+byte.
+)",
+                             fmt::join(known_datasets(), ", "));
+  verb.examples = R"help(
+nestvit pull hf://timm/nest_tiny_jx.goog_in1k
+# the reference's own weights
+nestvit pull gs://gresearch/nest-checkpoints/nest-t_imagenet
+# a copy of your own
+nestvit pull hf://timm/nest_tiny_jx.goog_in1k --output models/nest-t
+# a dataset, used at once
+nestvit eval --model out/best --data-dir "$(nestvit pull cifar10)"
+)help";
   verb.declare = [](CLI::App& app, const Invocation&) {
     auto command = std::make_shared<PullCommand>();
-    add_text(app, "NAME", &command->name, "NAME", "What to fetch, as above.", Need::kRequired);
+    add_text(app, "NAME", &command->name, "NAME", "The model or dataset, as above.",
+             Need::kRequired);
     add_text(app, "--output", &command->output, "DIR",
              "Put it there: a model's files are copied into DIR, a dataset becomes DIR, which must "
              "be new or empty.");

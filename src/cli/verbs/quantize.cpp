@@ -1,4 +1,4 @@
-// nestvit quantize: a model directory with smaller weights, and what that costs.
+// nestvit quantize: a model directory with smaller weights, and the accuracy that they cost.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -127,18 +127,18 @@ int quantize(const QuantizeOptions& options, const Invocation& invocation) {
 Verb quantize_verb() {
   Verb verb;
   verb.name = "quantize";
-  verb.summary = "Write a model with 8-bit or bf16 weights, and measure what that costs.";
-  verb.details =
-      "The weights of linear layers and convolutions, but for patch embedding and head, are "
-      "rounded: to 8 bits with a scale for each output channel, or to bf16. Activations need no "
-      "calibration: --dtype int8 finds a scale for every token as it goes. Every verb reads the "
-      "result, and computes in any --dtype; in the type of the weights it answers nearly as the "
-      "original does in that type. With data, both are measured first, and nothing is written when "
-      "top-1 "
-      "falls by more than --max-drop.";
-  verb.examples =
-      "nestvit quantize --model out/best --output small --data-dir photos\n"
-      "nestvit predict --model small --dtype int8 cat.jpg";
+  verb.summary = "Write a model with 8-bit or bf16 weights, and measure the loss of accuracy.";
+  verb.details = R"(
+The weights of linear layers and convolutions, but for patch embedding and head, are rounded: to 8
+bits with a scale for each output channel, or to bf16. Activations need no calibration: --dtype int8
+finds a scale for every token as it goes. Every verb reads the result, and computes in any --dtype;
+in the type of the weights it answers nearly as the original does in that type. With data, both are
+measured first, and nothing is written when top-1 falls by more than --max-drop.
+)";
+  verb.examples = R"(
+nestvit quantize --model out/best --output small --data-dir photos
+nestvit predict --model small --dtype int8 cat.jpg
+)";
   verb.overrides = true;
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<QuantizeOptions>();
@@ -149,7 +149,7 @@ Verb quantize_verb() {
                "The number type of the weights.");
     add_real(app, "--max-drop", &options->max_drop, -1, 100,
              "How many points of top-1 may be lost.");
-    add_flag(app, "--overwrite", &options->overwrite, "Replace what is in DIR already.");
+    add_flag(app, "--overwrite", &options->overwrite, "Replace the content of DIR.");
     add_data_options(app, &options->data, Need::kOptional);
     add_loading_options(app, &options->run);
     return [options, &invocation] { return quantize(*options, invocation); };

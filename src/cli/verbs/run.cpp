@@ -1,4 +1,4 @@
-// nestvit run: raw tensors in, raw tensors out. How anyone compares us to another implementation.
+// nestvit run: raw tensors in, raw tensors out, for comparisons with another implementation.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -82,16 +82,16 @@ Verb run_verb(const ForwardEngine& engine) {
   Verb verb;
   verb.name = "run";
   verb.summary = "Run a model on raw tensors: safetensors in, safetensors out.";
-  verb.details =
-      "No decoding, no normalisation, no softmax: what one needs to compare this implementation to "
-      "another. The input file holds \"input\", f32 [B, channels, S, S], normalised. The output "
-      "file gets \"logits\", f32 [B, classes], and with --features \"level_0\", \"level_1\", ...: "
-      "the output of each level's last encoder layer, f32 [B, T, N, C] (T blocks of N tokens of C "
-      "channels), level 0 at the image side.";
-  verb.examples =
-      "nestvit preprocess --model out/best photo.jpg --output x.safetensors\n"
-      "nestvit run --model out/best --input x.safetensors --output y.safetensors "
-      "--features";
+  verb.details = R"(
+No decoding, no normalisation, no softmax: for comparing this implementation with another. The input
+file holds "input", f32 [B, channels, S, S], normalised. The output file gets "logits", f32
+[B, classes], and with --features "level_0", "level_1", ...: the output of each level's last encoder
+layer, f32 [B, T, N, C] (T blocks of N tokens of C channels), level 0 at the image side.
+)";
+  verb.examples = R"(
+nestvit preprocess --model out/best photo.jpg --output x.safetensors
+nestvit run --model out/best --input x.safetensors --output y.safetensors --features
+)";
   verb.overrides = true;
   verb.declare = [engine](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<TensorRunOptions>();

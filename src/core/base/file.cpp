@@ -207,8 +207,8 @@ std::string write_error_hint(const fs::path& path, int error) {
   std::error_code unknown;
   const fs::path folder = fs::absolute(path).parent_path();
   const fs::space_info space = fs::space(folder, unknown);
-  if (unknown || error == EDQUOT) return "free some space; what was there before is untouched";
-  return fmt::format("{} holds {:.1f} MB more: free some space; what was there before is untouched",
+  if (unknown || error == EDQUOT) return "free some space; the old content is untouched";
+  return fmt::format("{} holds {:.1f} MB more: free some space; the old content is untouched",
                      folder.string(), static_cast<double>(space.available) / 1e6);
 }
 

@@ -139,10 +139,9 @@ const Kind& find_kind(const std::string& given) {
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
   const bool asked = !options.name.empty() && find_kind(options.name).is_list;
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
-  throw Error(
-      fmt::format("{} is a file; expected a folder", options.root.string()),
-      "data is a folder of images, a folder of TFDS, IDX, CIFAR or .tar files, or a .csv or "
-      ".tsv list");
+  throw Error(fmt::format("{} is a file; expected a folder", options.root.string()),
+              "data is a folder of images, a folder of TFDS, IDX, CIFAR or .tar files, or a .csv "
+              "or .tsv list");
 }
 
 class Subset : public Dataset {
@@ -206,9 +205,9 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
                             [&](const Kind& k) { return k.recognise(options); });
     if (!options.labels_file.empty() && !kind->takes_labels_file)
       throw UsageError(
-          fmt::format("{} is of the kind '{}', which has labels of its own: --labels {} is not for "
-                      "it",
-                      options.root.string(), kind->name, options.labels_file.string()),
+          fmt::format(
+              "{} is of the kind '{}', which has labels of its own: --labels {} is not for it",
+              options.root.string(), kind->name, options.labels_file.string()),
           "labels are for images without class folders, directly in DIR/val or DIR");
     // An index that did not serve above does not serve now.
     if (may_be_folder && kind->is_folder) options.index.clear();

@@ -174,11 +174,10 @@ void verify_part(const Download& download, PartFile& part) {
     const std::string got = digest_file(expected, part.path());
     if (got == expected.hex) continue;
     part.discard();
-    throw Error(
-        fmt::format("{} from {} is damaged: its {} is {}, expected {}", download.label,
-                    http_shown(download.url), expected.name(), got, expected.hex),
-        "what was fetched is removed; try again, and if it stays so, the server has another "
-        "file than the one that it states");
+    throw Error(fmt::format("{} from {} is damaged: its {} is {}, expected {}", download.label,
+                            http_shown(download.url), expected.name(), got, expected.hex),
+                "the download is removed: try again; if the sums still differ, the server has "
+                "another file than it states");
   }
 }
 

@@ -141,12 +141,10 @@ int first_grid(const NestConfig& c) {
       hint = fmt::format("give nest.num_layers_per_block {} entries; ",
                          static_cast<int>(std::log2(grid)) + 1) +
              hint;
-    throw UsageError(
-        fmt::format(
-            "{} levels need 2^{} = {} blocks per side at the first level, but image_size {} / "
-            "(init_patch_embed_size {} * patch_size {}) is {}",
-            levels, levels - 1, wanted, size, token, block, grid),
-        hint);
+    throw UsageError(fmt::format("{} levels need 2^{} = {} blocks per side at the first level, but "
+                                 "image_size {} / (init_patch_embed_size {} * patch_size {}) is {}",
+                                 levels, levels - 1, wanted, size, token, block, grid),
+                     hint);
   }
   return grid;
 }

@@ -55,7 +55,7 @@ Fields fields(Preprocessing& p) {
   background.get = [&p] { return colour_text(p.background); };
   background.set = [&p](const std::string& text) { p.background = parse_colour(text); };
   f.add("background", background,
-        "what shows through transparent pixels: drop (alpha is ignored), white, black, rrggbb");
+        "colour behind transparent pixels: drop (alpha is ignored), white, black, rrggbb");
   return f;
 }
 

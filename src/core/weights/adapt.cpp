@@ -81,8 +81,8 @@ TensorMap adapt_tensors(const LoadedNetwork& from, const Architecture& to,
   throw Error(
       fmt::format("the weights of {} do not fit: {}{}", from.origin, fmt::join(problems, "; "),
                   count > kNamed ? fmt::format("; and {} more", count - kNamed) : ""),
-      "only the image size, the classes and 3 channels to 1 can change; leave model_name "
-      "and nest.* out to take the model of the weights");
+      "only the image size, the classes and 3 channels to 1 can change; leave model_name and "
+      "nest.* out to take the model of the weights");
 }
 
 }  // namespace nestvit

@@ -28,8 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kWhatCanBeNamed =
     "a model is a folder with config.json and model.safetensors, a .safetensors or .pth file, or "
-    "an official "
-    "checkpoint folder";
+    "an official checkpoint folder";
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;

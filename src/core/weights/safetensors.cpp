@@ -158,11 +158,10 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_size, const std::st
   int64_t at = 0;
   for (const Entry& entry : entries) {
     if (entry.offsets[0] != at)
-      throw Error(
-          fmt::format("{}: tensor \"{}\" begins at byte {} of the data, expected {}: tensors "
-                      "overlap or leave a gap",
-                      origin, entry.name, entry.offsets[0], at),
-          kDamaged);
+      throw Error(fmt::format("{}: tensor \"{}\" begins at byte {} of the data, expected {}: "
+                              "tensors overlap or leave a gap",
+                              origin, entry.name, entry.offsets[0], at),
+                  kDamaged);
     at = entry.offsets[1];
   }
   if (static_cast<uint64_t>(at) != data_size)

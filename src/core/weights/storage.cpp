@@ -63,11 +63,11 @@ void check_scale(const Tensor& scale, const std::string& name, const Tensor& ten
   constexpr const char* kHint = "the file is damaged, or no other program's: write it anew";
   if (tensor.shape().empty() || scale.dtype() != DType::kF32 ||
       scale.shape() != std::vector<int64_t>{tensor.dim(0)})
-    throw Error(fmt::format("{}: {}_scale is {} {}, expected F32, one number for each of the rows "
-                            "of {} {}",
-                            origin, name, dtype_name(scale.dtype()), shape_text(scale.shape()),
-                            name, shape_text(tensor.shape())),
-                kHint);
+    throw Error(
+        fmt::format("{}: {}_scale is {} {}, expected F32, one number for each of the rows of {} {}",
+                    origin, name, dtype_name(scale.dtype()), shape_text(scale.shape()), name,
+                    shape_text(tensor.shape())),
+        kHint);
   for (const float value : scale.as<float>())
     if (!(is_finite_scale(value) && value >= 0))
       throw Error(fmt::format("{}: {}_scale has {}, expected numbers from 0 to {:.3g}", origin,

@@ -161,7 +161,7 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
            "without either, or any other that training reads.");
   add_text(app, "--data-dir", &data.data_dir, "DIR", "The same, as an option.");
   add_text(app, "--dataset", &data.dataset, "NAME",
-           fmt::format("What lies there: {}. Recognised from the files when left out.",
+           fmt::format("The form of the data: {}. Recognised from the files when left out.",
                        dataset_names_text()));
   add_text(app, "--labels", &data.labels, "FILE",
            "Labels of validation images that lie in one folder.");

@@ -311,7 +311,7 @@ constexpr const char* kDetails =
     "brackets: "
     "--config.nest.num_layers_per_block=[1,1,2]. They win over flags, flags over the file. "
     "docs/training.md documents "
-    "every key.\n"
+    "every key.\n\n"
     "The run's folder gets config.yaml (the whole recipe), summary.csv, log.jsonl, "
     "checkpoints/step-N, and the links "
     "last and best. Each of those is a model directory for eval, predict and timm. Ctrl-C, "

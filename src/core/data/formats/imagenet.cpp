@@ -160,14 +160,13 @@ Places find_places(const DatasetOptions& options) {
 }
 
 Error no_labels(const Places& places) {
-  return Error(
-      fmt::format(
-          "{}: {} images without class folders, and no file of labels for them; looked for "
-          "{} in {}",
-          places.flat.string(), places.images.size(), fmt::join(kLabelFiles, ", "),
-          fmt::join(std::vector<std::string>(places.looked_in.begin(), places.looked_in.end()),
-                    ", ")),
-      "name it: --labels FILE, with lines \"FILE SYNSET\" or \"FILE INDEX\"");
+  return Error(fmt::format("{}: {} images without class folders, and no file of labels for them; "
+                           "looked for {} in {}",
+                           places.flat.string(), places.images.size(), fmt::join(kLabelFiles, ", "),
+                           fmt::join(std::vector<std::string>(places.looked_in.begin(),
+                                                              places.looked_in.end()),
+                                     ", ")),
+               "name it: --labels FILE, with lines \"FILE SYNSET\" or \"FILE INDEX\"");
 }
 
 // The label of each image as its file says it.
@@ -218,12 +217,11 @@ std::vector<std::string> synsets_of_ids(const Places& places, ImageLabels& given
   folders.insert(folders.begin(), places.labels->parent_path());
   const auto path = find_file(folders, kIdFiles);
   if (!path)
-    throw Error(
-        fmt::format("{} holds numbers alone: ILSVRC ids, which are not class indices, and no "
-                    "map_clsloc.txt beside it says which synset each is",
-                    places.labels->string()),
-        "put map_clsloc.txt (lines \"n02119789 1 kit_fox\", from a development kit) there, or "
-        "give labels as lines \"FILE SYNSET\" or \"FILE INDEX\"");
+    throw Error(fmt::format("{} holds numbers alone: ILSVRC ids, which are not class indices, and "
+                            "no map_clsloc.txt beside it says which synset each is",
+                            places.labels->string()),
+                "put map_clsloc.txt (lines \"n02119789 1 kit_fox\", from a development kit) there, "
+                "or give labels as lines \"FILE SYNSET\" or \"FILE INDEX\"");
   auto synsets = parse_synset_ids(read_text(*path), path->string());
   for (auto& label : given.labels) {
     const int64_t id = to_number(label);
@@ -282,13 +280,13 @@ std::vector<int> to_indices(const Places& places, const std::vector<std::string>
     const auto found = index.find(labels[i]);
     const int64_t number = numbers ? to_number(labels[i]) : -1;
     if (found == index.end() && (number < 0 || number >= std::ssize(classes.keys)))
-      throw Error(fmt::format("{}: the label of {} is '{}', which is none of {} classes; the first "
-                              "is '{}'",
-                              places.labels->string(), places.images[i], labels[i],
-                              classes.keys.size(), classes.keys.front()),
-                  numbers ? "indices start at 0, in the order of the sorted synsets"
-                          : "classes come from --class-map, else from train/, else from a list of "
-                            "synsets beside the images");
+      throw Error(
+          fmt::format("{}: the label of {} is '{}', which is none of {} classes; the first is '{}'",
+                      places.labels->string(), places.images[i], labels[i], classes.keys.size(),
+                      classes.keys.front()),
+          numbers ? "indices start at 0, in the order of the sorted synsets"
+                  : "classes come from --class-map, else from train/, else from a list of synsets "
+                    "beside the images");
     indices.push_back(found != index.end() ? found->second : static_cast<int>(number));
   }
   return indices;

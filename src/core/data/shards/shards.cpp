@@ -73,8 +73,8 @@ void read_index(const DatasetOptions& options, const ShardFormat& format, Shards
                                        [](const Shard& shard) { return shard.samples.empty(); });
     if (changed > 0)
       log_info(
-          fmt::format("{} of {} shards are new or have changed since {} was written: their "
-                      "samples are listed anew",
+          fmt::format("{} of {} shards are new or have changed since {} was written: their samples "
+                      "are listed anew",
                       changed, all.shards.size(), options.index.string()));
   } catch (const Error& error) {
     log_warning(fmt::format("{}: the samples of all shards are listed anew", error.what()));

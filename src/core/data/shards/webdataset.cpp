@@ -189,10 +189,9 @@ std::optional<std::vector<fs::path>> described(const fs::path& root, Split split
       std::vector<fs::path> paths;
       for (const auto& entry : part->at("filenames")) {
         if (!entry.is_string() || entry.get<std::string>().find('/') != std::string::npos)
-          throw Error(
-              fmt::format("{}: \"filenames\" of the split \"{}\" has {}, expected the names "
-                          "of shards",
-                          (root / file).string(), name, entry.dump().substr(0, 60)));
+          throw Error(fmt::format(
+              "{}: \"filenames\" of the split \"{}\" has {}, expected the names of shards",
+              (root / file).string(), name, entry.dump().substr(0, 60)));
         paths.push_back(root / entry.get<std::string>());
       }
       return paths;

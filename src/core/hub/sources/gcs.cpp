@@ -50,9 +50,9 @@ GcsName parse_name(const std::string& text) {
   });
   if (parts.size() > 2 && means_the_folder(parts.back())) parts.pop_back();
   if (!safe || parts.size() < 2)
-    throw UsageError(fmt::format("\"{}\" is not a name in a bucket", text),
-                     "write gs://BUCKET/PATH, for instance "
-                     "gs://gresearch/nest-checkpoints/nest-t_imagenet");
+    throw UsageError(
+        fmt::format("\"{}\" is not a name in a bucket", text),
+        "write gs://BUCKET/PATH, for instance gs://gresearch/nest-checkpoints/nest-t_imagenet");
   name.bucket = parts[0];
   name.path = fmt::format("{}", fmt::join(parts.begin() + 1, parts.end(), "/"));
   return name;

@@ -115,8 +115,8 @@ std::string describe(const ColorJitter& s) {
   const Range f = factors(s);
   return fmt::format(
       "colour jitter of strength {}: with probability {:.1f} brightness, contrast and saturation "
-      "by {:.3g} "
-      "to {:.3g} and hue by up to {:.3g} turns in random order; grey with probability {:.1f}; flip",
+      "by {:.3g} to {:.3g} and hue by up to {:.3g} turns in random order; grey with probability "
+      "{:.1f}; flip",
       s.strength, kJitterBelow, f.low, f.high, hues(s).high, kGreyBelow);
 }
 

@@ -59,8 +59,7 @@ void check_is_zip(std::span<const std::byte> bytes, const std::string& origin) {
         fmt::format("{}: a file of PyTorch before 1.6 (a row of pickles), which is not read",
                     origin),
         "write it again with a newer PyTorch: torch.save(torch.load(\"OLD\", "
-        "map_location=\"cpu\"), "
-        "\"NEW.pth\")");
+        "map_location=\"cpu\"), \"NEW.pth\")");
   if (!bytes.empty() && bytes[0] == std::byte{0x80})
     throw Error(fmt::format("{}: a pickle, but not one of torch.save", origin), kResave);
   throw Error(fmt::format("{}: no file of torch.save (it does not begin as a zip archive)", origin),
@@ -268,10 +267,9 @@ DType CheckpointReader::dtype(std::string_view name, const Value& call,
   const std::string_view wanted = own ? argument(name, call, 6).text : storage.global;
   for (const TorchStorage& type : kTorchStorages)
     if (wanted == (own ? type.dtype : type.global)) return type.type;
-  fail(fmt::format(
-           "tensor \"{}\": its dtype is none that is read here: float, half, bfloat16, double, "
-           "int8 to int64, uint8, bool",
-           name),
+  fail(fmt::format("tensor \"{}\": its dtype is none that is read here: float, half, bfloat16, "
+                   "double, int8 to int64, uint8, bool",
+                   name),
        "convert the weights before they are saved: model.float()");
 }
 

@@ -194,7 +194,7 @@ void Unpickler::extend(std::vector<Ref> items, bool pairs) {
   const bool fits = target.kind == Kind::kObject || (target.kind == Kind::kDict) == pairs;
   if (!fits || (target.kind != Kind::kObject && target.kind != Kind::kDict &&
                 target.kind != Kind::kList && target.kind != Kind::kSet))
-    fail("it adds entries to what cannot hold them");
+    fail("it adds entries to a value that cannot hold them");
   if (pairs && items.size() % 2 != 0) fail("it gives a dict a key without a value");
   target.items.insert(target.items.end(), items.begin(), items.end());
 }
@@ -202,7 +202,7 @@ void Unpickler::extend(std::vector<Ref> items, bool pairs) {
 void Unpickler::build() {
   const Ref state = pop();
   PickleValue& target = value(top());
-  if (target.kind != Kind::kObject) fail("it sets the state of what has none");
+  if (target.kind != Kind::kObject) fail("it sets the state of a value that has none");
   target.state = state;
 }
 
