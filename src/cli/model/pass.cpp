@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 

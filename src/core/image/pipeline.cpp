@@ -1,8 +1,6 @@
 // Applies the chain step by step, each with random numbers of its own purpose.
 #include "image/pipeline.h"
 
-#include <algorithm>
-
 #include "image/augment/tf_ops.h"
 #include "image/per_isa.h"
 #include "image/resize.h"

@@ -94,7 +94,10 @@ Pixels evaluate_pil(const Image& image, const Preprocessing& p) {
     const auto longer =
         static_cast<int64_t>(static_cast<double>(scaled * std::max(image.height, image.width)) /
                              std::min(image.height, image.width));
-    (image.height < image.width ? width : height) = longer;
+    if (image.height < image.width)
+      width = longer;
+    else
+      height = longer;
   } else if (p.crop_mode == CropMode::kBorder) {
     const double ratio =
         static_cast<double>(std::max(image.height, image.width)) / static_cast<double>(scaled);

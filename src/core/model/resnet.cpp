@@ -5,6 +5,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "base/check.h"
 

@@ -8,9 +8,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <numeric>
 
 namespace nestvit {
 namespace {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "weights/identify.h"
 #include "weights/model_dir.h"

@@ -6,7 +6,6 @@
 #include <nestvit/error.h>
 
 #include <cmath>
-#include <optional>
 #include <utility>
 
 #include "base/file.h"

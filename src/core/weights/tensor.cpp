@@ -6,8 +6,6 @@
 #include <nestvit/error.h>
 
 #include <cstring>
-#include <functional>
-#include <limits>
 
 #include "base/check.h"
 #include "base/fields.h"

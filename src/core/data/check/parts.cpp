@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <fstream>
 #include <optional>
 #include <set>
@@ -36,7 +35,8 @@ Listing list_folder(const fs::path& folder) {
     auto name = entry.path().filename().string();
     if (ignored(name)) continue;
     std::error_code dangling;
-    (entry.is_directory(dangling) ? listing.folders : listing.files).push_back(std::move(name));
+    auto& group = entry.is_directory(dangling) ? listing.folders : listing.files;
+    group.push_back(std::move(name));
   }
   std::sort(listing.folders.begin(), listing.folders.end());
   std::sort(listing.files.begin(), listing.files.end());

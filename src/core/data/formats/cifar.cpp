@@ -6,6 +6,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "base/file.h"
 #include "base/log.h"

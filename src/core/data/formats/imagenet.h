@@ -1,7 +1,6 @@
 // ImageNet as people have it: validation images in one folder with a file of labels beside them.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>

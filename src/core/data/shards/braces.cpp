@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "data/shards/webdataset.h"

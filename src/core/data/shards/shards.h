@@ -2,7 +2,6 @@
 // Opening one reads its headers; an index (data/index/index.h) spares that for unchanged shards.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>

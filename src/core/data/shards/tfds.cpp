@@ -7,7 +7,6 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "base/environment.h"
 #include "base/file.h"

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/checkpoint_state.h"

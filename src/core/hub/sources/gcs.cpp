@@ -5,7 +5,6 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <optional>
 
 #include "base/environment.h"
 #include "base/file.h"

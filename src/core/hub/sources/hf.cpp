@@ -6,7 +6,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <map>
+#include <cctype>
 #include <optional>
 
 #include "base/environment.h"

@@ -269,7 +269,10 @@ Image decode_jpeg(std::span<const std::byte> bytes, const DecodeOptions& options
   if (window) reader.move_to(part);
   image.pixels.resize(image.size());
   reader.read(image, options.dct);
-  window ? reader.check_end_follows() : reader.finish();
+  if (window)
+    reader.check_end_follows();
+  else
+    reader.finish();
   return image;
 }
 

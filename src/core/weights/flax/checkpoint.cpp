@@ -6,8 +6,6 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <charconv>
-#include <limits>
 #include <msgpack.hpp>
 #include <optional>
 

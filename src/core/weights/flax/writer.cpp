@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include <limits>
+#include <algorithm>
 #include <msgpack.hpp>
 
 #include "base/check.h"

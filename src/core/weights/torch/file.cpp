@@ -6,10 +6,8 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <optional>
-#include <tuple>
 
 #include "base/file.h"
 #include "weights/torch/globals.h"
