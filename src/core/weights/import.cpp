@@ -139,7 +139,7 @@ LoadedModel from_flax_file(const fs::path& path, const ImportOptions& options) {
   model.tensors = from_flax(checkpoint.params, checkpoint.batch_stats, model.config, path.string(),
                             [&](const Tensor& array) { checkpoint.file->forget(array.bytes()); });
   if (!identified.assumed.empty())
-    log_warning(fmt::format("{} does not say it all; assumed: {}", path.string(),
+    log_warning(fmt::format("{} does not describe everything; assumed: {}", path.string(),
                             fmt::join(identified.assumed, "; ")));
   return model;
 }

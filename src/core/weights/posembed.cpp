@@ -133,7 +133,7 @@ Tensor resize_pos_embed(const Tensor& embedding, int64_t blocks, int64_t tokens,
   } else {
     const int64_t from_grid = edge_of(shape[1]), to_grid = edge_of(blocks);
     if (from_grid == 0 || to_grid == 0)
-      refuse(embedding, blocks, tokens, "the blocks make no square plane", "");
+      refuse(embedding, blocks, tokens, "the blocks do not make a square plane", "");
     const Plane from{from_grid, from_edge, width}, to{to_grid, to_edge, width};
     resize(from, source.data(), to, half_pixel_cubic(from.side(), to.side()), target.data());
   }

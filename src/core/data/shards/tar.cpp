@@ -81,13 +81,13 @@ class TarReader {
  private:
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(fmt::format("{}: at byte {} {}", path_, at_, what),
-                "no tar file, damaged, or an incomplete copy");
+                "not a tar file, damaged, or an incomplete copy");
   }
 
   std::string_view header() const {
     if (file_.size() - at_ < kTarBlock) fail("a header is cut off");
     const std::string_view block = text_of(file_.subspan(at_, kTarBlock));
-    if (!is_end(block) && !is_header(block)) fail("stands no header: its checksum is wrong");
+    if (!is_end(block) && !is_header(block)) fail("a header has a wrong checksum");
     return block;
   }
 

@@ -206,7 +206,7 @@ std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options) {
   }
   const int count = static_cast<int>(usual.size());
   auto classes = class_names(options, count, std::move(usual));
-  require_two_classes(classes, folder->string(), "the records hold another class nowhere");
+  require_two_classes(classes, folder->string(), "no record holds another class");
   const std::string version =
       folder->filename().empty() ? folder->parent_path().filename() : folder->filename();
   auto dataset = std::make_unique<TfdsDataset>(fmt::format("tfds {}/{}", found.dataset, version),

@@ -20,7 +20,7 @@ namespace {
 using Kind = PickleKind;
 using Value = PickleValue;
 
-constexpr const char* kDamaged = "the file is damaged, or no checkpoint";
+constexpr const char* kDamaged = "the file is damaged, or not a checkpoint";
 constexpr const char* kResave =
     "save only the weights where the file was made: torch.save(model.state_dict(), "
     "\"weights.pth\")";
@@ -60,8 +60,9 @@ void check_is_zip(std::span<const std::byte> bytes, const std::string& origin) {
         "map_location=\"cpu\"), \"NEW.pth\")");
   if (!bytes.empty() && bytes[0] == std::byte{0x80})
     throw Error(fmt::format("{}: a pickle, but not one of torch.save", origin), kResave);
-  throw Error(fmt::format("{}: no file of torch.save (it does not begin as a zip archive)", origin),
-              kDamaged);
+  throw Error(
+      fmt::format("{}: not a file of torch.save (it does not begin as a zip archive)", origin),
+      kDamaged);
 }
 
 Archive::Archive(std::span<const std::byte> bytes, const std::string& origin) {
@@ -265,9 +266,10 @@ DType CheckpointReader::dtype(std::string_view name, const Value& call,
   const std::string_view wanted = own ? argument(name, call, 6).text : storage.global;
   for (const TorchStorage& type : kTorchStorages)
     if (wanted == (own ? type.dtype : type.global)) return type.type;
-  fail(fmt::format("tensor \"{}\": its dtype is none that is read here: float, half, bfloat16, "
-                   "double, int8 to int64, uint8, bool",
-                   name),
+  fail(fmt::format(
+           "tensor \"{}\": its dtype is not one of those that are read: float, half, bfloat16, "
+           "double, int8 to int64, uint8, bool",
+           name),
        "convert the weights before they are saved: model.float()");
 }
 

@@ -21,7 +21,7 @@ constexpr size_t kMostValues = size_t{1} << 20;
 constexpr const char* kResave =
     "save only the weights where the file was made: torch.save(model.state_dict(), "
     "\"weights.pth\")";
-constexpr const char* kDamaged = "the file is damaged, or no checkpoint";
+constexpr const char* kDamaged = "the file is damaged, or not a checkpoint";
 
 // A name from the file for the terminal: without control characters, and cut when long.
 std::string shown(std::string_view text) {
