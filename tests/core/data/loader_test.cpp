@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "base/random.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -292,7 +292,7 @@ TEST(Loader, RefusesWrongSettings) {
 }
 
 TEST(Loader, RealFilesAndABrokenOne) {
-  testing::TemporaryFolder folder;
+  testing::DataDir folder;
   for (int i = 0; i < 6; ++i)
     folder.png((i % 2 ? "a/" : "b/") + std::to_string(i) + ".png", static_cast<uint8_t>(10 * i), 9);
   folder.text("a/broken.png", "no picture");

@@ -1,6 +1,6 @@
 // pull fashion-mnist and its like: stand-ins with checksums of their own.
 #include "hub/hub.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 #include "support/tar_maker.h"
 
 namespace nestvit::testing {

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hub/hub.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // hf://: the hub's protocol, and a cache that is that of huggingface_hub.
 #include "hub/hub.h"
 #include "support/fake_hub.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "support/event_reader.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -23,16 +24,8 @@ namespace fs = std::filesystem;
 
 class Events : public ::testing::Test {
  protected:
-  Events() {
-    std::string name = (fs::temp_directory_path() / "nestvit-events-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~Events() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  EventOptions options() const { return {folder_, {}, 1700000000.5, "host", 42}; }
-  fs::path folder_;
+  EventOptions options() const { return {folder_.path(), {}, 1700000000.5, "host", 42}; }
+  const testing::TempDir folder_;
 };
 
 TEST_F(Events, BytesAreThoseOfAHandMadeRecord) {
@@ -178,7 +171,7 @@ TEST_F(Events, AFullDiskIsAnErrorWhenFlushed) {
 // where they are to be left.
 TEST_F(Events, TwoSessionsForTensorBoard) {
   const char* given = std::getenv("NESTVIT_EVENTS_FOLDER");
-  const fs::path folder = given && *given ? fs::path(given) : folder_;
+  const fs::path folder = given && *given ? fs::path(given) : folder_.path();
   EventWriter writer({folder, {}, 1700000000.0, "host", 42});
   writer.add_text("recipe", "| key | value |\n|---|---|\n| optim | adamw |\n", 1, 1.5);
   for (int step = 1; step <= 100; ++step) {

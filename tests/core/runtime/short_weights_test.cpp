@@ -31,7 +31,7 @@ class ShortWeights : public ::testing::TestWithParam<std::tuple<NumberType, Atte
     model.preprocessing = preprocessing_mode("timm", config.image_size);
     save_model(folder_.path(), model, std::get<NumberType>(GetParam()));
   }
-  const testing::TemporaryDirectory folder_;
+  const testing::TempDir folder_;
 };
 
 TEST_P(ShortWeights, AnswerAsWidenedOnes) {

@@ -71,7 +71,7 @@ class Import : public ::testing::Test {
   std::string refusal(const fs::path& file) const {
     return message_of([&] { import_model(file); });
   }
-  testing::TemporaryDirectory folder_;
+  testing::TempDir folder_;
 };
 
 TEST_F(Import, EveryFormRoundTripsBitForBit) {

@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using testing::golden_cases;
 using testing::golden_json;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
+using testing::TempDir;
 
 LoadedModel small_model(const NestConfig& base = variant("nest_tiny_s196_224")) {
   LoadedModel model;
@@ -105,7 +105,7 @@ TEST(ModelDirGolden, TimmFoldersLoad) {
     EXPECT_EQ(model.preprocessing.std, pretrained.at("std").get<std::vector<double>>());
     expect_same(model.tensors, read_safetensors(folder / "model.safetensors"));
 
-    const TemporaryDirectory copy;
+    const TempDir copy;
     save_model(copy.path(), model);
     expect_same(load_model(copy.path()), model);
   }
@@ -114,7 +114,7 @@ TEST(ModelDirGolden, TimmFoldersLoad) {
 TEST(ModelDirGolden, OfficialModelsSurviveSaving) {
   for (const auto& folder : golden_cases("flax", "params.safetensors")) {
     const LoadedModel model = testing::golden_flax_model(folder);
-    const TemporaryDirectory copy;
+    const TempDir copy;
     save_model(copy.path() / "not" / "there" / "yet", model);
     expect_same(load_model(copy.path() / "not" / "there" / "yet"), model);
   }
@@ -161,7 +161,7 @@ TEST(ModelDir, EveryFieldComesBack) {
   p.exif_orientation = true;
   p.background = {17, 34, 51};  // written in digits only, as a number would be
   model.tensors = initial_tensors(config, 1);
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   expect_same(load_model(folder.path()), model);
 }
@@ -219,14 +219,14 @@ TEST(ModelDir, ModelsThatTimmHasNotKeepTheirOwnName) {
 TEST(ModelDir, LabelsThatAreNoUtf8AreSavedReadably) {
   LoadedModel model = small_model();
   model.labels[1] = "caf\xe9";
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   EXPECT_EQ(load_model(folder.path()).labels[1], "caf\xef\xbf\xbd");
 }
 
 TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
   const LoadedModel model = small_model();
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   TensorMap stored = model.tensors;
   const std::vector<uint16_t> halves(3, 0x3c00);  // 1.0
@@ -262,7 +262,7 @@ TEST(ModelDir, NamesTensorsThatDoNotFit) {
 }
 
 TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto hint_of = [&](const std::filesystem::path& path) {
     try {
       load_model(path);
@@ -282,7 +282,7 @@ TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
 }
 
 TEST(ModelDir, RefusesToSaveAModelThatCouldNotBeLoaded) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   LoadedModel model = small_model();
   model.labels.pop_back();
   EXPECT_THROW(save_model(folder.path(), model), Error);

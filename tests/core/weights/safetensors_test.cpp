@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
+using testing::TempDir;
 
 std::vector<std::byte> file_of(const std::string& header, size_t data_bytes,
                                std::optional<uint64_t> length = {}) {
@@ -56,7 +56,7 @@ TensorMap mixed() {
 }
 
 TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto path = folder.path() / "x.safetensors";
   write_safetensors(path, mixed(), {{"note", "a \"quoted\" word"}});
   Metadata metadata;
@@ -70,7 +70,7 @@ TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
 }
 
 TEST(Safetensors, WritesWhatTheFormatAsksFor) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto path = folder.path() / "x.safetensors";
   write_safetensors(path, mixed());
   const auto bytes = read_file(path);
@@ -92,7 +92,7 @@ TEST(Safetensors, WritesWhatTheFormatAsksFor) {
 }
 
 TEST(Safetensors, WritesAndReadsNoTensorsAtAll) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   write_safetensors(folder.path() / "x.safetensors", {});
   EXPECT_TRUE(read_safetensors(folder.path() / "x.safetensors").empty());
   EXPECT_TRUE(parse(file_of("{}", 0)).empty());
@@ -110,7 +110,7 @@ TEST(Safetensors, ReadsDataAtOddPositions) {
 }
 
 TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto path = folder.path() / "x.safetensors";
   write_safetensors(path, mixed());
   Tensor kept;
@@ -122,7 +122,7 @@ TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
 }
 
 TEST(Safetensors, RefusesAFileThatIsCutAnywhere) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto path = folder.path() / "x.safetensors";
   write_safetensors(path, mixed());
   const auto whole = read_file(path);
@@ -222,7 +222,7 @@ TEST(Safetensors, SaysWhatIsWrongAndWhere) {
 
 // Files of the reference writer, rewritten by ours, hold the same.
 TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   size_t seen = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(testing::golden_root())) {
     if (entry.path().extension() != ".safetensors" || entry.file_size() > (8 << 20)) continue;
@@ -241,7 +241,7 @@ TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
 // What was given back is read from the file again, also once the name is gone; tensors in memory do
 // not care.
 TEST(Safetensors, ForgottenValuesComeBack) {
-  const TemporaryDirectory directory;
+  const TempDir directory;
   const auto path = directory.path() / "a.safetensors";
   std::vector<float> values(10000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);

@@ -80,7 +80,7 @@ TEST(Storage, IsItsOwnFixedPoint) {
 }
 
 TEST(Storage, DirectoriesAreSmallerAndRead) {
-  const testing::TemporaryDirectory folder;
+  const testing::TempDir folder;
   const LoadedModel model = model_of("nest_tiny_s16_32");
   const auto size = [&](const char* name, NumberType storage) {
     save_model(folder.path() / name, model, storage);
@@ -94,7 +94,7 @@ TEST(Storage, DirectoriesAreSmallerAndRead) {
 }
 
 TEST(Storage, ConfigJsonSaysTheTypeAndTheFileMustHaveIt) {
-  const testing::TemporaryDirectory folder;
+  const testing::TempDir folder;
   const LoadedModel model = model_of("nest_tiny_s16_32");
   for (const NumberType storage : {NumberType::kF32, NumberType::kBf16, NumberType::kInt8}) {
     const auto place = folder.path() / number_type_name(storage);

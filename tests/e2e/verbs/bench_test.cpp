@@ -10,7 +10,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class BenchCli : public Workshop {};
+class BenchCli : public CliTest {};
 
 TEST_F(BenchCli, OneRowPerSetting) {
   save("model", tiny_model());

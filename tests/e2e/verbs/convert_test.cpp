@@ -8,7 +8,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class ConvertCli : public Workshop {
+class ConvertCli : public CliTest {
  protected:
   void SetUp() override {
     model_ = tiny_model();

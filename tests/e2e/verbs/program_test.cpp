@@ -14,7 +14,7 @@ const std::vector<std::string> kVerbs = {"predict", "eval",       "inspect",   "
                                          "doctor",  "data",       "pull",      "quantize",
                                          "run",     "preprocess", "completion"};
 
-class ProgramCli : public Workshop {};
+class ProgramCli : public CliTest {};
 
 TEST_F(ProgramCli, HelpListsEveryVerb) {
   for (const char* ask : {"--help", "-h", "help"}) {
@@ -116,7 +116,7 @@ TEST_F(ProgramCli, EveryShellKnowsEveryOption) {
 
 // The sibling is looked for beside the program, then on PATH: a copy of nestvit in a folder of its
 // own shows both.
-class SiblingCli : public Workshop {
+class SiblingCli : public CliTest {
  protected:
   void SetUp() override {
     fs::create_directories(path("bin"));

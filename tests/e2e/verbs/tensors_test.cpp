@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 
 using Shape = std::vector<int64_t>;
 
-class TensorsCli : public Workshop {
+class TensorsCli : public CliTest {
  protected:
   void SetUp() override { save("model", tiny_model()); }
 

@@ -7,14 +7,14 @@
 
 #include "data/check/content_hash.h"
 #include "data/check/parts.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::Bytes;
-using testing::TemporaryFolder;
+using testing::DataDir;
 using Found = std::set<std::pair<std::string, std::string>>;  // kind, file or class
 
 Bytes bytes_of(const std::string& text) {
@@ -75,7 +75,7 @@ class Check : public ::testing::Test {
     return *std::find_if(result.findings.begin(), result.findings.end(),
                          [&](const Finding& f) { return f.kind == kind; });
   }
-  TemporaryFolder folder_;
+  DataDir folder_;
 };
 
 TEST_F(Check, CleanDataHasNoFindings) {

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "data/index/path_list.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -62,7 +62,7 @@ class IndexTest : public ::testing::Test {
   void save() const {
     for (const char* split : {"train", "val"}) open(split)->save_index(index(split));
   }
-  TemporaryFolder folder;
+  DataDir folder;
 };
 
 TEST_F(IndexTest, ImageFolderOpensFromItsIndex) {

@@ -5,7 +5,7 @@
 #include "data/shards/tfds_tree.h"
 #include "data/shards/tfrecord.h"
 #include "image/codecs/codec.h"
-#include "support/tfrecord_fixture.h"
+#include "support/tfrecord_writer.h"
 
 namespace nestvit {
 namespace {
@@ -41,7 +41,7 @@ std::string info_json(const std::string& name,
 }
 
 // A dataset in folder/NAME/VERSION or folder/NAME/CONFIG/VERSION, records in order over the shards.
-fs::path add(const TemporaryFolder& folder, const std::string& name, const std::string& version,
+fs::path add(const DataDir& folder, const std::string& name, const std::string& version,
              const std::map<std::string, std::vector<int>>& splits) {
   const std::string under = name + "/" + version + "/";
   const std::string dataset = name.substr(0, name.find('/'));
@@ -82,7 +82,7 @@ class Environment {
 };
 
 TEST(Tfds, RecordsInOrderOverShards) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {4, 0, 3}}, {"test", {2}}});
   const auto train = open(folder.path()), val = open(folder.path(), "val");
   EXPECT_EQ(train->kind(), "tfds pets/1.0.0");
@@ -102,7 +102,7 @@ TEST(Tfds, RecordsInOrderOverShards) {
 }
 
 TEST(Tfds, FoundFromTreeDatasetAndVersion) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {3}}});
   for (const auto& root : {folder.path(), folder.path() / "pets", version, version / ""})
     for (const char* name : {"", "tfds/pets", "tfds/pets:1.0.0", "tfds"})
@@ -118,7 +118,7 @@ TEST(Tfds, FoundFromTreeDatasetAndVersion) {
 }
 
 TEST(Tfds, NewestVersion) {
-  TemporaryFolder folder;
+  DataDir folder;
   for (const char* version : {"2.0.0", "10.0.0", "9.9.9"})
     add(folder, "pets", version, {{"train", {3}}, {"test", {3}}});
   folder.text("pets/11.0.0/unfinished.txt", "");
@@ -127,7 +127,7 @@ TEST(Tfds, NewestVersion) {
 }
 
 TEST(Tfds, Configurations) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets/small", "1.0.0", {{"train", {3}}, {"test", {3}}});
   EXPECT_EQ(open(folder.path(), "train", "tfds/pets")->size(), 3);
   add(folder, "pets/large", "1.0.0", {{"train", {5}}, {"test", {3}}});
@@ -137,7 +137,7 @@ TEST(Tfds, Configurations) {
 }
 
 TEST(Tfds, WithoutItsDescription) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {2, 2}}, {"validation", {3}}});
   fs::remove(version / "dataset_info.json");
   fs::remove(version / "features.json");
@@ -156,7 +156,7 @@ TEST(Tfds, WithoutItsDescription) {
 }
 
 TEST(Tfds, SplitsOfOtherDatasets) {
-  TemporaryFolder folder;
+  DataDir folder;
   // Only a training split: a seeded share is for validation, as with a folder.
   const auto version = add(folder, "pets", "1.0.0", {{"train", {30, 30}}});
   const auto train = open(folder.path()), val = open(folder.path(), "val");
@@ -175,14 +175,14 @@ TEST(Tfds, SplitsOfOtherDatasets) {
 }
 
 TEST(Tfds, ValidationBeforeTest) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {3}}, {"validation", {4}}, {"test", {5}}});
   EXPECT_EQ(open(folder.path(), "val")->size(), 4);
   EXPECT_EQ(open(folder.path(), "test")->size(), 5);
 }
 
 TEST(Tfds, OfficialNames) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "imagenet2012", "5.1.0", {{"train", {3}}, {"validation", {4}}});
   add(folder, "cifar10", "3.0.2", {{"train", {5}}, {"test", {6}}});
   for (const char* name : {"imagenet", "imagenet2012", "tfds/imagenet2012"})
@@ -195,7 +195,7 @@ TEST(Tfds, OfficialNames) {
 }
 
 TEST(Tfds, UsualPlaces) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "tensorflow_datasets/cifar10", "3.0.2", {{"train", {5}}, {"test", {6}}});
   const Environment none("TFDS_DATA_DIR", "");
   {
@@ -213,7 +213,7 @@ TEST(Tfds, UsualPlaces) {
 }
 
 TEST(Tfds, NamesOfSamples) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {1}}, {"test", {1}}});
   const std::string image = feature("image", bytes_list({png_text(1)}));
   const std::string rest = image + feature("label", int_list({1}));
@@ -231,7 +231,7 @@ TEST(Tfds, NamesOfSamples) {
 }
 
 TEST(Tfds, ManyShardsInParallel) {
-  TemporaryFolder folder;
+  DataDir folder;
   std::vector<int> lengths;
   int records = 0;
   for (int s = 0; s < 64; ++s) {
@@ -259,7 +259,7 @@ void damage(const fs::path& path, size_t at) {
 }
 
 TEST(TfdsHostile, ADamagedRecordIsABadImage) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {6}}, {"test", {1}}});
   const fs::path shard = version / "pets-train.tfrecord-00000-of-00001";
   const size_t begin = cifar_record("train", 0).size() + cifar_record("train", 1).size();
@@ -299,7 +299,7 @@ TEST(TfdsHostile, ADamagedRecordIsABadImage) {
 }
 
 TEST(TfdsHostile, DamagedFrames) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {3, 3}}, {"test", {1}}});
   const fs::path shard = version / "pets-train.tfrecord-00001-of-00002";
   const size_t first = cifar_record("train", 3).size();
@@ -323,7 +323,7 @@ TEST(TfdsHostile, DamagedFrames) {
 }
 
 TEST(TfdsHostile, RecordsOfAnotherKind) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {1}}});
   const auto expect = [&](const std::string& features, const std::vector<std::string>& parts) {
     folder.text("pets/1.0.0/pets-test.tfrecord-00000-of-00001", record(features));
@@ -410,7 +410,7 @@ TEST(TfdsTree, Names) {
 
 // Class folders are never taken for datasets.
 TEST(TfdsTree, AnImageFolderIsNone) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.text("1.0.0/a.jpg", "x");
   folder.text("2.0.0/b.jpg", "x");
   folder.text("dataset_info.json", "{}");

@@ -1,7 +1,7 @@
 // WebDataset: shards as tar writes them, their splits, labels and names, and what is wrong in them.
 #include "data/shards/webdataset.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -43,7 +43,7 @@ class WebDatasetTest : public ::testing::Test {
     for (int64_t i = 0; i < dataset.size(); ++i) all.push_back(dataset.label(i));
     return all;
   }
-  TemporaryFolder folder;
+  DataDir folder;
 };
 
 TEST_F(WebDatasetTest, ShardsInNaturalOrderWithTheirImages) {

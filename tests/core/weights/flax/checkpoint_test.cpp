@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "support/golden_model.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -61,14 +62,10 @@ TEST(FlaxCheckpointGolden, AnOlderNumberIsReadWhenItIsNamed) {
 class FlaxFolder : public ::testing::Test {
  protected:
   FlaxFolder() {
-    folder_ = fs::temp_directory_path() / ("nestvit-flax-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     params_["A_0/kernel"] = Tensor::f32({2, 3}, {1, 2, 3, 4, 5, 6});
     params_["A_0/sub/bias"] = Tensor::f32({1}, {-7});
     params_["B_0/scale"] = Tensor::f32({0, 4}, {});
   }
-  ~FlaxFolder() override { fs::remove_all(folder_); }
 
   std::vector<std::byte> written(const TensorMap& stats = {}) {
     write_flax_checkpoint(folder_ / "out", params_, stats);
@@ -88,7 +85,7 @@ class FlaxFolder : public ::testing::Test {
     return "no error";
   }
 
-  fs::path folder_;
+  const testing::TempDir folder_;
   TensorMap params_;
 };
 
@@ -155,7 +152,7 @@ TEST_F(FlaxFolder, TextFileThatNamesNothing) {
   const auto expect = [&](const std::string& text, const std::string& words) {
     write_file(folder_ / "checkpoint", text);
     try {
-      find_flax_checkpoint(folder_);
+      find_flax_checkpoint(folder_.path());
       ADD_FAILURE() << text;
     } catch (const Error& e) {
       EXPECT_THAT(e.what(), HasSubstr(words));
@@ -166,7 +163,7 @@ TEST_F(FlaxFolder, TextFileThatNamesNothing) {
   expect("all_model_checkpoint_paths: \"ckpt-1\"\n", "model_checkpoint_path");
   expect("model_checkpoint_path: \"ckpt-9\"\n", "ckpt-9.flax");
   fs::remove(folder_ / "checkpoint");
-  EXPECT_FALSE(find_flax_checkpoint(folder_));
+  EXPECT_FALSE(find_flax_checkpoint(folder_.path()));
   EXPECT_FALSE(find_flax_checkpoint(folder_ / "nothing" / "there"));
 }
 

@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
+using testing::TempDir;
 using testing::zip_of;
 using namespace testing::pickle;
 
@@ -105,7 +105,7 @@ TensorMap mixed() {
 }
 
 TEST(TorchFileGolden, WeightsOfEveryFileAreRead) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   for (const fs::path& path : golden_files()) {
     EXPECT_TRUE(looks_like_torch(read_file(path))) << path;
     const TorchCheckpoint read = read_torch(path);
@@ -143,7 +143,7 @@ TEST(TorchFileGolden, TrainingCheckpointHoldsBothWeights) {
 }
 
 TEST(TorchFile, RoundTripsEveryDType) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const fs::path path = folder.path() / "x.pth";
   write_torch(path, mixed());
   const TorchCheckpoint read = read_torch(path);
@@ -158,7 +158,7 @@ TEST(TorchFile, RoundTripsEveryDType) {
 }
 
 TEST(TorchFile, RoundTripsFactsBesideTheWeights) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const std::map<std::string, std::string> facts = {{"arch", "nest_tiny"},
                                                     {"config", "{\n \"a\": \"\xc3\xa9\"}"}};
   write_torch(folder.path() / "x.pth", mixed(), facts);
