@@ -164,15 +164,5 @@ TEST_F(WebDatasetTest, SamplesThatAreNoneAreErrors) {
   expect_error([&] { open("train"); }, {"train.tar", "cut off"});
 }
 
-TEST(Braces, StandForNames) {
-  EXPECT_THAT(expand_braces("x.tar"), ElementsAre("x.tar"));
-  EXPECT_THAT(expand_braces("x-{08..11}.tar"),
-              ElementsAre("x-08.tar", "x-09.tar", "x-10.tar", "x-11.tar"));
-  EXPECT_THAT(expand_braces("{a,b}-{0..1}"), ElementsAre("a-0", "a-1", "b-0", "b-1"));
-  for (const char* wrong : {"x-{0..", "x-{0..a}", "x-{2..1}", "x-{..3}", "{0..99999999}",
-                            "{0..999}{0..999}", "{0..99999999999999999999}"})
-    expect_error([&] { expand_braces(wrong); }, {"pattern is as"});
-}
-
 }  // namespace
 }  // namespace nestvit
