@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "support/golden.h"
+#include "support/same_tensors.h"
 #include "support/temp_dir.h"
 
 namespace nestvit {
@@ -17,6 +19,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using testing::same;
 using testing::TempDir;
 
 std::vector<std::byte> file_of(const std::string& header, size_t data_bytes,
@@ -41,11 +44,6 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
                      shape, begin, end);
 }
 
-bool same(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         std::equal(a.bytes().begin(), a.bytes().end(), b.bytes().begin(), b.bytes().end());
-}
-
 TensorMap mixed() {
   return {{"z", Tensor::f32({2, 2}, {1, 2, 3, 4})},
           {"a", Tensor::u8({3}, {5, 6, 7})},
@@ -57,7 +55,7 @@ TensorMap mixed() {
 
 TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
   const TempDir folder;
-  const auto path = folder.path() / "x.safetensors";
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed(), {{"note", "a \"quoted\" word"}});
   Metadata metadata;
   const TensorMap read = read_safetensors(path, &metadata);
@@ -71,7 +69,7 @@ TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
 
 TEST(Safetensors, WritesWhatTheFormatAsksFor) {
   const TempDir folder;
-  const auto path = folder.path() / "x.safetensors";
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   const auto bytes = read_file(path);
   BoundedReader reader(bytes, "x");
@@ -87,14 +85,14 @@ TEST(Safetensors, WritesWhatTheFormatAsksFor) {
     if (name != "__metadata__" && entry["dtype"] == "F32") {
       EXPECT_EQ(entry["data_offsets"][0].get<int>() % 4, 0) << name;
     }
-  write_safetensors(folder.path() / "y.safetensors", mixed());
-  EXPECT_EQ(read_file(folder.path() / "y.safetensors"), bytes) << "two writes differ";
+  write_safetensors(folder / "y.safetensors", mixed());
+  EXPECT_EQ(read_file(folder / "y.safetensors"), bytes) << "two writes differ";
 }
 
 TEST(Safetensors, WritesAndReadsNoTensorsAtAll) {
   const TempDir folder;
-  write_safetensors(folder.path() / "x.safetensors", {});
-  EXPECT_TRUE(read_safetensors(folder.path() / "x.safetensors").empty());
+  write_safetensors(folder / "x.safetensors", {});
+  EXPECT_TRUE(read_safetensors(folder / "x.safetensors").empty());
   EXPECT_TRUE(parse(file_of("{}", 0)).empty());
 }
 
@@ -111,7 +109,7 @@ TEST(Safetensors, ReadsDataAtOddPositions) {
 
 TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
   const TempDir folder;
-  const auto path = folder.path() / "x.safetensors";
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   Tensor kept;
   {
@@ -123,7 +121,7 @@ TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
 
 TEST(Safetensors, RefusesAFileThatIsCutAnywhere) {
   const TempDir folder;
-  const auto path = folder.path() / "x.safetensors";
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   const auto whole = read_file(path);
   for (size_t length = 0; length < whole.size(); ++length)
@@ -228,8 +226,8 @@ TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
     if (entry.path().extension() != ".safetensors" || entry.file_size() > (8 << 20)) continue;
     const TensorMap original = read_safetensors(entry.path());
     EXPECT_FALSE(original.empty()) << entry.path();
-    write_safetensors(folder.path() / "copy.safetensors", original);
-    const TensorMap copy = read_safetensors(folder.path() / "copy.safetensors");
+    write_safetensors(folder / "copy.safetensors", original);
+    const TensorMap copy = read_safetensors(folder / "copy.safetensors");
     ASSERT_EQ(copy.size(), original.size()) << entry.path();
     for (const auto& [name, tensor] : original)
       EXPECT_TRUE(same(copy.at(name), tensor)) << entry.path() << " " << name;
