@@ -254,40 +254,12 @@ TEST_F(HuggingFace, MalformedNames) {
   EXPECT_TRUE(hub_.server().asked().empty());
 }
 
-TEST_F(HuggingFace, AnswersThatAreNone) {
-  const std::string deep = std::string(100, '[') + std::string(100, ']');
-  for (const std::string& text :
-       {std::string(""), std::string("[]"), std::string("{}"), std::string("{\"sha\": 3}"),
-        std::string("<html>"), std::string("{\"sha\": \"../../x\"}"),
-        std::string("{\"sha\": \"a/b\"}"), std::string("{\"sha\": \"a\", \"siblings\": 3}"),
-        std::string("{\"sha\": \"a\", \"siblings\": [3]}"),
-        std::string("{\"sha\": \"a\", \"siblings\": [{\"rfilename\": {}}]}"),
-        "{\"sha\": " + deep + "}"}) {
-    EXPECT_THAT(error_of([&] { parse_hub_answer(text, "the hub"); }), HasSubstr("the hub")) << text;
-  }
-  const HubAnswer answer = parse_hub_answer(
-      "{\"sha\": \"abc\", \"siblings\": [{\"rfilename\": \"x\"}], \"other\": []}", "");
-  EXPECT_EQ(answer.commit, "abc");
-  EXPECT_THAT(answer.files, ElementsAre("x"));
-}
-
 TEST_F(HuggingFace, EtagsThatAreNoNames) {
   for (const char* etag : {"../../../x", "a/b", ".hidden", "a b"}) {
     hub_.files.at("config.json").etag = etag;
     EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("no usable ETag")) << etag;
   }
   EXPECT_THAT(names_in(repo() / "blobs"), IsEmpty());
-}
-
-TEST_F(HuggingFace, TargetGetsCopies) {
-  PullOptions options;
-  options.progress = false;
-  options.target = path("here/model");
-  EXPECT_EQ(pull_model(kName, options), path("here/model"));
-  EXPECT_THAT(names_in(path("here/model")), ElementsAre("config.json", "model.safetensors"));
-  EXPECT_FALSE(fs::is_symlink(path("here/model/config.json")));
-  EXPECT_EQ(read_text(path("here/model/model.safetensors")),
-            hub_.files.at("model.safetensors").content);
 }
 
 }  // namespace
