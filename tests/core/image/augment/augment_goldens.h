@@ -33,9 +33,10 @@ inline std::vector<std::string> split_key(const std::string& key) {
 }
 
 struct AugmentGoldens {
-  explicit AugmentGoldens(const std::string& name)
-      : meta(nlohmann::json::parse(read_text(golden_root() / "augment" / (name + ".json")))),
-        tensors(read_safetensors(golden_root() / "augment" / (name + ".safetensors"))) {}
+  explicit AugmentGoldens(const std::string& name,
+                          const std::filesystem::path& root = golden_root())
+      : meta(nlohmann::json::parse(read_text(root / "augment" / (name + ".json")))),
+        tensors(read_safetensors(root / "augment" / (name + ".safetensors"))) {}
   const Tensor& at(const std::string& key) const { return find_tensor(tensors, key, "augment"); }
   Image image(const std::string& key) const { return image_of(at(key)); }
 
