@@ -1,4 +1,4 @@
-// A writer of TFRecord files and TFDS trees that shares no code with the reader: protobuf by hand.
+// Writes TFRecord files and TFDS trees. Shares no code with the reader: protobuf byte by byte.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
-// What the end-to-end tests of nestvit train share: a folder of generated images, and running the
-// program on it.
+// A test of nestvit train: a folder of generated images, and running the program on it.
 #pragma once
 
 #include <fcntl.h>

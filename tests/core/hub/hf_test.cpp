@@ -22,7 +22,7 @@ class HuggingFace : public HubTest {
     return path(".cache/huggingface/hub/models--timm--nest_tiny_jx.goog_in1k");
   }
 
-  // What huggingface_hub leaves behind.
+  // A cache as huggingface_hub leaves it.
   void write_cache(const std::string& commit, const std::string& weights) const {
     const fs::path snapshot = repo() / "snapshots" / commit;
     fs::create_directories(snapshot);

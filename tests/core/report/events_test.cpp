@@ -1,4 +1,4 @@
-// Event files: against bytes put together by hand, and read back by a parser of its own.
+// Event files: byte by byte, and read back by a separate parser.
 #include "report/events.h"
 
 #include <gmock/gmock.h>
@@ -167,8 +167,8 @@ TEST_F(Events, AFullDiskIsAnErrorWhenFlushed) {
   setrlimit(RLIMIT_FSIZE, &before);
 }
 
-// What tools/interop/check.py has TensorBoard read: scalars of two sessions, and a text. It says
-// where they are to be left.
+// Scalars of two sessions, and a text: tools/interop/check.py has TensorBoard read them, in the
+// folder that it names.
 TEST_F(Events, TwoSessionsForTensorBoard) {
   const char* given = std::getenv("NESTVIT_EVENTS_FOLDER");
   const fs::path folder = given && *given ? fs::path(given) : folder_.path();

@@ -167,8 +167,7 @@ TEST_F(Export, EmptyFoldersAreFreePlaces) {
   EXPECT_NO_THROW(check_place(path("file"), true));
 }
 
-// Tensors that are none of the model's, and what a format cannot say, are found before anything is
-// written.
+// Missing tensors, and models that a format cannot express, are found before anything is written.
 TEST_F(Export, AFailureLeavesNothing) {
   LoadedModel broken = small_model();
   broken.tensors.erase("head.bias");

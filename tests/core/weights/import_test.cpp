@@ -1,4 +1,4 @@
-// Weights of every form, told apart by content, and files that are none.
+// Weights of every form, told apart by content, and files that hold no weights.
 #include "weights/import.h"
 
 #include <gmock/gmock.h>

@@ -163,7 +163,7 @@ TEST(ModelDir, WritesWhatTimmReads) {
     // timm's nest_tiny(**kwargs) fails when it is given the dimensions that it passes itself.
     for (const char* key : {"embed_dims", "num_heads", "depths"})
       EXPECT_FALSE(root["model_args"].contains(key)) << key;
-    // What timm would build from its part alone is the model, save for the form of GELU.
+    // From its part alone timm builds the same model, except for the form of GELU.
     root.erase("nestvit");
     NestConfig seen = parse_config(root.dump(), name).config;
     seen.gelu = model.config.gelu;

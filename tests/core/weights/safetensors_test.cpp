@@ -236,8 +236,8 @@ TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
   EXPECT_GT(seen, 0u);
 }
 
-// What was given back is read from the file again, also once the name is gone; tensors in memory do
-// not care.
+// Forgotten values are read from the file again, even after the file is removed; tensors in memory
+// forget nothing.
 TEST(Safetensors, ForgottenValuesComeBack) {
   const TempDir directory;
   const auto path = directory.path() / "a.safetensors";

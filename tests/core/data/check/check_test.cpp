@@ -1,4 +1,4 @@
-// What a check finds, kind by kind, in folders made for it.
+// The findings of a check, kind by kind, in folders made for it.
 #include "data/check/check.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What a check reads: the parts of a dataset, and kinds of files by their content.
+// The parts of a dataset that a check reads, and formats of files by their content.
 #include "data/check/parts.h"
 
 #include "support/data_files.h"

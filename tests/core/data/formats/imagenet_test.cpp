@@ -208,7 +208,7 @@ TEST(FlatVal, Errors) {
   expect_error([&] { open(folder.path(), "val"); }, {"val has no class folders", "--labels"});
   expect_error([&] { open(folder.path(), "val", "imagenet"); },
                {"4 images without class folders", "val.txt"});
-  // The labels are no list of the classes, whatever the file is called.
+  // A file of labels is not a list of classes, whatever it is called.
   const auto synsets = folder.text("synsets.txt", by_file({kB, kA, kC, kA}));
   EXPECT_EQ(labels_of(*open_with(folder.path(), synsets)), kLabels);
 }

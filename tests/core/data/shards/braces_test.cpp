@@ -1,4 +1,4 @@
-// Names that a shell's braces stand for, and patterns that are none.
+// Names that a shell's braces stand for, and patterns that are wrong.
 #include "data/shards/webdataset.h"
 #include "support/data_files.h"
 

@@ -83,7 +83,7 @@ TEST_F(WebDatasetTest, PatternsAndSingleShards) {
   expect_error([&] { open("test"); }, {"no shards of the split 'test'"});
 }
 
-// What is "val" is not "train", whatever the shards are called.
+// No image is in both parts, whatever the shards are called.
 TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
   for (const char* name : {"x-train-0.tar", "x-0.tar"}) {
     fs::remove_all(data());

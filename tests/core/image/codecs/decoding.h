@@ -1,4 +1,4 @@
-// What the tests of decoders share.
+// Decoding in tests, and how far two images are apart.
 #pragma once
 
 #include <gtest/gtest.h>

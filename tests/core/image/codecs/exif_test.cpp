@@ -18,7 +18,7 @@ using testing::make_webp;
 using testing::with_alpha;
 using testing::with_exif;
 
-// What each value means, by the EXIF standard: where the stored first row and column are shown.
+// The picture as the EXIF standard says: where the stored first row and column are shown.
 Image shown(const Image& stored, int orientation) {
   const auto at = [&](int y, int x) {
     const auto* p = &stored.pixels[(static_cast<size_t>(y) * stored.width + x) * 3];

@@ -238,7 +238,7 @@ TEST(TorchFile, FactsAreThePlainValuesBesideTheWeights) {
                                                        {"args.depth", "3"}}));
 }
 
-// What trainers put beside the weights is read over; nothing of it is made.
+// Objects that trainers put beside the weights are skipped, never made.
 TEST(TorchFile, HarmlessGlobals) {
   for (const std::string& value :
        {call(global("collections", "defaultdict"), {global("builtins", "list")}),
