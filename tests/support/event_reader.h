@@ -1,4 +1,4 @@
-// Reads TensorBoard's event files back, by a parser of its own.
+// Reads TensorBoard's event files back, with its own parser.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@
 
 namespace nestvit {
 
-// What a protobuf message holds, by field number: integers as they are, the rest as bytes.
+// The fields of a protobuf message by number: integers as they are, the rest as bytes.
 struct Parsed {
   std::map<int, uint64_t> numbers;
   std::map<int, std::string> texts;
@@ -107,8 +107,8 @@ inline std::vector<Scalar> scalars(const std::string& file) {
   return found;
 }
 
-// What TensorBoard shows of a folder: files in the order of their names; the start of a session
-// drops what came before it from its step on.
+// The scalars that TensorBoard shows of a folder: files in the order of their names; the start of a
+// session drops earlier scalars from its step on.
 inline std::vector<Scalar> shown_scalars(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))

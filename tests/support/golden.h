@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -16,6 +15,12 @@ namespace nestvit::testing {
 inline std::filesystem::path golden_root() {
   const char* set = std::getenv("NESTVIT_GOLDENS");
   return set && *set ? set : NESTVIT_GOLDENS_DEFAULT;
+}
+
+// golden_root() where it has `file`, else the committed goldens: for what this project had other
+// programs compute (tools/make_timm_goldens.py), which another folder need not have.
+inline std::filesystem::path golden_root_with(const std::filesystem::path& file) {
+  return std::filesystem::exists(golden_root() / file) ? golden_root() : NESTVIT_GOLDENS_DEFAULT;
 }
 
 // Sub-folders of golden_root()/`part` that hold `file`, in order of name. Throws when there is

@@ -1,29 +1,30 @@
 // A folder for one test, removed when the test ends.
 #pragma once
 
-#include <unistd.h>
+#include <stdlib.h>
 
-#include <atomic>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 
 namespace nestvit::testing {
 
-class TemporaryDirectory {
+class TempDir {
  public:
-  TemporaryDirectory() {
-    static std::atomic<int> counter{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("nestvit-weights-" + std::to_string(::getpid()) + "-" + std::to_string(counter++));
-    std::filesystem::create_directories(path_);
+  TempDir() {
+    std::string path = (std::filesystem::temp_directory_path() / "nestvit-test-XXXXXX").string();
+    if (!mkdtemp(path.data())) throw std::runtime_error("cannot make " + path);
+    path_ = path;
   }
-  ~TemporaryDirectory() {
+  ~TempDir() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+
   const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::filesystem::path& name) const { return path_ / name; }
 
  private:
   std::filesystem::path path_;

@@ -1,5 +1,4 @@
-// What the end-to-end tests of nestvit train share: a folder of generated images, and running the
-// program on it.
+// A test of nestvit train: a folder of generated images, and running the program on it.
 #pragma once
 
 #include <fcntl.h>
@@ -19,6 +18,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "image/codecs/codec.h"
+#include "support/temp_dir.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {
@@ -36,15 +36,9 @@ struct Finished {
 class TrainCommandTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    // Suites have tests of the same names, and run side by side.
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    root_ = fs::path(::testing::TempDir()) /
-            fmt::format("train_command_{}_{}", test->test_suite_name(), test->name());
-    fs::remove_all(root_);
     for (const char* label : {"bright", "dark"})
       for (int i = 0; i < 20; ++i) write_image(label, i);
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   void write_image(const std::string& label, int number) const {
     Rng rng(3, Purpose::kTest, label == "dark" ? 0 : 1, static_cast<uint64_t>(number));
@@ -122,7 +116,8 @@ class TrainCommandTest : public ::testing::Test {
     return static_cast<int>(std::count(text.begin(), text.end(), '\n'));
   }
 
-  fs::path root_;
+  const testing::TempDir folder_;
+  const fs::path root_ = folder_.path();
 };
 
 }  // namespace nestvit

@@ -165,11 +165,11 @@ TEST(Amp, OverflowSkipsTheStepUntilTheFloor) {
 
 // A step in another precision points where the one in f32 does: cosine of the angle between the
 // updates of plain SGD, which are the gradients.
-class AmpStep : public ::testing::TestWithParam<std::pair<const char*, double>> {};
+class AmpStep : public ::testing::TestWithParam<std::pair<std::string, double>> {};
 
 TEST_P(AmpStep, IsCloseToF32) {
   const auto [amp, epsilon] = GetParam();
-  const auto moved = [](const char* precision) {
+  const auto moved = [](const std::string& precision) {
     const Recipe r = tiny(8, {{"optim", "sgd"}, {"weight_decay", "0"}, {"amp", precision}});
     Learner learner(r);
     const TensorMap start = random_weights(r);
@@ -241,7 +241,7 @@ void expect_same(const TensorMap& a, const TensorMap& b) {
   for (const auto& [name, tensor] : a) EXPECT_EQ(tensor.to_f32(), b.at(name).to_f32()) << name;
 }
 
-class GradCheckpointing : public ::testing::TestWithParam<const char*> {};
+class GradCheckpointing : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(GradCheckpointing, ChangesNoBit) {
   Recipe r = tiny(4, {{"nest.norm_type", GetParam()},
@@ -259,7 +259,7 @@ TEST_P(GradCheckpointing, ChangesNoBit) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Norms, GradCheckpointing, ::testing::Values("LN", "BN", "GN"),
-                         [](const auto& c) { return std::string(c.param); });
+                         [](const auto& c) { return c.param; });
 
 TEST(GradCheckpointing, KeepsLayersInputsOnly) {
   Recipe r = tiny(4, {{"nest.num_layers_per_block", "[8, 1]"}});

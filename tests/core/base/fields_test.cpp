@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include "support/errors.h"
+
 namespace nestvit {
 namespace {
 
@@ -45,12 +47,7 @@ Fields fields(Settings& s) {
 
 std::string error_of(const std::string& key, const std::string& text) {
   Settings s;
-  try {
-    fields(s).set(key, text);
-  } catch (const UsageError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "(no error)";
+  return testing::error_of<UsageError>([&] { fields(s).set(key, text); });
 }
 
 TEST(FieldsTest, YamlRoundTrip) {

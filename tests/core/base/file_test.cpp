@@ -6,11 +6,12 @@
 #include <nestvit/error.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <fstream>
+#include <filesystem>
+
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -19,18 +20,13 @@ namespace fs = std::filesystem;
 
 class File : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "nestvit-file-XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   std::vector<std::string> names() const {
     std::vector<std::string> all;
-    for (const auto& entry : fs::directory_iterator(folder_))
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
       all.push_back(entry.path().filename());
     return all;
   }
-  fs::path folder_;
+  const testing::TempDir folder_;
 };
 
 TEST_F(File, WritesAndReads) {
@@ -51,8 +47,8 @@ TEST_F(File, ErrorsNameThePath) {
     EXPECT_THAT(e.what(), ::testing::HasSubstr("missing"));
     EXPECT_FALSE(e.hint().empty());
   }
-  EXPECT_THROW(read_text(folder_), Error);
-  EXPECT_THROW(MappedFile::open(folder_), Error);
+  EXPECT_THROW(read_text(folder_.path()), Error);
+  EXPECT_THROW(MappedFile::open(folder_.path()), Error);
   write_file(folder_ / "a", std::string_view("hello"));
   EXPECT_THROW(read_file(folder_ / "a", 4), Error);
 }
@@ -113,15 +109,16 @@ TEST_F(File, DirectoryIsReplacedWhole) {
 
 TEST_F(File, AFolderIsLockedForOneAtATime) {
   {
-    const FolderLock first(folder_);
-    EXPECT_THROW(FolderLock second(folder_), Error);
+    const FolderLock first(folder_.path());
+    EXPECT_THROW(FolderLock second(folder_.path()), Error);
   }
-  EXPECT_NO_THROW(FolderLock third(folder_));
+  EXPECT_NO_THROW(FolderLock third(folder_.path()));
   EXPECT_THROW(FolderLock none(folder_ / "missing"), Error);
 }
 
 TEST_F(File, HintsSayWhereSpaceIsMissing) {
-  EXPECT_THAT(write_error_hint(folder_ / "a", ENOSPC), ::testing::HasSubstr(folder_.string()));
+  EXPECT_THAT(write_error_hint(folder_ / "a", ENOSPC),
+              ::testing::HasSubstr(folder_.path().string()));
   EXPECT_THAT(write_error_hint(folder_ / "a", ENOSPC), ::testing::HasSubstr(" MB "));
   EXPECT_THAT(write_error_hint(folder_ / "a", EACCES), ::testing::HasSubstr("permissions"));
   EXPECT_EQ(write_error_hint(folder_ / "a", EIO), "");

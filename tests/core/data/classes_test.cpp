@@ -1,7 +1,7 @@
 // Natural order and class maps.
 #include "data/classes.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -10,7 +10,7 @@ using namespace testing;
 using ::testing::ElementsAre;
 
 TEST(Classes, NaturalOrderIsTimms) {
-  // What Python gives for sorted(names, key=natural_key), timm/data/readers/... natural_key.
+  // As Python sorts by timm's natural_key (timm/data/readers).
   std::vector<std::string> names = {"b",
                                     "a10",
                                     "a2",

@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "data/formats/idx.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(OpenDataset, NamesTheNearest) {
-  TemporaryFolder folder;
+  DataDir folder;
   expect_error<UsageError>([&] { open(folder.path(), "train", "cifra10"); },
                            {"'cifra10'", "did you mean 'cifar10'?"});
   expect_error<UsageError>([&] { open("", "train", "folder"); }, {"no data given", "--data-dir"});
@@ -39,14 +39,14 @@ TEST(OpenDataset, NamesAreKnownAndInTheDocs) {
 }
 
 TEST(OpenDataset, AcceptsSpellings) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.bytes("test_batch.bin", make_cifar(2, 1, 10));
   for (const auto& name : {"", "cifar10", "torch/cifar10", "torch/CIFAR10"})
     EXPECT_EQ(open(folder.path(), "test", name)->size(), 2);
 }
 
 TEST(OpenDataset, AListBesideClassFoldersIsNotTheData) {
-  TemporaryFolder folder;
+  DataDir folder;
   for (const char* name : {"a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"}) folder.text(name, "x");
   folder.text("counts.csv", "class,count\na,2\nb,2\n");
   EXPECT_EQ(open(folder.path())->kind(), "image folder");
@@ -66,7 +66,7 @@ TEST(OpenDataset, SystemFashionMnist) {
 }
 
 TEST(Subset, ServesTheChosen) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.bytes("test_batch.bin", make_cifar(9, 1, 10));
   const auto some = subset(open(folder.path(), "test"), {4, 2, 4});
   EXPECT_EQ(some->size(), 3);

@@ -13,7 +13,7 @@
 
 #include "base/random.h"
 #include "image/transform.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -293,7 +293,7 @@ TEST(Loader, RefusesWrongSettings) {
 }
 
 TEST(Loader, RealFilesAndABrokenOne) {
-  testing::TemporaryFolder folder;
+  testing::DataDir folder;
   for (int i = 0; i < 6; ++i)
     folder.png((i % 2 ? "a/" : "b/") + std::to_string(i) + ".png", static_cast<uint8_t>(10 * i), 9);
   folder.text("a/broken.png", "no picture");

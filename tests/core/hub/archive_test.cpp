@@ -1,7 +1,7 @@
 // Unpacking: what an honest archive holds comes out, what a hostile one wants does not happen.
 #include "hub/archive.h"
 
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 #include "support/tar_maker.h"
 
 namespace nestvit::testing {

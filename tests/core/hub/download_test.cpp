@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "hub/part_file.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

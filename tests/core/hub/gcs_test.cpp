@@ -1,12 +1,11 @@
-// gs:// by the JSON API, and plain web addresses.
+// gs://: buckets by the JSON API, pages, checksums and the newest checkpoint.
 #include "hub/sources/gcs.h"
 
 #include <nlohmann/json.hpp>
 
 #include "hub/hub.h"
 #include "hub/sources/answers.h"
-#include "hub/sources/url.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {
@@ -180,86 +179,6 @@ TEST_F(CloudStorage, MalformedNames) {
         "gs://bucket/../path", "gs://bucket/path/..", "gs://bucket/a?b", "gs://../path"})
     EXPECT_THROW(pull(name), UsageError) << name;
   EXPECT_TRUE(server_.asked().empty());
-}
-
-TEST(GcsAnswer, ThatAreNone) {
-  for (const char* text :
-       {"", "[]", "{\"items\": {}}", "{\"items\": [1]}", "{\"items\": [{}]}",
-        "{\"nextPageToken\": 1}", "{\"items\": [{\"name\": \"a\", \"size\": 3}]}",
-        "{\"items\": [{\"name\": \"a\", \"size\": \"x\"}]}",
-        "{\"items\": [{\"name\": \"a\", \"size\": \"-1\"}]}",
-        "{\"items\": [{\"name\": \"\", \"size\": \"1\"}]}",
-        "{\"items\": [{\"name\": \"a\", \"size\": \"1\", \"md5Hash\": \"!!\"}]}",
-        "{\"items\": [{\"name\": \"a\", \"size\": \"1\", \"generation\": \"1&x=y\"}]}"})
-    EXPECT_NE(error_of([&] { parse_gcs_page(text, "the bucket"); }), "") << text;
-  EXPECT_TRUE(parse_gcs_page("{}", "").objects.empty());
-}
-
-TEST(GcsAnswer, NewestCheckpoint) {
-  EXPECT_EQ(newest_in("model_checkpoint_path: \"ckpt-39\"", ""), "ckpt-39");
-  EXPECT_EQ(newest_in("x: 1\nmodel_checkpoint_path: \"/home/me/run/ckpt-2\"\n", ""), "ckpt-2");
-  for (const char* text :
-       {"", "model_checkpoint_path:", "model_checkpoint_path: \"", "model_checkpoint_path: \"\"",
-        "model_checkpoint_path: \"..\"", "model_checkpoint_path: \"a/\"",
-        "all_model_checkpoint_paths: \"ckpt-1\""})
-    EXPECT_NE(error_of([&] { newest_in(text, "x"); }), "") << text;
-}
-
-class WebAddress : public HubTest {};
-
-TEST_F(WebAddress, FileNamedByTheAddress) {
-  HttpServer server([](const Asked& a, const Wire& w) { serve_file(w, a, "weights"); });
-  const fs::path file = pull_from_url(server.url("/models/nest.pth?download=true"), transport());
-  EXPECT_EQ(file.filename(), "nest.pth");
-  EXPECT_EQ(file.parent_path().parent_path(), path(".cache/nestvit/url"));
-  EXPECT_EQ(read_text(file), "weights");
-  EXPECT_THAT(names_in(file.parent_path()), ElementsAre("nest.pth"));
-  EXPECT_EQ(pull_from_url(server.url("/models/nest.pth?download=true"), transport()), file);
-  EXPECT_EQ(server.asked().size(), 1);
-  EXPECT_NE(pull_from_url(server.url("/models/nest.pth"), transport()), file);  // another address
-}
-
-TEST_F(WebAddress, FileNamedByTheServer) {
-  HttpServer server([](const Asked& a, const Wire& w) {
-    serve_file(w, a, "weights",
-               {{"Content-Disposition", "attachment; filename=\"../../best nest.pth\"; size=7"}});
-  });
-  EXPECT_EQ(pull_from_url(server.url("/get"), transport()).filename(), "best_nest.pth");
-}
-
-TEST_F(WebAddress, ContinuesTheSameVersion) {
-  const std::string content = noise(100'000);
-  std::atomic<int> tries{0};
-  HttpServer server([&](const Asked& a, const Wire& w) {
-    const Headers headers = {{"ETag", "\"v1\""}};
-    ++tries == 1 ? serve_cut(w, a, content, 40'000, headers) : serve_file(w, a, content, headers);
-  });
-  EXPECT_EQ(read_text(pull_from_url(server.url("/nest.pth"), transport())), content);
-  EXPECT_EQ(server.asked().at(1).header("range"), "bytes=40000-");
-}
-
-TEST_F(WebAddress, NotFound) {
-  HttpServer server([](const Asked& a, const Wire& w) { answer(w, a, 404, "no"); });
-  EXPECT_THAT(error_of([&] { pull_from_url(server.url("/nest.pth"), transport()); }),
-              HasSubstr("does not exist (404)"));
-}
-
-TEST_F(WebAddress, SafeFileNames) {
-  EXPECT_EQ(file_name_of("https://h/a/b.pth", ""), "b.pth");
-  EXPECT_EQ(file_name_of("https://h/a/b%20c.pth?x#y", ""), "b_c.pth");
-  EXPECT_EQ(file_name_of("https://h/a/", ""), "download");
-  EXPECT_EQ(file_name_of("https://h", ""), "download");
-  EXPECT_EQ(file_name_of("https://h/..%2f..%2fetc%2fpasswd", ""), "passwd");
-  EXPECT_EQ(file_name_of("https://h/..", ""), "download");
-  EXPECT_EQ(file_name_of("https://h/.bashrc", ""), "bashrc");
-  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=model.bin"), "model.bin");
-  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\"/etc/passwd\""), "passwd");
-  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\"..\\\\..\\\\evil.exe\""),
-            "evil.exe");
-  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename*=UTF-8''a%2Fb%0A.pth"), "b_.pth");
-  EXPECT_EQ(file_name_of("https://h/x", "attachment; filename=\""), "download");
-  EXPECT_EQ(file_name_of("https://h/x", "filename=" + std::string(5000, 'a')),
-            std::string(120, 'a'));
 }
 
 }  // namespace

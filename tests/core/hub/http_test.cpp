@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

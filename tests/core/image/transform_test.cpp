@@ -17,6 +17,7 @@
 #include "image/resize.h"
 #include "support/encoders.h"
 #include "support/golden.h"
+#include "support/near.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {
@@ -25,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::golden_root;
 using testing::gradient;
+using testing::largest_difference;
 
 constexpr double kTolerance = 1e-6;  // goldens README: preprocess/, augment/train_crop
 
@@ -59,25 +61,20 @@ Sample sample_of(Image image) {
 
 // Largest difference between every `step`-th row of `pixels` / 255 and `expected` [H, W, C].
 double unit_difference(const Pixels& pixels, std::span<const float> expected, int step = 1) {
-  double most = 0;
   const size_t length = static_cast<size_t>(pixels.width) * pixels.channels;
-  size_t at = 0;
+  std::vector<double> rows;
   for (int y = 0; y < pixels.height; y += step)
-    for (size_t i = 0; i < length; ++i)
-      most = std::max(most, std::abs(pixels.values[y * length + i] / 255.0 - expected[at++]));
-  EXPECT_EQ(at, expected.size());
-  return most;
+    for (size_t i = 0; i < length; ++i) rows.push_back(pixels.values[y * length + i] / 255.0);
+  return largest_difference(rows, expected);
 }
 
 // `chw` against `expected` [H, W, C].
 double normalised_difference(const std::vector<float>& chw, std::span<const float> expected,
                              int channels) {
-  EXPECT_EQ(chw.size(), expected.size());
   const size_t count = chw.size() / channels;
-  double most = 0;
-  for (size_t i = 0; i < chw.size(); ++i)
-    most = std::max<double>(most, std::abs(chw[i % channels * count + i / channels] - expected[i]));
-  return most;
+  std::vector<float> hwc;
+  for (size_t i = 0; i < chw.size(); ++i) hwc.push_back(chw[i % channels * count + i / channels]);
+  return largest_difference(hwc, expected);
 }
 
 std::vector<float> normalised(const Pixels& pixels, const Preprocessing& p) {
@@ -93,9 +90,6 @@ size_t different_levels(const Pixels& pixels, std::span<const uint8_t> expected)
     count += static_cast<uint8_t>(pixels.values[i]) != expected[i];
   return count;
 }
-
-// --- The official code's evaluation
-// ---------------------------------------------------------------------------------
 
 TEST(TransformGolden, OfficialEvaluation) {
   const auto settings = golden_json("preprocess/eval_official.json");
@@ -150,9 +144,6 @@ TEST(TransformGolden, OfficialEvaluationOfCifar) {
   EXPECT_GT(compared, 0u);
 }
 
-// --- timm's evaluation
-// ----------------------------------------------------------------------------------------------
-
 // "center_bicubic_pct90" and the like.
 Preprocessing timm_settings(const std::string& words, int size, double crop_pct) {
   Preprocessing p = preprocessing_mode("timm", size);
@@ -181,13 +172,7 @@ TEST(TransformGolden, TimmEvaluation) {
       if (tensor.dtype() == DType::kU8) {
         EXPECT_EQ(different_levels(pixels, tensor.as<uint8_t>()), 0u);
       } else {
-        const auto chw = normalised(pixels, p);
-        const auto expected = tensor.as<float>();
-        ASSERT_EQ(chw.size(), expected.size());
-        double most = 0;
-        for (size_t i = 0; i < chw.size(); ++i)
-          most = std::max<double>(most, std::abs(chw[i] - expected[i]));
-        EXPECT_LE(most, kTolerance);
+        EXPECT_LE(largest_difference(normalised(pixels, p), tensor.as<float>()), kTolerance);
       }
     }
 }
@@ -250,9 +235,6 @@ TEST(Evaluation, WrongSettingsAreUsageErrors) {
   EXPECT_THROW(normalised(evaluation_pixels(sample, p), p), UsageError);
   EXPECT_THROW(evaluation_pixels(Sample{}, Preprocessing{}), Error);
 }
-
-// --- Training
-// -------------------------------------------------------------------------------------------------------
 
 TEST(TransformGolden, TrainingCrop) {
   const auto meta = golden_json("augment/train_crop.json");

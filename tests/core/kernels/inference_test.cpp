@@ -14,6 +14,8 @@
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
+void PrintTo(const InferenceKernels* set, std::ostream* out) { *out << set->name; }
+
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();

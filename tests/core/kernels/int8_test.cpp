@@ -13,6 +13,8 @@
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
+void PrintTo(const Int8Products* set, std::ostream* out) { *out << set->name; }
+
 namespace {
 
 using Floats = std::vector<float>;

@@ -12,6 +12,8 @@
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
+void PrintTo(const TrainingKernels* set, std::ostream* out) { *out << set->name; }
+
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();  // 2^-23, two roundings

@@ -86,20 +86,5 @@ TEST(ResNetTable, Stages) {
   EXPECT_THROW(stages(config), UsageError);
 }
 
-TEST(Architecture, NamesOfBothKinds) {
-  for (const std::string& name : architecture_names()) {
-    const Architecture network = architecture(name);
-    EXPECT_EQ(network.variant(), name);
-    EXPECT_NE(network.nest() == nullptr, network.resnet() == nullptr);
-    EXPECT_FALSE(parameter_table(network).empty());
-  }
-  try {
-    architecture("resnet34");
-    FAIL() << "accepted";
-  } catch (const UsageError& e) {
-    EXPECT_THAT(e.hint(), ::testing::HasSubstr("resnet50"));
-  }
-}
-
 }  // namespace
 }  // namespace nestvit

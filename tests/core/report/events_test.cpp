@@ -1,4 +1,4 @@
-// Event files: against bytes put together by hand, and read back by a parser of its own.
+// Event files: byte by byte, and read back by a separate parser.
 #include "report/events.h"
 
 #include <gmock/gmock.h>
@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "support/event_reader.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -23,16 +24,8 @@ namespace fs = std::filesystem;
 
 class Events : public ::testing::Test {
  protected:
-  Events() {
-    std::string name = (fs::temp_directory_path() / "nestvit-events-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~Events() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  EventOptions options() const { return {folder_, {}, 1700000000.5, "host", 42}; }
-  fs::path folder_;
+  EventOptions options() const { return {folder_.path(), {}, 1700000000.5, "host", 42}; }
+  const testing::TempDir folder_;
 };
 
 TEST_F(Events, BytesAreThoseOfAHandMadeRecord) {
@@ -174,11 +167,11 @@ TEST_F(Events, AFullDiskIsAnErrorWhenFlushed) {
   setrlimit(RLIMIT_FSIZE, &before);
 }
 
-// What tools/interop/check.py has TensorBoard read: scalars of two sessions, and a text. It says
-// where they are to be left.
+// Scalars of two sessions, and a text: tools/interop/check.py has TensorBoard read them, in the
+// folder that it names.
 TEST_F(Events, TwoSessionsForTensorBoard) {
   const char* given = std::getenv("NESTVIT_EVENTS_FOLDER");
-  const fs::path folder = given && *given ? fs::path(given) : folder_;
+  const fs::path folder = given && *given ? fs::path(given) : folder_.path();
   EventWriter writer({folder, {}, 1700000000.0, "host", 42});
   writer.add_text("recipe", "| key | value |\n|---|---|\n| optim | adamw |\n", 1, 1.5);
   for (int step = 1; step <= 100; ++step) {

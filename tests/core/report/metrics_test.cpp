@@ -13,12 +13,13 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "support/errors.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 
 struct Data {
   int classes;
@@ -124,7 +125,8 @@ TEST_P(MetricsOfSize, MergedPartsEqualTheWhole) {
     for (int j = 0; j < data.classes; ++j) EXPECT_EQ(merged.confusion(i, j), whole.confusion(i, j));
 }
 
-INSTANTIATE_TEST_SUITE_P(Classes, MetricsOfSize, ::testing::Values(2, 3, 5, 6, 10, 100));
+INSTANTIATE_TEST_SUITE_P(Classes, MetricsOfSize, ::testing::Values(2, 3, 5, 6, 10, 100),
+                         ::testing::PrintToStringParamName());
 
 TEST(Metrics, NothingCountedIsZero) {
   const Metrics metrics(3);
@@ -181,14 +183,7 @@ TEST(TopIndices, BestFirstTiesByIndexNotANumberLast) {
 
 class Report : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("report" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::filesystem::path folder_;
+  const testing::TempDir folder_;
 };
 
 TEST_F(Report, WritesEveryFile) {
@@ -216,13 +211,12 @@ TEST_F(Report, WritesEveryFile) {
 }
 
 TEST_F(Report, NamesAFolderThatCannotBeMade) {
-  write_file(folder_, "a file stands in the way");
-  try {
-    write_report(folder_ / "below", Metrics(2), {"a", "b"});
-    FAIL() << "expected an Error";
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr(folder_.string()));
-  }
+  write_file(folder_ / "file", "stands in the way");
+  testing::expect_error(
+      [&] {
+        write_report(folder_ / "file/below", Metrics(2), {"a", "b"});
+      },
+      {(folder_ / "file").string()});
 }
 
 }  // namespace

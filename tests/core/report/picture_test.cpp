@@ -10,6 +10,7 @@
 #include <map>
 
 #include "image/codecs/codec.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -18,14 +19,9 @@ using Rgb = std::array<uint8_t, 3>;
 
 class Picture : public ::testing::Test {
  protected:
-  void SetUp() override {
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            (std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()) + ".png");
-    std::filesystem::remove(path_);
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
   Image read() const { return read_image(path_, {}); }
-  std::filesystem::path path_;
+  const testing::TempDir folder_;
+  const std::filesystem::path path_ = folder_ / "picture.png";
 };
 
 int count(const Image& image, Rgb colour) {

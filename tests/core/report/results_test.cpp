@@ -5,10 +5,10 @@
 #include <nestvit/error.h>
 
 #include <cmath>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -38,15 +38,13 @@ TEST(Csv, QuotesOnlyWhereNeeded) {
 }
 
 TEST(Results, FormatByExtension) {
-  const auto folder = std::filesystem::path(::testing::TempDir());
+  const testing::TempDir folder;
   const Value::Members results = {{"model", "a, b"}, {"top1", 91.25}, {"images", 10}};
-  write_results(folder / "results_test.json", results);
-  write_results(folder / "results_test.csv", results);
-  EXPECT_EQ(nlohmann::json::parse(read_text(folder / "results_test.json"))["top1"], 91.25);
-  EXPECT_EQ(read_text(folder / "results_test.csv"), "model,top1,images\n\"a, b\",91.25,10\n");
-  std::filesystem::remove(folder / "results_test.json");
-  std::filesystem::remove(folder / "results_test.csv");
-  EXPECT_THROW(write_results(folder / "results_test.txt", results), UsageError);
+  write_results(folder / "r.json", results);
+  write_results(folder / "r.csv", results);
+  EXPECT_EQ(nlohmann::json::parse(read_text(folder / "r.json"))["top1"], 91.25);
+  EXPECT_EQ(read_text(folder / "r.csv"), "model,top1,images\n\"a, b\",91.25,10\n");
+  EXPECT_THROW(write_results(folder / "r.txt", results), UsageError);
 }
 
 TEST(Results, Rounds) {

@@ -13,7 +13,17 @@
 namespace nestvit {
 namespace {
 
-class ShortWeights : public ::testing::TestWithParam<std::tuple<NumberType, Attention>> {
+struct Case {
+  NumberType type;
+  Attention attention;
+};
+std::string name_of(const Case& c) {
+  return std::string(number_type_name(c.type)) +
+         (c.attention == Attention::kMultiHead ? "_multi_head" : "_multi_query");
+}
+void PrintTo(const Case& c, std::ostream* out) { *out << name_of(c); }
+
+class ShortWeights : public ::testing::TestWithParam<Case> {
  protected:
   LoadedModel imported(Widening widening) const {
     ImportOptions options;
@@ -26,19 +36,19 @@ class ShortWeights : public ::testing::TestWithParam<std::tuple<NumberType, Atte
     config.image_size = 8;
     config.embedding_dim = 32;
     config.num_heads = 2;
-    config.attn_type = std::get<Attention>(GetParam());
+    config.attn_type = GetParam().attention;
     LoadedModel model = testing::random_model(config, 7);
     model.preprocessing = preprocessing_mode("timm", config.image_size);
-    save_model(folder_.path(), model, std::get<NumberType>(GetParam()));
+    save_model(folder_.path(), model, GetParam().type);
   }
-  const testing::TemporaryDirectory folder_;
+  const testing::TempDir folder_;
 };
 
 TEST_P(ShortWeights, AnswerAsWidenedOnes) {
   const LoadedModel whole = imported(Widening::kToF32), kept = imported(Widening::kLater);
   const std::string name = "levels.1.pool.conv.weight";
   EXPECT_EQ(kept.tensors.at(name).dtype(),
-            std::get<NumberType>(GetParam()) == NumberType::kInt8 ? DType::kI8 : DType::kBF16);
+            GetParam().type == NumberType::kInt8 ? DType::kI8 : DType::kBF16);
   EXPECT_EQ(kept.tensors.at(name).to_f32(), whole.tensors.at(name).to_f32());
   std::vector<float> image(3 * 8 * 8);
   for (size_t i = 0; i < image.size(); ++i) image[i] = static_cast<float>(i % 17) / 8 - 1;
@@ -60,9 +70,11 @@ TEST_P(ShortWeights, AreAnErrorWhereF32IsNeeded) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, ShortWeights,
-                         ::testing::Combine(::testing::Values(NumberType::kBf16, NumberType::kInt8),
-                                            ::testing::Values(Attention::kMultiHead,
-                                                              Attention::kMultiQuery)));
+                         ::testing::Values(Case{NumberType::kBf16, Attention::kMultiHead},
+                                           Case{NumberType::kBf16, Attention::kMultiQuery},
+                                           Case{NumberType::kInt8, Attention::kMultiHead},
+                                           Case{NumberType::kInt8, Attention::kMultiQuery}),
+                         [](const auto& c) { return name_of(c.param); });
 
 }  // namespace
 }  // namespace nestvit

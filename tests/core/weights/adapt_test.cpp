@@ -7,6 +7,7 @@
 
 #include "model/params.h"
 #include "support/golden_model.h"
+#include "support/same_tensors.h"
 
 namespace nestvit {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 using testing::golden_json;
 using testing::golden_root;
 using ::testing::HasSubstr;
+using testing::same;
 
 LoadedModel small_model() {
   LoadedModel model;
@@ -27,10 +29,6 @@ LoadedModel small_model() {
   model.origin = "some/weights";
   model.tensors = initial_tensors(model.config, 1);
   return model;
-}
-
-bool same(const Tensor& a, const Tensor& b) {
-  return a.shape() == b.shape() && a.to_f32() == b.to_f32();
 }
 
 // The official load of a checkpoint at a larger image: goldens README, posembed/finetune.
@@ -57,8 +55,7 @@ TEST(AdaptGolden, LargerImageAsTheOfficialCode) {
 
 TEST(Adapt, TheSameModelStaysAsItIs) {
   const LoadedModel from = small_model();
-  for (const auto& [name, tensor] : adapt_tensors(from, from.config))
-    EXPECT_TRUE(same(tensor, from.tensors.at(name))) << name;
+  testing::expect_same(adapt_tensors(from, from.config), from.tensors, "adapted");
 }
 
 TEST(Adapt, AnotherImageSizeChangesPositionEmbeddingsOnly) {

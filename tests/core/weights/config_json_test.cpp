@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "support/errors.h"
+
 namespace nestvit {
 namespace {
 
@@ -28,12 +30,7 @@ LoadedModel described() {
 }
 
 std::string message_of(const char* text) {
-  try {
-    parse_config(text, "dir/config.json");
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no Error";
+  return testing::error_of([&] { parse_config(text, "dir/config.json"); });
 }
 
 const char* const kMinimal = R"({"architecture": "nest_tiny_jx", "num_classes": 5,

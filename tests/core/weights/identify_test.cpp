@@ -6,6 +6,7 @@
 #include <nestvit/error.h>
 
 #include "model/params.h"
+#include "support/errors.h"
 #include "weights/flax/names.h"
 
 namespace nestvit {
@@ -26,12 +27,7 @@ TensorMap shapes_of(const NestConfig& config) {
 }
 
 std::string message_of(const TensorMap& tensors, const Hints& hints = {}) {
-  try {
-    identify(tensors, hints, "x");
-  } catch (const Error& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "no error";
+  return testing::error_of([&] { identify(tensors, hints, "x"); });
 }
 
 TEST(Identify, EveryVariantByItsTimmNames) {

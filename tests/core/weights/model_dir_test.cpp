@@ -7,12 +7,13 @@
 #include <nestvit/error.h>
 
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "model/params.h"
+#include "support/errors.h"
 #include "support/golden_model.h"
+#include "support/same_tensors.h"
 #include "support/temp_dir.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
@@ -25,7 +26,7 @@ using ::testing::ElementsAre;
 using testing::golden_cases;
 using testing::golden_json;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
+using testing::TempDir;
 
 LoadedModel small_model(const NestConfig& base = variant("nest_tiny_s196_224")) {
   LoadedModel model;
@@ -43,33 +44,12 @@ LoadedModel small_model(const NestConfig& base = variant("nest_tiny_s196_224")) 
   return model;
 }
 
-void expect_same(const TensorMap& a, const TensorMap& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [name, tensor] : a) {
-    ASSERT_TRUE(b.contains(name)) << name;
-    const Tensor& other = b.at(name);
-    ASSERT_EQ(tensor.dtype(), other.dtype()) << name;
-    ASSERT_EQ(tensor.shape(), other.shape()) << name;
-    EXPECT_EQ(std::memcmp(tensor.bytes().data(), other.bytes().data(), tensor.bytes().size()), 0)
-        << name;
-  }
-}
-
 void expect_same(const LoadedModel& a, const LoadedModel& b) {
   EXPECT_TRUE(a.config == b.config);
   EXPECT_TRUE(a.preprocessing == b.preprocessing);
   EXPECT_EQ(a.labels, b.labels);
   EXPECT_EQ(a.descriptions, b.descriptions);
-  expect_same(a.tensors, b.tensors);
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "no Error";
+  testing::expect_same(b.tensors, a.tensors, "the model");
 }
 
 TEST(ModelDirGolden, TimmFoldersLoad) {
@@ -103,9 +83,10 @@ TEST(ModelDirGolden, TimmFoldersLoad) {
     EXPECT_EQ(model.preprocessing.crop_pct, pretrained.at("crop_pct").get<double>());
     EXPECT_EQ(model.preprocessing.mean, pretrained.at("mean").get<std::vector<double>>());
     EXPECT_EQ(model.preprocessing.std, pretrained.at("std").get<std::vector<double>>());
-    expect_same(model.tensors, read_safetensors(folder / "model.safetensors"));
+    testing::expect_same(model.tensors, read_safetensors(folder / "model.safetensors"),
+                         folder.string());
 
-    const TemporaryDirectory copy;
+    const TempDir copy;
     save_model(copy.path(), model);
     expect_same(load_model(copy.path()), model);
   }
@@ -114,7 +95,7 @@ TEST(ModelDirGolden, TimmFoldersLoad) {
 TEST(ModelDirGolden, OfficialModelsSurviveSaving) {
   for (const auto& folder : golden_cases("flax", "params.safetensors")) {
     const LoadedModel model = testing::golden_flax_model(folder);
-    const TemporaryDirectory copy;
+    const TempDir copy;
     save_model(copy.path() / "not" / "there" / "yet", model);
     expect_same(load_model(copy.path() / "not" / "there" / "yet"), model);
   }
@@ -161,7 +142,7 @@ TEST(ModelDir, EveryFieldComesBack) {
   p.exif_orientation = true;
   p.background = {17, 34, 51};  // written in digits only, as a number would be
   model.tensors = initial_tensors(config, 1);
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   expect_same(load_model(folder.path()), model);
 }
@@ -182,7 +163,7 @@ TEST(ModelDir, WritesWhatTimmReads) {
     // timm's nest_tiny(**kwargs) fails when it is given the dimensions that it passes itself.
     for (const char* key : {"embed_dims", "num_heads", "depths"})
       EXPECT_FALSE(root["model_args"].contains(key)) << key;
-    // What timm would build from its part alone is the model, save for the form of GELU.
+    // From its part alone timm builds the same model, except for the form of GELU.
     root.erase("nestvit");
     NestConfig seen = parse_config(root.dump(), name).config;
     seen.gelu = model.config.gelu;
@@ -219,14 +200,14 @@ TEST(ModelDir, ModelsThatTimmHasNotKeepTheirOwnName) {
 TEST(ModelDir, LabelsThatAreNoUtf8AreSavedReadably) {
   LoadedModel model = small_model();
   model.labels[1] = "caf\xe9";
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   EXPECT_EQ(load_model(folder.path()).labels[1], "caf\xef\xbf\xbd");
 }
 
 TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
   const LoadedModel model = small_model();
-  const TemporaryDirectory folder;
+  const TempDir folder;
   save_model(folder.path(), model);
   TensorMap stored = model.tensors;
   const std::vector<uint16_t> halves(3, 0x3c00);  // 1.0
@@ -234,7 +215,7 @@ TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
   stored.at("head.bias") =
       Tensor(DType::kF16, {3}, std::as_bytes(std::span<const uint16_t>(*owner)), owner);
   stored["norm.num_batches_tracked"] = Tensor::i64({}, {12});
-  write_safetensors(folder.path() / "model.safetensors", stored);
+  write_safetensors(folder / "model.safetensors", stored);
   const LoadedModel read = load_model(folder.path());
   EXPECT_THAT(read.tensors.at("head.bias").as<float>(), ElementsAre(1, 1, 1));
   EXPECT_FALSE(read.tensors.contains("norm.num_batches_tracked"));
@@ -243,9 +224,9 @@ TEST(ModelDir, WidensOtherFloatsAndIgnoresBatchCounters) {
 TEST(ModelDir, NamesTensorsThatDoNotFit) {
   const LoadedModel model = small_model();
   const auto message = [&](const TensorMap& tensors) {
-    return message_of([&] { verify_tensors(tensors, model.config, "a/model.safetensors"); });
+    return testing::error_of([&] { verify_tensors(tensors, model.config, "a/model.safetensors"); });
   };
-  EXPECT_EQ(message(model.tensors), "no Error");
+  EXPECT_NO_THROW(verify_tensors(model.tensors, model.config, "a/model.safetensors"));
   TensorMap tensors = model.tensors;
   tensors.erase("head.bias");
   tensors["head.gain"] = Tensor::f32({1}, {0});
@@ -262,7 +243,7 @@ TEST(ModelDir, NamesTensorsThatDoNotFit) {
 }
 
 TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   const auto hint_of = [&](const std::filesystem::path& path) {
     try {
       load_model(path);
@@ -272,17 +253,17 @@ TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
     }
     return std::string("no Error");
   };
-  EXPECT_THAT(hint_of(folder.path() / "nothing"), HasSubstr("path"));
+  EXPECT_THAT(hint_of(folder / "nothing"), HasSubstr("path"));
   EXPECT_THAT(hint_of(folder.path()), HasSubstr("config.json"));
-  save_model(folder.path() / "best", small_model());
-  EXPECT_THAT(hint_of(folder.path()), HasSubstr((folder.path() / "best").string()));
-  std::filesystem::remove(folder.path() / "best" / "model.safetensors");
-  EXPECT_THAT(hint_of(folder.path() / "best"), HasSubstr("model.safetensors"));
-  EXPECT_NO_THROW(load_network_config(folder.path() / "best"));
+  save_model(folder / "best", small_model());
+  EXPECT_THAT(hint_of(folder.path()), HasSubstr((folder / "best").string()));
+  std::filesystem::remove(folder / "best" / "model.safetensors");
+  EXPECT_THAT(hint_of(folder / "best"), HasSubstr("model.safetensors"));
+  EXPECT_NO_THROW(load_network_config(folder / "best"));
 }
 
 TEST(ModelDir, RefusesToSaveAModelThatCouldNotBeLoaded) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   LoadedModel model = small_model();
   model.labels.pop_back();
   EXPECT_THROW(save_model(folder.path(), model), Error);
@@ -324,7 +305,7 @@ TEST(InitialTensors, FollowTheReferenceInitialisers) {
 
 TEST(InitialTensors, DependOnSeedAndNameOnly) {
   const NestConfig config = small_model().config;
-  expect_same(initial_tensors(config, 3), initial_tensors(config, 3));
+  testing::expect_same(initial_tensors(config, 3), initial_tensors(config, 3), "the same seed");
   NestConfig deeper = config;
   deeper.num_layers_per_block = {1, 3};
   const std::string name = "levels.1.transformer_encoder.1.mlp.fc1.weight";

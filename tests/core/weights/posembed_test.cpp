@@ -4,25 +4,17 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include <cmath>
 #include <limits>
 #include <numeric>
 
 #include "support/golden.h"
+#include "support/near.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {
 namespace {
 
 using testing::golden_root;
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  EXPECT_EQ(a.shape(), b.shape());
-  const std::vector<float> x = a.to_f32(), y = b.to_f32();
-  double most = 0;
-  for (size_t i = 0; i < x.size(); ++i) most = std::max<double>(most, std::abs(x[i] - y[i]));
-  return most;
-}
 
 // Every "<case>/in" of the file, resized to the shape of its "<case>/out".
 void check(const std::string& file, PosEmbedResize mode, double tolerance) {
@@ -33,7 +25,8 @@ void check(const std::string& file, PosEmbedResize mode, double tolerance) {
     SCOPED_TRACE(file + " " + name);
     const Tensor& out = find_tensor(tensors, name.substr(0, name.size() - 2) + "out", file);
     const Tensor got = resize_pos_embed(in, out.dim(1), out.dim(2), mode);
-    EXPECT_LE(largest_difference(got, out), tolerance);
+    ASSERT_EQ(got.shape(), out.shape());
+    EXPECT_LE(testing::largest_difference(got.to_f32(), out.to_f32()), tolerance);
     ++cases;
   }
   EXPECT_GT(cases, 0);
@@ -61,7 +54,7 @@ TEST(PosEmbed, BlockKeepsTheCorners) {
   for (const float y : longer)
     for (const float x : longer) expected.push_back(10 * y + x);
   const Tensor got = resize_pos_embed(Tensor::f32({1, 1, 9, 1}, in), 1, 25, PosEmbedResize::kBlock);
-  EXPECT_LE(largest_difference(got, Tensor::f32({1, 1, 25, 1}, expected)), 1e-5);
+  EXPECT_LE(testing::largest_difference(got.to_f32(), expected), 1e-5);
 }
 
 TEST(PosEmbed, BlockTakesOneTokenFromTheFirstAndGivesOneToAll) {

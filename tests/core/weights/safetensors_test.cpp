@@ -6,10 +6,12 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "support/golden.h"
+#include "support/same_tensors.h"
 #include "support/temp_dir.h"
 
 namespace nestvit {
@@ -17,7 +19,8 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TemporaryDirectory;
+using testing::same;
+using testing::TempDir;
 
 std::vector<std::byte> file_of(const std::string& header, size_t data_bytes,
                                std::optional<uint64_t> length = {}) {
@@ -41,11 +44,6 @@ std::string tensor(const std::string& name, const std::string& dtype, const std:
                      shape, begin, end);
 }
 
-bool same(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         std::equal(a.bytes().begin(), a.bytes().end(), b.bytes().begin(), b.bytes().end());
-}
-
 TensorMap mixed() {
   return {{"z", Tensor::f32({2, 2}, {1, 2, 3, 4})},
           {"a", Tensor::u8({3}, {5, 6, 7})},
@@ -56,8 +54,8 @@ TensorMap mixed() {
 }
 
 TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
-  const TemporaryDirectory folder;
-  const auto path = folder.path() / "x.safetensors";
+  const TempDir folder;
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed(), {{"note", "a \"quoted\" word"}});
   Metadata metadata;
   const TensorMap read = read_safetensors(path, &metadata);
@@ -70,8 +68,8 @@ TEST(Safetensors, RoundTripsEveryTensorAndTheMetadata) {
 }
 
 TEST(Safetensors, WritesWhatTheFormatAsksFor) {
-  const TemporaryDirectory folder;
-  const auto path = folder.path() / "x.safetensors";
+  const TempDir folder;
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   const auto bytes = read_file(path);
   BoundedReader reader(bytes, "x");
@@ -87,14 +85,14 @@ TEST(Safetensors, WritesWhatTheFormatAsksFor) {
     if (name != "__metadata__" && entry["dtype"] == "F32") {
       EXPECT_EQ(entry["data_offsets"][0].get<int>() % 4, 0) << name;
     }
-  write_safetensors(folder.path() / "y.safetensors", mixed());
-  EXPECT_EQ(read_file(folder.path() / "y.safetensors"), bytes) << "two writes differ";
+  write_safetensors(folder / "y.safetensors", mixed());
+  EXPECT_EQ(read_file(folder / "y.safetensors"), bytes) << "two writes differ";
 }
 
 TEST(Safetensors, WritesAndReadsNoTensorsAtAll) {
-  const TemporaryDirectory folder;
-  write_safetensors(folder.path() / "x.safetensors", {});
-  EXPECT_TRUE(read_safetensors(folder.path() / "x.safetensors").empty());
+  const TempDir folder;
+  write_safetensors(folder / "x.safetensors", {});
+  EXPECT_TRUE(read_safetensors(folder / "x.safetensors").empty());
   EXPECT_TRUE(parse(file_of("{}", 0)).empty());
 }
 
@@ -110,8 +108,8 @@ TEST(Safetensors, ReadsDataAtOddPositions) {
 }
 
 TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
-  const TemporaryDirectory folder;
-  const auto path = folder.path() / "x.safetensors";
+  const TempDir folder;
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   Tensor kept;
   {
@@ -122,8 +120,8 @@ TEST(Safetensors, KeepsTheFileMappedWhileATensorLives) {
 }
 
 TEST(Safetensors, RefusesAFileThatIsCutAnywhere) {
-  const TemporaryDirectory folder;
-  const auto path = folder.path() / "x.safetensors";
+  const TempDir folder;
+  const auto path = folder / "x.safetensors";
   write_safetensors(path, mixed());
   const auto whole = read_file(path);
   for (size_t length = 0; length < whole.size(); ++length)
@@ -222,14 +220,14 @@ TEST(Safetensors, SaysWhatIsWrongAndWhere) {
 
 // Files of the reference writer, rewritten by ours, hold the same.
 TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
-  const TemporaryDirectory folder;
+  const TempDir folder;
   size_t seen = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(testing::golden_root())) {
     if (entry.path().extension() != ".safetensors" || entry.file_size() > (8 << 20)) continue;
     const TensorMap original = read_safetensors(entry.path());
     EXPECT_FALSE(original.empty()) << entry.path();
-    write_safetensors(folder.path() / "copy.safetensors", original);
-    const TensorMap copy = read_safetensors(folder.path() / "copy.safetensors");
+    write_safetensors(folder / "copy.safetensors", original);
+    const TensorMap copy = read_safetensors(folder / "copy.safetensors");
     ASSERT_EQ(copy.size(), original.size()) << entry.path();
     for (const auto& [name, tensor] : original)
       EXPECT_TRUE(same(copy.at(name), tensor)) << entry.path() << " " << name;
@@ -238,10 +236,10 @@ TEST(SafetensorsGolden, ReferenceFilesSurviveRewriting) {
   EXPECT_GT(seen, 0u);
 }
 
-// What was given back is read from the file again, also once the name is gone; tensors in memory do
-// not care.
+// Forgotten values are read from the file again, even after the file is removed; tensors in memory
+// forget nothing.
 TEST(Safetensors, ForgottenValuesComeBack) {
-  const TemporaryDirectory directory;
+  const TempDir directory;
   const auto path = directory.path() / "a.safetensors";
   std::vector<float> values(10000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);

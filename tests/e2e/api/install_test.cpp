@@ -6,7 +6,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class Install : public Workshop {
+class Install : public CliTest {
  protected:
   void SetUp() override {
     save("model", tiny_model());

@@ -1,5 +1,6 @@
 // nestvit train, end to end: the real program on a folder of generated images; stopped by signals,
 // resumed, refused.
+#include <cstring>
 #include <sstream>
 
 #include "support/train_cli_test.h"
@@ -52,7 +53,10 @@ TEST_P(SignalTest, SavesExitsAndGoesOn) {
       << "one header";
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM, SIGUSR1));
+INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM, SIGUSR1),
+                         [](const auto& signal) {
+                           return std::string("SIG") + sigabbrev_np(signal.param);
+                         });
 
 TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
   const pid_t child = start(small({"--epochs", "100000", "--config.eval_per_epochs=100000",

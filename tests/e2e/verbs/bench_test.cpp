@@ -10,7 +10,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class BenchCli : public Workshop {};
+class BenchCli : public CliTest {};
 
 TEST_F(BenchCli, OneRowPerSetting) {
   save("model", tiny_model());
@@ -124,7 +124,7 @@ TEST_F(BenchCli, AutoIsMeasuredOnceAndKept) {
   EXPECT_THAT(shell(cache + "bench --model model --explain").out, HasSubstr("measured before"));
   const Outcome answer = shell(cache + "predict --model model --dtype auto red.png");
   EXPECT_EQ(answer.code, 0) << answer.err;
-  // What is damaged is measured again.
+  // A damaged file is measured again.
   for (const auto& entry : fs::directory_iterator(path("cache/nestvit/speed")))
     fs::resize_file(entry.path(), fs::file_size(entry.path()) / 2);
   EXPECT_THAT(shell(cache + "bench --model model --explain").out, HasSubstr("measured now"));

@@ -5,7 +5,7 @@
 namespace nestvit::testing {
 namespace {
 
-class DataAugmentCli : public Workshop {
+class DataAugmentCli : public CliTest {
  protected:
   void SetUp() override {
     image_ = Image{24, 40, 3, {}};

@@ -10,7 +10,7 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class DataCheckCli : public Workshop {
+class DataCheckCli : public CliTest {
  protected:
   void SetUp() override {
     int shade = 1;

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/cli_test.h"
-#include "support/tfrecord_fixture.h"
+#include "support/tfrecord_writer.h"
 
 namespace nestvit::testing {
 namespace {
@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 const std::vector<std::string> kSynsets = {"n01440764", "n01443537", "n01484850"};
 const std::vector<int> kLabels = {1, 0, 1, 2, 1};  // of the images; the model always answers 1
 
-class DatasetsCli : public Workshop {
+class DatasetsCli : public CliTest {
  protected:
   void SetUp() override {
     save("model", constant_model({0, std::log(2.0f), 0}, kSynsets));

@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 // The model answers "bee" to everything with probability 1/2, the others share the rest.
 const std::vector<float> kLogits = {0, std::log(2.0f), 0};
 
-class EvalCli : public Workshop {
+class EvalCli : public CliTest {
  protected:
   void SetUp() override {
     save("model", constant_model(kLogits, {"ant", "bee", "cat"}));

@@ -9,7 +9,7 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-class InspectCli : public Workshop {
+class InspectCli : public CliTest {
  protected:
   json inspect(const std::string& arguments) const {
     const Outcome outcome = nestvit("inspect --json " + arguments);

@@ -8,7 +8,7 @@
 namespace nestvit {
 namespace {
 
-class Interop : public testing::Workshop {
+class Interop : public testing::CliTest {
  protected:
   void check(const std::string& name) {
     const char* set = std::getenv("NESTVIT_PYTHON");

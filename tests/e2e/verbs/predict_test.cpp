@@ -15,7 +15,7 @@ using ::testing::Not;
 // Probabilities 1/7, 4/7, 2/7 for every image.
 const std::vector<float> kLogits = {0, std::log(4.0f), std::log(2.0f)};
 
-class PredictCli : public Workshop {
+class PredictCli : public CliTest {
  protected:
   void SetUp() override {
     save("model", constant_model(kLogits, {"ant", "bee", "with, comma"}));

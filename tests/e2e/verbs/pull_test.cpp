@@ -11,7 +11,7 @@ using ::testing::Not;
 
 constexpr const char* kName = "hf://timm/nest_tiny_jx.goog_in1k";
 
-class PullCli : public Workshop {
+class PullCli : public CliTest {
  protected:
   // Only what a test names: no cache, token or proxy of whoever runs it.
   Outcome pull(const std::string& arguments, const std::string& environment = "") const {

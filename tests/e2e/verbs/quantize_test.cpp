@@ -10,7 +10,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class QuantizeCli : public Workshop {
+class QuantizeCli : public CliTest {
  protected:
   void SetUp() override {
     save("model", tiny_model());

@@ -32,6 +32,7 @@ struct Case {
   int64_t images, blocks, tokens, width, heads, kv_heads;
   bool tanh, drop_path, qkv_bias = true;
 };
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 
 std::vector<Case> cases() {
   return {

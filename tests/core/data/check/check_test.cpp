@@ -1,41 +1,19 @@
-// What a check finds, kind by kind, in folders made for it.
+// The findings of a check, kind by kind, in folders made for it.
 #include "data/check/check.h"
 
 #include <algorithm>
 #include <set>
 #include <tuple>
 
-#include "data/check/content_hash.h"
-#include "data/check/parts.h"
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::Bytes;
-using testing::TemporaryFolder;
+using testing::DataDir;
 using Found = std::set<std::pair<std::string, std::string>>;  // kind, file or class
-
-Bytes bytes_of(const std::string& text) {
-  const auto view = std::as_bytes(std::span(text.data(), text.size()));
-  return {view.begin(), view.end()};
-}
-
-std::string hex(const ContentHash& hash) {
-  char text[33];
-  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(hash.low),
-                static_cast<unsigned long long>(hash.high));
-  return text;
-}
-
-// Values that MurmurHash3_x64_128 is known by.
-TEST(ContentHash, IsMurmur3) {
-  EXPECT_EQ(hex(content_hash({})), "00000000000000000000000000000000");
-  EXPECT_EQ(hex(content_hash(bytes_of("hello"))), "cbd8a7b341bd9b025b1e906a48ae1d19");
-  EXPECT_EQ(hex(content_hash(bytes_of("The quick brown fox jumps over the lazy dog"))),
-            "e34bbc7bbc071b6c7a433ca9c49a9347");
-}
 
 class Check : public ::testing::Test {
  protected:
@@ -75,7 +53,7 @@ class Check : public ::testing::Test {
     return *std::find_if(result.findings.begin(), result.findings.end(),
                          [&](const Finding& f) { return f.kind == kind; });
   }
-  TemporaryFolder folder_;
+  DataDir folder_;
 };
 
 TEST_F(Check, CleanDataHasNoFindings) {
@@ -225,7 +203,9 @@ TEST_F(Check, FindingsDoNotDependOnTheThreads) {
       lines.push_back(std::string(finding_name(f.kind)) + f.file + f.detail);
     return lines;
   };
-  EXPECT_EQ(list(1), list(5));
+  const auto alone = list(1);
+  EXPECT_GT(alone.size(), 40u);
+  EXPECT_EQ(list(5), alone);
 }
 
 TEST_F(Check, SaysHowFarItIs) {
@@ -243,22 +223,6 @@ TEST_F(Check, NothingThereIsAnError) {
   CheckOptions options;
   options.data.root = folder_.path() / "missing";
   testing::expect_error([&] { check_dataset(options); }, {"missing", "no such"});
-}
-
-TEST(ContentFormat, RecognisesWhatIsRefused) {
-  using namespace std::string_literals;
-  const auto format = [](const std::string& text) { return content_format(bytes_of(text)); };
-  EXPECT_EQ(format("GIF89a"), "GIF");
-  EXPECT_EQ(format("II*\0"s), "TIFF");
-  EXPECT_EQ(format("BM1234\0\0\0\0"s), "BMP");
-  EXPECT_EQ(format("\0\0\0\x1c"
-                   "ftypavif"s),
-            "AVIF or HEIC");
-  EXPECT_EQ(format("RIFF1234WEBPVP8X1234\x02"s), "animated WebP");
-  EXPECT_EQ(format("RIFF1234WEBPVP8X1234\x10"s), "webp");
-  EXPECT_EQ(format("BMI values"), "");
-  for (const char* plain : {"jpeg", "png", "webp", ""}) EXPECT_FALSE(is_refused_format(plain));
-  EXPECT_TRUE(is_refused_format("animated WebP"));
 }
 
 }  // namespace

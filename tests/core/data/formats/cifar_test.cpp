@@ -1,14 +1,14 @@
 // CIFAR-10 and CIFAR-100 binary files: pixels, labels, folders, and hostile input.
 #include "data/formats/cifar.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
 
 using namespace testing;
 
-void write_cifar10(const TemporaryFolder& folder, const std::string& under) {
+void write_cifar10(const DataDir& folder, const std::string& under) {
   for (int i = 1; i <= 5; ++i)
     folder.bytes(under + "data_batch_" + std::to_string(i) + ".bin", make_cifar(10 + i, 1, 10));
   folder.bytes(under + "test_batch.bin", make_cifar(10, 1, 10));
@@ -16,7 +16,7 @@ void write_cifar10(const TemporaryFolder& folder, const std::string& under) {
 
 TEST(Cifar, JoinsTheFiveTrainingFiles) {
   for (const std::string under : {"", "cifar-10-batches-bin/"}) {
-    TemporaryFolder folder;
+    DataDir folder;
     write_cifar10(folder, under);
     const auto train = open(folder.path()), val = open(folder.path(), "validation");
     EXPECT_EQ(train->kind(), "cifar10");
@@ -42,7 +42,7 @@ TEST(Cifar, JoinsTheFiveTrainingFiles) {
 }
 
 TEST(Cifar, ReadsFineLabelsOf100) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.bytes("cifar-100-binary/train.bin", make_cifar(120, 2, 100));
   folder.bytes("cifar-100-binary/test.bin", make_cifar(5, 2, 100));
   const auto train = open(folder.path());
@@ -55,7 +55,7 @@ TEST(Cifar, ReadsFineLabelsOf100) {
 }
 
 TEST(Cifar, ReadsNames) {
-  TemporaryFolder folder;
+  DataDir folder;
   write_cifar10(folder, "");
   folder.text("batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n");
   EXPECT_EQ(open(folder.path())->classes().back(), "j");
@@ -64,18 +64,18 @@ TEST(Cifar, ReadsNames) {
 }
 
 TEST(Cifar, GoesOnWithoutAFile) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.bytes("data_batch_1.bin", make_cifar(12, 1, 10));
   EXPECT_EQ(open(folder.path())->size(), 12);
   expect_error([&] { open(folder.path(), "val"); }, {"no test_batch.bin"});
 }
 
 TEST(Cifar, ExplainsWhatIsWrong) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.text("data_batch_1", "pickle");
   expect_error([&] { open(folder.path(), "train", "torch/cifar10"); },
                {"data_batch_1.bin", "Python version"});
-  TemporaryFolder archive;
+  DataDir archive;
   archive.text("cifar-10-binary.tar.gz", "x");
   expect_error([&] { open(archive.path(), "train", "cifar10"); }, {"tar -xf"});
 }

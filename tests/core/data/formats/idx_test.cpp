@@ -1,7 +1,7 @@
 // IDX files, plain and gzip: values, names of files, and hostile input.
 #include "data/formats/idx.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -9,8 +9,7 @@ namespace {
 using namespace testing;
 using ::testing::ElementsAre;
 
-void write_mnist(const TemporaryFolder& folder, const std::string& under, int classes,
-                 bool packed) {
+void write_mnist(const DataDir& folder, const std::string& under, int classes, bool packed) {
   const auto file = [&](const std::string& name, const Bytes& plain) {
     folder.bytes(under + name + (packed ? ".gz" : ""), packed ? gzip(plain) : plain);
   };
@@ -22,7 +21,7 @@ void write_mnist(const TemporaryFolder& folder, const std::string& under, int cl
 
 TEST(Idx, ReadsPlainAndPackedAlike) {
   for (bool packed : {false, true}) {
-    TemporaryFolder folder;
+    DataDir folder;
     write_mnist(folder, "", 10, packed);
     const auto train = open(folder.path()), val = open(folder.path(), "val"),
                test = open(folder.path(), "test");
@@ -46,7 +45,7 @@ TEST(Idx, ReadsPlainAndPackedAlike) {
 }
 
 TEST(Idx, FindsTorchvisionsFolders) {
-  TemporaryFolder folder;
+  DataDir folder;
   write_mnist(folder, "FashionMNIST/raw/", 10, true);
   const auto dataset = open(folder.path());
   EXPECT_EQ(dataset->kind(), "fashion-mnist");
@@ -54,7 +53,7 @@ TEST(Idx, FindsTorchvisionsFolders) {
 }
 
 TEST(Idx, NamesClasses) {
-  TemporaryFolder folder;
+  DataDir folder;
   write_mnist(folder, "", 3, false);
   EXPECT_THAT(open(folder.path())->classes(), ElementsAre("0", "1", "2"));
   EXPECT_EQ(open(folder.path(), "train", "fashion-mnist")->classes().size(), 10u);
@@ -67,14 +66,14 @@ TEST(Idx, NamesClasses) {
 }
 
 TEST(Idx, ClassesOfBothPartsAgree) {
-  TemporaryFolder folder;
+  DataDir folder;
   write_mnist(folder, "", 10, false);
   folder.bytes("t10k-labels-idx1-ubyte", make_idx({6}, 2));
   EXPECT_EQ(open(folder.path(), "val")->classes().size(), 10u);
 }
 
 TEST(Idx, ExplainsWhatIsWrong) {
-  TemporaryFolder folder;
+  DataDir folder;
   expect_error([&] { open(folder.path(), "train", "idx"); },
                {folder.path().string(), "train-images-idx3-ubyte"});
   write_mnist(folder, "", 12, false);

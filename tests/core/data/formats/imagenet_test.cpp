@@ -1,7 +1,7 @@
 // Flat validation images: the forms of labels, where they are found, and which class is which.
 #include "data/formats/imagenet.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -19,7 +19,7 @@ std::string official(int number) {
   return text;
 }
 
-void add_images(const TemporaryFolder& folder, const std::string& under, int count = 4) {
+void add_images(const DataDir& folder, const std::string& under, int count = 4) {
   for (int i = 1; i <= count; ++i) folder.text(under + "/" + official(i), "not read here");
 }
 
@@ -48,7 +48,7 @@ std::unique_ptr<Dataset> open_with(const fs::path& root, const fs::path& labels,
 }
 
 TEST(FlatVal, EveryFormOfLabels) {
-  TemporaryFolder folder;
+  DataDir folder;
   add_images(folder, "val");
   const std::string kaggle = "ImageId,PredictionString\r\nILSVRC2012_val_00000002," + kA +
                              " 85 1 499 272 \r\nILSVRC2012_val_00000001," + kB +
@@ -72,7 +72,7 @@ TEST(FlatVal, FoundBesideTheImages) {
     for (const std::string name :
          {"LOC_val_solution.csv", "val.txt", "imagenet_2012_validation_synset_labels.txt"})
       for (const std::string root : {"", "val"}) {
-        TemporaryFolder folder;
+        DataDir folder;
         add_images(folder, "val");
         folder.text(place + name, name.starts_with("imagenet")
                                       ? kB + "\n" + kA + "\n" + kC + "\n" + kA
@@ -84,7 +84,7 @@ TEST(FlatVal, FoundBesideTheImages) {
 }
 
 TEST(FlatVal, AsKagglePacksIt) {
-  TemporaryFolder folder;
+  DataDir folder;
   const std::string inside = "ILSVRC/Data/CLS-LOC/";
   add_images(folder, inside + "val");
   for (const auto& synset : {kA, kB, kC}) folder.text(inside + "train/" + synset + "/1.JPEG", "x");
@@ -104,7 +104,7 @@ TEST(FlatVal, AsKagglePacksIt) {
 }
 
 TEST(FlatVal, ClassesComeFromTrain) {
-  TemporaryFolder folder;
+  DataDir folder;
   add_images(folder, "val");
   for (const auto& synset : {kA, kB, kC, std::string("n01484850")})
     for (int i = 0; i < 10; ++i)
@@ -126,7 +126,7 @@ TEST(FlatVal, ClassesComeFromTrain) {
 }
 
 TEST(FlatVal, ClassesComeFromAMap) {
-  TemporaryFolder folder;
+  DataDir folder;
   add_images(folder, "val");
   const auto labels = folder.text("val.txt", by_file({kB, kA, kC, kA}));
   const auto map =
@@ -145,7 +145,7 @@ TEST(FlatVal, ClassesComeFromAMap) {
 }
 
 TEST(FlatVal, IlsvrcIdsNeedTheirSynsets) {
-  TemporaryFolder folder;
+  DataDir folder;
   add_images(folder, "val");
   folder.text("ILSVRC2012_validation_ground_truth.txt", "3\n2\n1\n2\n");
   expect_error([&] { open(folder.path(), "val"); },
@@ -162,7 +162,7 @@ TEST(FlatVal, IlsvrcIdsNeedTheirSynsets) {
 }
 
 TEST(FlatVal, APartOfTheImages) {
-  TemporaryFolder folder;
+  DataDir folder;
   for (int i : {2, 4}) folder.text("val/" + official(i), "x");
   const auto lines = folder.text("lines.txt", kB + "\n" + kA + "\n" + kC + "\n" + kA + "\n");
   EXPECT_THAT(labels_of(*open_with(folder.path(), lines)), ElementsAre(0, 0));
@@ -172,13 +172,13 @@ TEST(FlatVal, APartOfTheImages) {
   expect_error([&] { open_with(folder.path(), list); }, {"no line for", official(9)});
   expect_error([&] { open_with(folder.path(), lines); }, {"4 labels for 3 images"});
   // Other names: only their order can tell.
-  TemporaryFolder other;
+  DataDir other;
   for (const char* name : {"x.jpg", "a.png", "k.webp", "b.JPEG"}) other.text(name, "x");
   EXPECT_EQ(labels_of(*open_with(other.path(), lines)), kLabels);
 }
 
 TEST(FlatVal, Errors) {
-  TemporaryFolder folder;
+  DataDir folder;
   add_images(folder, "val");
   const auto labels = folder.text("l.txt", by_file({kB, kA, kC, kA}));
   expect_error([&] { open_with(folder.path(), labels, "train"); }, {"no train/"});
@@ -192,7 +192,7 @@ TEST(FlatVal, Errors) {
         open_dataset(options);
       },
       {"'cifar10'", "--labels"});
-  TemporaryFolder sorted;
+  DataDir sorted;
   for (const char* name : {"train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg"})
     sorted.text(name, "x");
   DatasetOptions options;
@@ -202,13 +202,13 @@ TEST(FlatVal, Errors) {
   EXPECT_EQ(open_dataset(options)->kind(), "image folder");
   options.labels_file = labels;
   expect_error([&] { open_dataset(options); }, {"no folder of images", "l.txt"});
-  TemporaryFolder empty;
+  DataDir empty;
   expect_error([&] { open(empty.path(), "val", "imagenet"); },
                {"no ImageNet there", "train/", "labels", "CLS-LOC", "imagenet2012"});
   expect_error([&] { open(folder.path(), "val"); }, {"val has no class folders", "--labels"});
   expect_error([&] { open(folder.path(), "val", "imagenet"); },
                {"4 images without class folders", "val.txt"});
-  // The labels are no list of the classes, whatever the file is called.
+  // A file of labels is not a list of classes, whatever it is called.
   const auto synsets = folder.text("synsets.txt", by_file({kB, kA, kC, kA}));
   EXPECT_EQ(labels_of(*open_with(folder.path(), synsets)), kLabels);
 }

@@ -1,7 +1,7 @@
 // Lists: the CSV parser, labels, splits, and hostile input.
 #include "data/formats/list.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -85,7 +85,7 @@ class ListDataset : public ::testing::Test {
       text += "img/" + std::to_string(i) + ".png," + labels[i % labels.size()] + "\n";
     return text;
   }
-  TemporaryFolder folder;
+  DataDir folder;
 };
 
 TEST_F(ListDataset, OneListIsSplit) {
@@ -153,7 +153,7 @@ TEST_F(ListDataset, ClassMapTakesNamesAndIndices) {
 TEST_F(ListDataset, ExplainsWhatIsWrong) {
   const auto list = folder.text("all.csv", "gone/a.png,cat\ngone/b.png,dog\n");
   expect_error([&] { open(list); }, {"line 1", "gone/a.png", "relative to the folder of the list"});
-  TemporaryFolder test_only;
+  DataDir test_only;
   test_only.text("test.csv", "a.png,cat\nb.png,dog\n");
   expect_error([&] { open(test_only.path(), "train", "csv"); }, {"no train.csv"});
   folder.text("all.csv", rows(0, 10, {"cat"}));

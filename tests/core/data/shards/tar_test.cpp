@@ -1,7 +1,7 @@
 // tar headers: what Debian's tar writes in its forms, and files that lie.
 #include "data/shards/tar.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -38,7 +38,7 @@ class Tar : public ::testing::Test {
     EXPECT_EQ(std::system(command.c_str()), 0) << command;
     return bytes_of(folder.path() / "x.tar");
   }
-  TemporaryFolder folder;
+  DataDir folder;
 };
 
 TEST_F(Tar, EveryFormThatTarWrites) {

@@ -2,10 +2,9 @@
 #include "data/shards/tfds.h"
 
 #include "data/loader.h"
-#include "data/shards/tfds_tree.h"
 #include "data/shards/tfrecord.h"
 #include "image/codecs/codec.h"
-#include "support/tfrecord_fixture.h"
+#include "support/tfrecord_writer.h"
 
 namespace nestvit {
 namespace {
@@ -41,7 +40,7 @@ std::string info_json(const std::string& name,
 }
 
 // A dataset in folder/NAME/VERSION or folder/NAME/CONFIG/VERSION, records in order over the shards.
-fs::path add(const TemporaryFolder& folder, const std::string& name, const std::string& version,
+fs::path add(const DataDir& folder, const std::string& name, const std::string& version,
              const std::map<std::string, std::vector<int>>& splits) {
   const std::string under = name + "/" + version + "/";
   const std::string dataset = name.substr(0, name.find('/'));
@@ -82,7 +81,7 @@ class Environment {
 };
 
 TEST(Tfds, RecordsInOrderOverShards) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {4, 0, 3}}, {"test", {2}}});
   const auto train = open(folder.path()), val = open(folder.path(), "val");
   EXPECT_EQ(train->kind(), "tfds pets/1.0.0");
@@ -102,7 +101,7 @@ TEST(Tfds, RecordsInOrderOverShards) {
 }
 
 TEST(Tfds, FoundFromTreeDatasetAndVersion) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {3}}});
   for (const auto& root : {folder.path(), folder.path() / "pets", version, version / ""})
     for (const char* name : {"", "tfds/pets", "tfds/pets:1.0.0", "tfds"})
@@ -118,7 +117,7 @@ TEST(Tfds, FoundFromTreeDatasetAndVersion) {
 }
 
 TEST(Tfds, NewestVersion) {
-  TemporaryFolder folder;
+  DataDir folder;
   for (const char* version : {"2.0.0", "10.0.0", "9.9.9"})
     add(folder, "pets", version, {{"train", {3}}, {"test", {3}}});
   folder.text("pets/11.0.0/unfinished.txt", "");
@@ -127,7 +126,7 @@ TEST(Tfds, NewestVersion) {
 }
 
 TEST(Tfds, Configurations) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets/small", "1.0.0", {{"train", {3}}, {"test", {3}}});
   EXPECT_EQ(open(folder.path(), "train", "tfds/pets")->size(), 3);
   add(folder, "pets/large", "1.0.0", {{"train", {5}}, {"test", {3}}});
@@ -137,7 +136,7 @@ TEST(Tfds, Configurations) {
 }
 
 TEST(Tfds, WithoutItsDescription) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {2, 2}}, {"validation", {3}}});
   fs::remove(version / "dataset_info.json");
   fs::remove(version / "features.json");
@@ -156,7 +155,7 @@ TEST(Tfds, WithoutItsDescription) {
 }
 
 TEST(Tfds, SplitsOfOtherDatasets) {
-  TemporaryFolder folder;
+  DataDir folder;
   // Only a training split: a seeded share is for validation, as with a folder.
   const auto version = add(folder, "pets", "1.0.0", {{"train", {30, 30}}});
   const auto train = open(folder.path()), val = open(folder.path(), "val");
@@ -175,14 +174,14 @@ TEST(Tfds, SplitsOfOtherDatasets) {
 }
 
 TEST(Tfds, ValidationBeforeTest) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {3}}, {"validation", {4}}, {"test", {5}}});
   EXPECT_EQ(open(folder.path(), "val")->size(), 4);
   EXPECT_EQ(open(folder.path(), "test")->size(), 5);
 }
 
 TEST(Tfds, OfficialNames) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "imagenet2012", "5.1.0", {{"train", {3}}, {"validation", {4}}});
   add(folder, "cifar10", "3.0.2", {{"train", {5}}, {"test", {6}}});
   for (const char* name : {"imagenet", "imagenet2012", "tfds/imagenet2012"})
@@ -195,7 +194,7 @@ TEST(Tfds, OfficialNames) {
 }
 
 TEST(Tfds, UsualPlaces) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "tensorflow_datasets/cifar10", "3.0.2", {{"train", {5}}, {"test", {6}}});
   const Environment none("TFDS_DATA_DIR", "");
   {
@@ -213,7 +212,7 @@ TEST(Tfds, UsualPlaces) {
 }
 
 TEST(Tfds, NamesOfSamples) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {1}}, {"test", {1}}});
   const std::string image = feature("image", bytes_list({png_text(1)}));
   const std::string rest = image + feature("label", int_list({1}));
@@ -231,7 +230,7 @@ TEST(Tfds, NamesOfSamples) {
 }
 
 TEST(Tfds, ManyShardsInParallel) {
-  TemporaryFolder folder;
+  DataDir folder;
   std::vector<int> lengths;
   int records = 0;
   for (int s = 0; s < 64; ++s) {
@@ -259,7 +258,7 @@ void damage(const fs::path& path, size_t at) {
 }
 
 TEST(TfdsHostile, ADamagedRecordIsABadImage) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {6}}, {"test", {1}}});
   const fs::path shard = version / "pets-train.tfrecord-00000-of-00001";
   const size_t begin = cifar_record("train", 0).size() + cifar_record("train", 1).size();
@@ -299,7 +298,7 @@ TEST(TfdsHostile, ADamagedRecordIsABadImage) {
 }
 
 TEST(TfdsHostile, DamagedFrames) {
-  TemporaryFolder folder;
+  DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {3, 3}}, {"test", {1}}});
   const fs::path shard = version / "pets-train.tfrecord-00001-of-00002";
   const size_t first = cifar_record("train", 3).size();
@@ -323,7 +322,7 @@ TEST(TfdsHostile, DamagedFrames) {
 }
 
 TEST(TfdsHostile, RecordsOfAnotherKind) {
-  TemporaryFolder folder;
+  DataDir folder;
   add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {1}}});
   const auto expect = [&](const std::string& features, const std::vector<std::string>& parts) {
     folder.text("pets/1.0.0/pets-test.tfrecord-00000-of-00001", record(features));
@@ -350,67 +349,9 @@ TEST(TfdsHostile, RecordsOfAnotherKind) {
   expect("nonsense", {"tf.train.Example"});
 }
 
-TEST(TfdsInfo, ShardLengths) {
-  const auto info = parse_tfds_info(
-      R"({"name": "x", "splits": [{"name": "train", "shardLengths": ["10", 20]},
-          {"name": "test", "numShards": "1", "statistics": {"numExamples": "10"}},
-          {"name": "odd", "shardLengths": ["10", "Unknown"]}]})",
-      "i.json");
-  EXPECT_THAT(info.at("train"), ElementsAre(10, 20));
-  EXPECT_TRUE(info.at("test").empty());
-  EXPECT_TRUE(info.at("odd").empty());
-  EXPECT_TRUE(parse_tfds_info("{}", "i.json").empty());
-  for (const char* text : {"", "[", "[]", "3", "{\"splits\": 3}", "{\"splits\": [3]}",
-                           "{\"splits\": [{\"name\": 3}]}", "{\"splits\": [{}]}"})
-    expect_error([&] { parse_tfds_info(text, "i.json"); }, {"i.json"});
-  expect_error([&] { parse_tfds_info(R"({"fileFormat": "array_record"})", "i.json"); },
-               {"'array_record'", "tfrecord"});
-}
-
-TEST(TfdsInfo, ClassCounts) {
-  EXPECT_EQ(parse_tfds_class_count(
-                R"({"pythonClassName": "x.FeaturesDict", "featuresDict": {"features": {"label":
-                    {"pythonClassName": "x.ClassLabel", "classLabel": {"numClasses": "10"}}}}})"),
-            10);
-  EXPECT_EQ(parse_tfds_class_count(
-                R"({"type": "x.FeaturesDict", "content": {"label":
-                    {"type": "x.ClassLabel", "content": {"num_classes": 7}}}})"),
-            7);
-  for (const char* text :
-       {"", "[]", "{}", R"({"content": []})", R"({"content": {"label": {"num_classes": -3}}})",
-        R"({"content": {"label": {"num_classes": "many"}}})",
-        R"({"content": {"label": {"num_classes": 1e3}}})"})
-    EXPECT_EQ(parse_tfds_class_count(text), 0) << text;
-}
-
-TEST(TfdsTree, ShardNames) {
-  const auto shard = parse_shard_name("oxford-flowers-train.tfrecord-00007-of-00064");
-  ASSERT_TRUE(shard);
-  EXPECT_EQ(shard->dataset, "oxford-flowers");
-  EXPECT_EQ(shard->split, "train");
-  EXPECT_EQ(shard->index, 7);
-  EXPECT_EQ(shard->count, 64);
-  for (const char* name :
-       {"", "x", "x.tfrecord", "x-train.tfrecord", "x-train.tfrecord-00000",
-        "-train.tfrecord-0-of-1", "train.tfrecord-00000-of-00001", "x-.tfrecord-00000-of-00001",
-        "x-train.tfrecord-00001-of-00001", "x-train.tfrecord-00000-of-00000",
-        "x-train.tfrecord--0001-of-00001", "x-train.tfrecord-0000a-of-00001",
-        "x-train.tfrecord-00000-of-99999999999999999999", "x-train.tfrecord-00000-of-00001.part",
-        "-of-.tfrecord-"})
-    EXPECT_FALSE(parse_shard_name(name)) << name;
-}
-
-TEST(TfdsTree, Names) {
-  EXPECT_EQ(parse_tfds_name("imagenet").path, "imagenet2012");
-  EXPECT_EQ(parse_tfds_name("tfds/imagenet_v2/matched:3.0.0").path, "imagenet_v2/matched");
-  EXPECT_EQ(parse_tfds_name("tfds/imagenet_v2/matched:3.0.0").version, "3.0.0");
-  EXPECT_EQ(parse_tfds_name("tfds/imagenet_v2/matched").dataset(), "imagenet_v2");
-  EXPECT_EQ(parse_tfds_name("").path, "");
-}
-
 // Class folders are never taken for datasets.
 TEST(TfdsTree, AnImageFolderIsNone) {
-  TemporaryFolder folder;
+  DataDir folder;
   folder.text("1.0.0/a.jpg", "x");
   folder.text("2.0.0/b.jpg", "x");
   folder.text("dataset_info.json", "{}");

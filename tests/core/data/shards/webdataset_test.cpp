@@ -1,7 +1,7 @@
 // WebDataset: shards as tar writes them, their splits, labels and names, and what is wrong in them.
 #include "data/shards/webdataset.h"
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit {
 namespace {
@@ -43,7 +43,7 @@ class WebDatasetTest : public ::testing::Test {
     for (int64_t i = 0; i < dataset.size(); ++i) all.push_back(dataset.label(i));
     return all;
   }
-  TemporaryFolder folder;
+  DataDir folder;
 };
 
 TEST_F(WebDatasetTest, ShardsInNaturalOrderWithTheirImages) {
@@ -83,7 +83,7 @@ TEST_F(WebDatasetTest, PatternsAndSingleShards) {
   expect_error([&] { open("test"); }, {"no shards of the split 'test'"});
 }
 
-// What is "val" is not "train", whatever the shards are called.
+// No image is in both parts, whatever the shards are called.
 TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
   for (const char* name : {"x-train-0.tar", "x-0.tar"}) {
     fs::remove_all(data());
@@ -162,16 +162,6 @@ TEST_F(WebDatasetTest, SamplesThatAreNoneAreErrors) {
   fails("3.json", {"expected a whole number"});
   folder.text("data/train.tar", "no tar at all, but longer than nothing");
   expect_error([&] { open("train"); }, {"train.tar", "cut off"});
-}
-
-TEST(Braces, StandForNames) {
-  EXPECT_THAT(expand_braces("x.tar"), ElementsAre("x.tar"));
-  EXPECT_THAT(expand_braces("x-{08..11}.tar"),
-              ElementsAre("x-08.tar", "x-09.tar", "x-10.tar", "x-11.tar"));
-  EXPECT_THAT(expand_braces("{a,b}-{0..1}"), ElementsAre("a-0", "a-1", "b-0", "b-1"));
-  for (const char* wrong : {"x-{0..", "x-{0..a}", "x-{2..1}", "x-{..3}", "{0..99999999}",
-                            "{0..999}{0..999}", "{0..99999999999999999999}"})
-    expect_error([&] { expand_braces(wrong); }, {"pattern is as"});
 }
 
 }  // namespace

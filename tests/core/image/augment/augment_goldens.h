@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "image/image.h"
 #include "support/golden.h"
+#include "support/near.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::testing {
@@ -32,9 +33,10 @@ inline std::vector<std::string> split_key(const std::string& key) {
 }
 
 struct AugmentGoldens {
-  explicit AugmentGoldens(const std::string& name)
-      : meta(nlohmann::json::parse(read_text(golden_root() / "augment" / (name + ".json")))),
-        tensors(read_safetensors(golden_root() / "augment" / (name + ".safetensors"))) {}
+  explicit AugmentGoldens(const std::string& name,
+                          const std::filesystem::path& root = golden_root())
+      : meta(nlohmann::json::parse(read_text(root / "augment" / (name + ".json")))),
+        tensors(read_safetensors(root / "augment" / (name + ".safetensors"))) {}
   const Tensor& at(const std::string& key) const { return find_tensor(tensors, key, "augment"); }
   Image image(const std::string& key) const { return image_of(at(key)); }
 
@@ -62,14 +64,6 @@ inline std::vector<float> planar(std::span<const float> values, size_t count, si
       for (size_t c = 0; c < channels; ++c)
         result[b * image + c * plane + i] = values[b * image + i * channels + c];
   return result;
-}
-
-inline double largest_difference(std::span<const float> a, std::span<const float> b) {
-  EXPECT_EQ(a.size(), b.size());
-  double most = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
-    most = std::max(most, std::abs(static_cast<double>(a[i]) - b[i]));
-  return most;
 }
 
 }  // namespace nestvit::testing

@@ -157,7 +157,7 @@ TEST(RandAugment, SettingsThatMakeNoSenseAreUsageErrors) {
            [](RandAugment& s) { s.prob_to_apply = NAN; }, [](RandAugment& s) { s.magstd = NAN; }}) {
     RandAugment settings = shipped();
     change(settings);
-    EXPECT_THROW(check(settings), UsageError) << describe(RandAugment{});
+    EXPECT_THROW(check(settings), UsageError) << describe(settings);
   }
 }
 

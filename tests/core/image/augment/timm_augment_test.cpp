@@ -18,7 +18,7 @@ using testing::AugmentGoldens;
 using testing::gradient;
 
 TEST(TimmAugmentGolden, OperationsAreTimms) {
-  const AugmentGoldens goldens("timm_ops");
+  const AugmentGoldens goldens("timm_ops", testing::golden_root_with("augment/timm_ops.json"));
   std::map<std::string, int> seen;
   for (const auto& item : goldens.meta.at("cases")) {
     const std::string name = item.at("op");

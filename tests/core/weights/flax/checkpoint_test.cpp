@@ -1,14 +1,15 @@
-// Official checkpoint folders: the goldens' own, written ones read back, and damaged ones.
+// Official checkpoint folders: the goldens' own, and damaged ones.
 #include "weights/flax/checkpoint.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include <cstring>
-
 #include "base/file.h"
+#include "support/errors.h"
 #include "support/golden_model.h"
+#include "support/same_tensors.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -16,18 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using namespace std::string_literals;
-
-void expect_same(const TensorMap& a, const TensorMap& b, const std::string& where) {
-  ASSERT_EQ(a.size(), b.size()) << where;
-  for (const auto& [name, tensor] : a) {
-    ASSERT_TRUE(b.contains(name)) << where << " " << name;
-    const Tensor& other = b.at(name);
-    ASSERT_EQ(tensor.shape(), other.shape()) << name;
-    ASSERT_EQ(tensor.dtype(), other.dtype()) << name;
-    EXPECT_EQ(std::memcmp(tensor.bytes().data(), other.bytes().data(), tensor.bytes().size()), 0)
-        << where << " " << name;
-  }
-}
 
 TEST(FlaxCheckpointGolden, LatestOfAFolderIsTheGoldenParameters) {
   for (const fs::path& folder : testing::golden_cases("flax", "checkpoints-0/checkpoint")) {
@@ -39,8 +28,9 @@ TEST(FlaxCheckpointGolden, LatestOfAFolderIsTheGoldenParameters) {
       EXPECT_EQ(find_flax_checkpoint(name), latest) << name;
     const FlaxCheckpoint checkpoint = read_flax_checkpoint(latest);
     EXPECT_EQ(checkpoint.step, contents.at("latest_step").get<int64_t>());
-    expect_same(checkpoint.params, testing::golden_flax_params(folder), latest.string());
-    expect_same(checkpoint.batch_stats, testing::golden_flax_batch_stats(folder), latest.string());
+    testing::expect_same(checkpoint.params, testing::golden_flax_params(folder), latest.string());
+    testing::expect_same(checkpoint.batch_stats, testing::golden_flax_batch_stats(folder),
+                         latest.string());
   }
 }
 
@@ -61,17 +51,13 @@ TEST(FlaxCheckpointGolden, AnOlderNumberIsReadWhenItIsNamed) {
 class FlaxFolder : public ::testing::Test {
  protected:
   FlaxFolder() {
-    folder_ = fs::temp_directory_path() / ("nestvit-flax-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     params_["A_0/kernel"] = Tensor::f32({2, 3}, {1, 2, 3, 4, 5, 6});
     params_["A_0/sub/bias"] = Tensor::f32({1}, {-7});
     params_["B_0/scale"] = Tensor::f32({0, 4}, {});
   }
-  ~FlaxFolder() override { fs::remove_all(folder_); }
 
-  std::vector<std::byte> written(const TensorMap& stats = {}) {
-    write_flax_checkpoint(folder_ / "out", params_, stats);
+  std::vector<std::byte> written() {
+    write_flax_checkpoint(folder_ / "out", params_, {});
     return read_file(folder_ / "out" / "ckpt-1.flax");
   }
   static FlaxCheckpoint parse(std::vector<std::byte> bytes) {
@@ -80,36 +66,12 @@ class FlaxFolder : public ::testing::Test {
   }
   static std::string message(const std::string& text) {
     const auto* data = reinterpret_cast<const std::byte*>(text.data());
-    try {
-      parse({data, data + text.size()});
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
+    return testing::error_of([&] { parse({data, data + text.size()}); });
   }
 
-  fs::path folder_;
+  const testing::TempDir folder_;
   TensorMap params_;
 };
-
-TEST_F(FlaxFolder, RoundTripIsExact) {
-  const TensorMap stats = {{"BatchNorm_0/mean", Tensor::f32({2}, {0.5f, 8})}};
-  written(stats);
-  const auto file = find_flax_checkpoint(folder_ / "out" / "ckpt.7");
-  ASSERT_TRUE(file);
-  const FlaxCheckpoint back = read_flax_checkpoint(*file);
-  EXPECT_EQ(back.step, 0);
-  expect_same(back.params, params_, "params");
-  expect_same(back.batch_stats, stats, "batch_stats");
-}
-
-TEST_F(FlaxFolder, BytesFollowFlax) {  // the byte goldens of reference.md C.3
-  const auto bytes = written();
-  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  EXPECT_THAT(text, HasSubstr("\xc7\x0e\x01\x93\x90\xa5int32\xc4\x04\0\0\0\0"s));
-  EXPECT_THAT(text, HasSubstr("\xa6kernel\xc7\x26\x01\x93\x92\x02\x03\xa7"
-                              "float32\xc4\x18"));
-}
 
 TEST_F(FlaxFolder, CutAnywhereIsAnError) {
   const auto whole = written();
@@ -122,15 +84,22 @@ TEST_F(FlaxFolder, CutAnywhereIsAnError) {
 
 TEST_F(FlaxFolder, AnyChangedByteIsReadOrRefused) {
   const auto whole = written();
+  int read = 0, refused = 0;
   for (size_t i = 0; i < whole.size(); ++i)
     for (int value : {0x00, 0x7f, 0x80, 0x90, 0xc1, 0xc7, 0xc9, 0xdd, 0xdf, 0xff}) {
       auto changed = whole;
       changed[i] = static_cast<std::byte>(value);
       try {
-        for (const auto& [name, tensor] : parse(changed).params) tensor.to_f32();
-      } catch (const Error&) {
+        for (const auto& [name, tensor] : parse(changed).params)
+          EXPECT_EQ(std::ssize(tensor.to_f32()), tensor.size());
+        ++read;
+      } catch (const Error& e) {
+        EXPECT_THAT(e.what(), HasSubstr("x")) << "names the file";
+        ++refused;
       }
     }
+  EXPECT_GT(read, 0) << "a changed value of a tensor is a value all the same";
+  EXPECT_GT(refused, read) << "most bytes are structure";
 }
 
 TEST_F(FlaxFolder, HostileTreesAreRefused) {
@@ -154,19 +123,14 @@ TEST_F(FlaxFolder, HostileTreesAreRefused) {
 TEST_F(FlaxFolder, TextFileThatNamesNothing) {
   const auto expect = [&](const std::string& text, const std::string& words) {
     write_file(folder_ / "checkpoint", text);
-    try {
-      find_flax_checkpoint(folder_);
-      ADD_FAILURE() << text;
-    } catch (const Error& e) {
-      EXPECT_THAT(e.what(), HasSubstr(words));
-    }
+    testing::expect_error([&] { find_flax_checkpoint(folder_.path()); }, {words});
   };
   expect("", "model_checkpoint_path");
   expect("model_checkpoint_path: ", "model_checkpoint_path");
   expect("all_model_checkpoint_paths: \"ckpt-1\"\n", "model_checkpoint_path");
   expect("model_checkpoint_path: \"ckpt-9\"\n", "ckpt-9.flax");
   fs::remove(folder_ / "checkpoint");
-  EXPECT_FALSE(find_flax_checkpoint(folder_));
+  EXPECT_FALSE(find_flax_checkpoint(folder_.path()));
   EXPECT_FALSE(find_flax_checkpoint(folder_ / "nothing" / "there"));
 }
 

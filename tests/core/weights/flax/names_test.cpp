@@ -6,30 +6,17 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include <cstring>
-
 #include "model/params.h"
 #include "support/golden_model.h"
+#include "support/same_tensors.h"
 
 namespace nestvit {
 namespace {
 
 using ::testing::ElementsAre;
+using testing::expect_same;
 using testing::golden_cases;
 using ::testing::HasSubstr;
-
-bool same_values(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
-         std::memcmp(a.bytes().data(), b.bytes().data(), a.bytes().size()) == 0;
-}
-
-void expect_same(const TensorMap& a, const TensorMap& b, const std::string& where) {
-  ASSERT_EQ(a.size(), b.size()) << where;
-  for (const auto& [name, tensor] : a) {
-    ASSERT_TRUE(b.contains(name)) << where << " " << name;
-    EXPECT_TRUE(same_values(tensor, b.at(name))) << where << " " << name;
-  }
-}
 
 // Values that name their own position, so that any mix-up shows.
 Tensor counted(std::vector<int64_t> shape, float from = 0) {

@@ -195,7 +195,7 @@ TEST(Pickle, RefusesPrograms) {
       ")K\1a",                // append to a tuple
       "K\1)R",                // call of a number
       dict + ")R)R",          // call of a result
-      dict + "K\1R",          // arguments that are no tuple
+      dict + "K\1R",          // arguments that are not a tuple
       "]K\1b",                // state of a list
       "K\1K\2\x93",           // a global of numbers
       "h\5",                  // never stored

@@ -1,10 +1,8 @@
-// What the data tests share: a temporary folder, tiny files of every format, and a check of errors.
+// Tiny files of every format of data, and datasets opened from them.
 #pragma once
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nestvit/error.h>
-#include <stdlib.h>
 #include <zlib.h>
 
 #include <cstddef>
@@ -18,46 +16,33 @@
 
 #include "data/dataset.h"
 #include "image/codecs/codec.h"
+#include "support/errors.h"
+#include "support/temp_dir.h"
 
 namespace nestvit::testing {
 
 namespace fs = std::filesystem;
 using Bytes = std::vector<std::byte>;
 
-class TemporaryFolder {
+// A folder for one test that files are written into by name.
+class DataDir : public TempDir {
  public:
-  TemporaryFolder() {
-    std::string path = (fs::temp_directory_path() / "nestvit-data-XXXXXX").string();
-    if (!mkdtemp(path.data())) throw std::runtime_error("cannot make " + path);
-    path_ = path;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const fs::path& path() const { return path_; }
   fs::path text(const std::string& name, std::string_view content) const {
-    fs::create_directories((path_ / name).parent_path());
-    std::ofstream file(path_ / name, std::ios::binary);
+    fs::create_directories((*this / name).parent_path());
+    std::ofstream file(*this / name, std::ios::binary);
     file.write(content.data(), static_cast<std::streamsize>(content.size()));
-    return path_ / name;
+    return *this / name;
   }
   fs::path bytes(const std::string& name, const Bytes& content) const {
     return text(name, {reinterpret_cast<const char*>(content.data()), content.size()});
   }
   // A real PNG of one colour.
   fs::path png(const std::string& name, uint8_t value = 7, int side = 2) const {
-    fs::create_directories((path_ / name).parent_path());
+    fs::create_directories((*this / name).parent_path());
     Image image{side, side, 3, std::vector<uint8_t>(static_cast<size_t>(side) * side * 3, value)};
-    write_png(path_ / name, image);
-    return path_ / name;
+    write_png(*this / name, image);
+    return *this / name;
   }
-
- private:
-  fs::path path_;
 };
 
 // An IDX file of `dims`; value i is (i * 7 + 1) % modulus.
@@ -101,18 +86,6 @@ inline Bytes make_cifar(int records, int label_bytes, int classes) {
         file.push_back(static_cast<std::byte>((i + plane + (p == 1023 ? 100 : 0)) & 255));
   }
   return file;
-}
-
-// `run` must throw E whose message and hint hold every one of `parts`.
-template <class E = Error, class Run>
-void expect_error(Run&& run, const std::vector<std::string>& parts) {
-  try {
-    run();
-    ADD_FAILURE() << "no error; expected one about " << ::testing::PrintToString(parts);
-  } catch (const E& error) {
-    const std::string text = std::string(error.what()) + "\n" + error.hint();
-    for (const auto& part : parts) EXPECT_THAT(text, ::testing::HasSubstr(part));
-  }
 }
 
 inline std::unique_ptr<Dataset> open(const fs::path& root, const std::string& split = "train",

@@ -1,8 +1,8 @@
-// nestvit run and preprocess: tensors in and out.
+// nestvit run: tensors in and out.
 #include <cmath>
 
-#include "image/transform.h"
 #include "support/cli_test.h"
+#include "support/near.h"
 
 namespace nestvit::testing {
 namespace {
@@ -12,7 +12,7 @@ using ::testing::HasSubstr;
 
 using Shape = std::vector<int64_t>;
 
-class TensorsCli : public Workshop {
+class RunCli : public CliTest {
  protected:
   void SetUp() override { save("model", tiny_model()); }
 
@@ -30,7 +30,7 @@ class TensorsCli : public Workshop {
   }
 };
 
-TEST_F(TensorsCli, RunWritesLogitsAndLevels) {
+TEST_F(RunCli, WritesLogitsAndLevels) {
   write_input("x.safetensors", {5, 3, 8, 8});
   const Outcome outcome =
       nestvit("run --model model --input x.safetensors --output y.safetensors --features");
@@ -48,10 +48,10 @@ TEST_F(TensorsCli, RunWritesLogitsAndLevels) {
   ASSERT_EQ(parts.size(), 1);
   const std::vector<float> whole = values("y.safetensors", "logits");
   const std::vector<float> pieces = values("z.safetensors", "logits");
-  for (size_t i = 0; i < whole.size(); ++i) EXPECT_NEAR(whole[i], pieces[i], 1e-6);
+  EXPECT_LE(largest_difference(whole, pieces), 1e-6);
 }
 
-TEST_F(TensorsCli, RunExplainsABadInput) {
+TEST_F(RunCli, ExplainsABadInput) {
   const std::string end = " --output y.safetensors";
   const std::string run = "run --model model --input ";
   write_input("size.safetensors", {1, 3, 9, 8});
@@ -72,7 +72,7 @@ TEST_F(TensorsCli, RunExplainsABadInput) {
   EXPECT_FALSE(fs::exists(path("y.safetensors")));
 }
 
-TEST_F(TensorsCli, RunExplainsABadModel) {
+TEST_F(RunCli, ExplainsABadModel) {
   write_input("x.safetensors", {1, 3, 8, 8});
   const std::string end = " --input x.safetensors --output y.safetensors";
   expect_failure(nestvit("run --model nowhere" + end), 1, {"nowhere"});
@@ -84,71 +84,14 @@ TEST_F(TensorsCli, RunExplainsABadModel) {
   expect_failure(nestvit("run --model model" + end), 1, {"config.json"});
 }
 
-TEST_F(TensorsCli, RunDoesNotWriteWhereItCannot) {
+TEST_F(RunCli, DoesNotWriteWhereItCannot) {
   write_input("x.safetensors", {1, 3, 8, 8});
   expect_failure(nestvit("run --model model --input x.safetensors --output nowhere/y.safetensors"),
                  1, {"nowhere"});
 }
 
-TEST_F(TensorsCli, PreprocessWritesBothStages) {
-  write_image("a.png", {10, 100, 200}, 20);
-  write_image("b.png", {200, 10, 100}, 9);
-  const Outcome outcome = nestvit(
-      "preprocess --mode timm --size 8 a.png b.png --output x.safetensors --mean 0.5,0.25,0 --std "
-      "0.5,1,2 --crop-pct 0.9 --interpolation bilinear");
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  const TensorMap tensors = read_safetensors(path("x.safetensors"));
-  EXPECT_THAT(tensors.at("pixels").shape(), ElementsAre(2, 3, 8, 8));
-  EXPECT_THAT(tensors.at("input").shape(), ElementsAre(2, 3, 8, 8));
-
-  Preprocessing expected = preprocessing_mode("timm", 8);
-  expected.crop_pct = 0.9;
-  expected.interpolation = Interpolation::kBilinear;
-  const std::vector<float> pixels = values("x.safetensors", "pixels");
-  const std::vector<float> input = values("x.safetensors", "input");
-  const double mean[] = {0.5, 0.25, 0}, std[] = {0.5, 1, 2};
-  size_t at = 0;
-  for (const char* name : {"a.png", "b.png"}) {
-    Sample sample;
-    sample.encoded = read_file(path(name));
-    sample.name = name;
-    const Pixels image = evaluation_pixels(sample, expected);
-    for (int c = 0; c < 3; ++c)
-      for (int i = 0; i < 64; ++i, ++at) {
-        ASSERT_EQ(pixels[at], image.values[i * 3 + c]);
-        ASSERT_NEAR(input[at], (pixels[at] / 255 - mean[c]) / std[c], 1e-5);
-      }
-  }
-}
-
-TEST_F(TensorsCli, PreprocessAsTheModelWants) {
-  write_image("a.png", {10, 100, 200}, 20);
-  EXPECT_EQ(nestvit("preprocess --model model a.png --output m.safetensors").code, 0);
-  EXPECT_EQ(nestvit("preprocess --mode jax --size 8 a.png --output j.safetensors").code, 0);
-  EXPECT_EQ(values("m.safetensors", "input"), values("j.safetensors", "input"));
-}
-
-TEST_F(TensorsCli, PreprocessExplainsMistakes) {
-  write_image("a.png", {1, 2, 3});
-  const std::string out = " --output x.safetensors";
-  const std::string jax = "preprocess --mode jax --size 8 ";
-  expect_failure(nestvit("preprocess a.png" + out), 2, {"--mode", "--model"});
-  expect_failure(nestvit("preprocess --mode jax a.png" + out), 2, {"--size"});
-  expect_failure(nestvit(jax + "--model model a.png" + out), 2, {"--mode", "--model"});
-  expect_failure(nestvit(jax + out), 2, {"IMAGE"});
-  expect_failure(nestvit(jax + "--interpolation bicubic a.png" + out), 2, {"--mode timm"});
-  expect_failure(nestvit(jax + "--crop-pct 1.5 a.png" + out), 2, {"1.5"});
-  expect_failure(nestvit(jax + "--crop-pct nan a.png" + out), 2, {"nan"});
-  expect_failure(nestvit(jax + "--mean 0.5 a.png" + out), 2, {"expected 3"});
-  expect_failure(nestvit(jax + "--std 1,0,1 a.png" + out), 2, {"--std"});
-  expect_failure(nestvit(jax + "nowhere.png" + out), 1, {"nowhere.png"});
-  truncate("a.png");
-  expect_failure(nestvit(jax + "a.png" + out), 1, {"a.png"});
-  EXPECT_FALSE(fs::exists(path("x.safetensors")));
-}
-
 #ifdef NESTVIT_HAS_TRAIN
-TEST_F(TensorsCli, EnginesAgree) {
+TEST_F(RunCli, EnginesAgree) {
   write_input("x.safetensors", {3, 3, 8, 8});
   const std::string run = "run --model model --input x.safetensors --features --output ";
   EXPECT_EQ(nestvit(run + "core.safetensors").code, 0);
@@ -157,10 +100,7 @@ TEST_F(TensorsCli, EnginesAgree) {
   for (const char* tensor : {"logits", "level_0", "level_1"}) {
     const std::vector<float> a = values("core.safetensors", tensor);
     const std::vector<float> b = values("torch.safetensors", tensor);
-    ASSERT_EQ(a.size(), b.size());
-    float largest = 0;
-    for (float v : a) largest = std::max(largest, std::abs(v));
-    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 2e-5 * largest) << tensor;
+    expect_near(b, a, 2e-5, tensor);
   }
 }
 #endif

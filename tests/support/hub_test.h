@@ -1,12 +1,11 @@
-// A folder and an environment of its own for each test: nothing of the user's caches or tokens is
-// seen, no real network is reached, and no test waits.
+// A test of downloads, with a folder and an environment of its own: nothing of the user's caches or
+// tokens is seen, no real network is reached, and no test waits.
 #pragma once
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -15,7 +14,9 @@
 
 #include "base/file.h"
 #include "hub/download.h"
+#include "support/errors.h"
 #include "support/http_server.h"
+#include "support/temp_dir.h"
 
 namespace nestvit::testing {
 
@@ -24,23 +25,15 @@ namespace fs = std::filesystem;
 class HubTest : public ::testing::Test {
  protected:
   HubTest() {
-    static std::atomic<int> counter{0};
-    folder_ = fs::temp_directory_path() / fmt::format("nestvit-hub-{}-{}", getpid(), counter++);
-    fs::create_directories(folder_);
     for (const char* name :
          {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH",
           "HF_HUB_OFFLINE", "XDG_CACHE_HOME", "STORAGE_EMULATOR_HOST", "NESTVIT_DATASET_MIRROR",
           "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy",
           "NO_PROXY", "CURL_CA_BUNDLE", "SSL_CERT_FILE"})
       ::unsetenv(name);
-    set("HOME", folder_.string());
+    set("HOME", folder_.path().string());
     set("HF_ENDPOINT", "http://127.0.0.1:9");  // nobody listens there
   }
-  ~HubTest() override {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-
   static void set(const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); }
   fs::path path(const std::string& name) const { return folder_ / name; }
 
@@ -63,20 +56,8 @@ class HubTest : public ::testing::Test {
   }
 
  private:
-  fs::path folder_;
+  const TempDir folder_;
   std::vector<double> waits_;
 };
-
-// The error that `act` throws; fails the test when it throws none.
-template <class Act>
-std::string error_of(Act act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    return std::string(error.what()) + " | " + error.hint();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
 
 }  // namespace nestvit::testing

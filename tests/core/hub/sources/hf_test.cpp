@@ -4,7 +4,7 @@
 #include "hub/hub.h"
 #include "hub/sources/answers.h"
 #include "support/fake_hub.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 
 namespace nestvit::testing {
 namespace {
@@ -25,7 +25,7 @@ class HuggingFace : public HubTest {
     return path(".cache/huggingface/hub/models--timm--nest_tiny_jx.goog_in1k");
   }
 
-  // What huggingface_hub leaves behind.
+  // A cache as huggingface_hub leaves it.
   void write_cache(const std::string& commit, const std::string& weights) const {
     const fs::path snapshot = repo() / "snapshots" / commit;
     fs::create_directories(snapshot);
@@ -257,40 +257,12 @@ TEST_F(HuggingFace, MalformedNames) {
   EXPECT_TRUE(hub_.server().asked().empty());
 }
 
-TEST_F(HuggingFace, AnswersThatAreNone) {
-  const std::string deep = std::string(100, '[') + std::string(100, ']');
-  for (const std::string& text :
-       {std::string(""), std::string("[]"), std::string("{}"), std::string("{\"sha\": 3}"),
-        std::string("<html>"), std::string("{\"sha\": \"../../x\"}"),
-        std::string("{\"sha\": \"a/b\"}"), std::string("{\"sha\": \"a\", \"siblings\": 3}"),
-        std::string("{\"sha\": \"a\", \"siblings\": [3]}"),
-        std::string("{\"sha\": \"a\", \"siblings\": [{\"rfilename\": {}}]}"),
-        "{\"sha\": " + deep + "}"}) {
-    EXPECT_THAT(error_of([&] { parse_hub_answer(text, "the hub"); }), HasSubstr("the hub")) << text;
-  }
-  const HubAnswer answer = parse_hub_answer(
-      "{\"sha\": \"abc\", \"siblings\": [{\"rfilename\": \"x\"}], \"other\": []}", "");
-  EXPECT_EQ(answer.commit, "abc");
-  EXPECT_THAT(answer.files, ElementsAre("x"));
-}
-
 TEST_F(HuggingFace, EtagsThatAreNoNames) {
   for (const char* etag : {"../../../x", "a/b", ".hidden", "a b"}) {
     hub_.files.at("config.json").etag = etag;
     EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("no usable ETag")) << etag;
   }
   EXPECT_THAT(names_in(repo() / "blobs"), IsEmpty());
-}
-
-TEST_F(HuggingFace, TargetGetsCopies) {
-  PullOptions options;
-  options.progress = false;
-  options.target = path("here/model");
-  EXPECT_EQ(pull_model(kName, options), path("here/model"));
-  EXPECT_THAT(names_in(path("here/model")), ElementsAre("config.json", "model.safetensors"));
-  EXPECT_FALSE(fs::is_symlink(path("here/model/config.json")));
-  EXPECT_EQ(read_text(path("here/model/model.safetensors")),
-            hub_.files.at("model.safetensors").content);
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-// A writer of TFRecord files and TFDS trees that shares no code with the reader: protobuf by hand.
+// Writes TFRecord files and TFDS trees. Shares no code with the reader: protobuf byte by byte.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "support/data_fixture.h"
+#include "support/data_files.h"
 
 namespace nestvit::testing {
 
@@ -66,7 +66,7 @@ inline std::string file_text(const fs::path& path) {
 }
 // The bytes of a PNG of one colour.
 inline std::string png_text(uint8_t value) {
-  TemporaryFolder folder;
+  DataDir folder;
   return file_text(folder.png("x.png", value));
 }
 

@@ -2,7 +2,7 @@
 #include "hub/sources/datasets.h"
 
 #include "hub/hub.h"
-#include "support/hub_fixture.h"
+#include "support/hub_test.h"
 #include "support/tar_maker.h"
 
 namespace nestvit::testing {
@@ -10,7 +10,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 class Datasets : public HubTest {
  protected:
@@ -136,16 +135,6 @@ TEST_F(Datasets, KnownOnes) {
       EXPECT_TRUE(address.ends_with("/")) << address;
     for (const DatasetFile& file : source.files) EXPECT_EQ(file.md5.size(), 32) << file.name;
   }
-  EXPECT_THROW(pull_dataset("cifar11"), UsageError);
-  EXPECT_THAT(error_of([&] { pull_dataset("cifar11"); }), HasSubstr("did you mean"));
-}
-
-TEST_F(Datasets, NamesThatAreRemote) {
-  for (const char* name : {"hf://a/b", "gs://a/b", "https://a/b", "http://a/b"})
-    EXPECT_TRUE(is_remote(name));
-  for (const char* name : {"a/b", "/a", "hf:/a", "file:///a", "cifar10", "./hf://a"})
-    EXPECT_FALSE(is_remote(name));
-  EXPECT_THROW(pull_model("a/b"), UsageError);
 }
 
 }  // namespace
