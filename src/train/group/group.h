@@ -74,22 +74,8 @@ class Group {
   Members* members() const { return members_.get(); }
 
  private:
-  void meet(const Launch& launch, const GroupOptions& options);
-
   int rank_ = 0, size_ = 1;
   std::unique_ptr<Members> members_;
-};
-
-// A place for processes to meet, held by a process that is none of them, for as long as it lives.
-class MeetingPoint {
- public:
-  MeetingPoint();  // on this machine, at a free port
-  ~MeetingPoint();
-  uint16_t port() const;
-
- private:
-  struct Server;
-  std::unique_ptr<Server> server_;
 };
 
 }  // namespace nestvit::train

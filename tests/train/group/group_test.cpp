@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "run/input/batches.h"
+#include "train/group/rendezvous.h"
 
 namespace nestvit::train {
 namespace {

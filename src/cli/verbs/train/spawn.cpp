@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "base/log.h"
-#include "train/group/group.h"
+#include "train/group/rendezvous.h"
 
 namespace nestvit::cli {
 namespace {
