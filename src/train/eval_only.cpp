@@ -17,7 +17,7 @@ namespace nestvit::train {
 int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options) {
   const TensorMap tensors = starting_tensors(recipe, options.weights);
   const Group& group = *options.group;
-  if (group.first()) refuse_used(options.workdir);
+  if (group.is_root()) refuse_used(options.workdir);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend_of_all(group, device);
@@ -27,8 +27,8 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const auto evaluation = evaluate_all(
       *net, val_set, recipe,
       {options.workers, options.stop, match_classes(val_set.classes(), *options.weights)}, group);
-  if (!evaluation) return group.highest_of_all(options.stop());
-  if (!group.first()) return 0;
+  if (!evaluation) return group.all_reduce_max(options.stop());
+  if (!group.is_root()) return 0;
 
   make_workdir(options.workdir);
   RunLog log(options.workdir);

@@ -23,8 +23,8 @@ namespace {
 // The images that this process evaluates: a piece of those that all do, since files that lie side
 // by side are read faster.
 std::vector<int64_t> my_piece(int64_t total, const Group& group) {
-  const int64_t first = total * group.rank() / group.size();
-  std::vector<int64_t> piece = in_order(total * (group.rank() + 1) / group.size() - first);
+  const int64_t first = total * group.rank() / group.world_size();
+  std::vector<int64_t> piece = in_order(total * (group.rank() + 1) / group.world_size() - first);
   for (int64_t& index : piece) index += first;
   return piece;
 }
@@ -36,10 +36,10 @@ int64_t images_to_evaluate(int64_t images, const Recipe& recipe) {
 }
 
 void add_up(Metrics& metrics, const Group& group) {
-  if (group.size() == 1) return;
+  if (group.world_size() == 1) return;
   Metrics::Sums sums = metrics.sums();
-  group.sum_all(sums.counts);
-  group.sum_all({&sums.loss, 1});
+  group.all_reduce_sum(sums.counts);
+  group.all_reduce_sum({&sums.loss, 1});
   metrics.set_sums(sums);
 }
 
@@ -99,10 +99,10 @@ std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, cons
     showcase.add(rows, batch->labels, batch->indices);
     loader.recycle(std::move(*batch));
     if (progress.due())
-      progress.update(metrics.count() * group.size(),
+      progress.update(metrics.count() * group.world_size(),
                       fmt::format("top-1 {:.2f} %", metrics.top1()));
   }
-  if (group.highest_of_all(stopped) != 0) return std::nullopt;
+  if (group.all_reduce_max(stopped) != 0) return std::nullopt;
   add_up(metrics, group);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   return Evaluation{metrics.top1(), metrics.top5(),

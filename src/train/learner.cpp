@@ -189,13 +189,14 @@ std::optional<Learner::Update> Learner::update(int64_t step, double learning_rat
   std::array<double, 4> sums = {
       static_cast<double>(mine.images), any ? mine.loss.item<double>() : 0,
       any ? static_cast<double>(mine.correct.item<int64_t>()) : 0, stop ? 1.0 : 0.0};
-  group_.sum_all(sums);
+  group_.all_reduce_sum(sums);
   const auto [images, loss_sum, correct, stops] = sums;
   anyone_stops_ = stops > 0;
   if (images == 0) return std::nullopt;
   // The exchange made a mean over the processes of what is a sum over batches.
-  const double norm = optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) /
-                                                         images * group_.size() / loss_scale());
+  const double norm =
+      optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) / images *
+                                         group_.world_size() / loss_scale());
   const double loss = loss_sum / images;
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   if (scale_ && finite) scale_->good();

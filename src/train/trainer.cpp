@@ -85,7 +85,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * step_batches(recipe), options.workers,
-               {group_.rank(), group_.size()}),
+               {group_.rank(), group_.world_size()}),
       learner_(recipe, device, group_, cuda_graph(options)),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
@@ -111,7 +111,7 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
   // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
   if (fresh && !recipe_.init_checkpoint.empty()) save();
-  const bool asked = group_.highest_of_all(options_.stop()) != 0;  // later each step tells
+  const bool asked = group_.all_reduce_max(options_.stop()) != 0;  // later each step tells
   while (true) {
     if (row_due() && !finish_interval()) break;
     if (state_.step >= plan_.total) return result(true, 0);
@@ -125,7 +125,7 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   }
   report_->close_bar();
   if (!saved_) save();
-  const int signal = group_.highest_of_all(options_.stop());
+  const int signal = group_.all_reduce_max(options_.stop());
   log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
   return result(false, signal);
 }
@@ -133,9 +133,9 @@ TrainResult Trainer::run(const TensorMap* fresh) {
 // ---- beginning ----
 
 void Trainer::resume() {
-  if (group_.first()) load_last();
+  if (group_.is_root()) load_last();
   const std::string state = group_.first_of_all(state_json(state_));
-  if (!group_.first()) state_ = parse_state(state, "what rank 0 resumes from");
+  if (!group_.is_root()) state_ = parse_state(state, "what rank 0 resumes from");
   saved_ = true;
 }
 
@@ -162,7 +162,7 @@ void Trainer::load_last() {
 // Makes the folder's files tell what `state_` holds, and begins to add to them.
 void Trainer::open_folder(bool resumed) {
   std::vector<RunPoint> curve;
-  if (group_.first()) {
+  if (group_.is_root()) {
     Recipe written = recipe_;
     write_file(options_.workdir / "config.yaml",
                "# The recipe of this run, complete: nestvit train --config takes it.\n" +
@@ -177,7 +177,7 @@ void Trainer::open_folder(bool resumed) {
                                              {"steps", plan_.total},
                                              {"steps_per_epoch", plan_.per_epoch},
                                              {"parameters", parameter_count(model_.config)},
-                                             {"processes", int64_t{group_.size()}},
+                                             {"processes", int64_t{group_.world_size()}},
                                              {"train_images", state_.train_size},
                                              {"val_images", val_set_.size()},
                                              {"recipe_digest", state_.recipe_digest}});
@@ -191,13 +191,13 @@ void Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
-  const Dealt dealt{group_.rank(), group_.size()};
+  const Dealt dealt{group_.rank(), group_.world_size()};
   double waited = 0;
   for (int64_t number = end - parts + 1; number <= end; ++number) {
     if (!dealt.mine(number, parts)) continue;
     std::optional<Batch> batch = batches_.next(number);
     waited += batches_.last_wait();
-    train_on(std::move(batch), number, /*last=*/number + group_.size() > end);
+    train_on(std::move(batch), number, /*last=*/number + group_.world_size() > end);
   }
   report_->waited(waited);
   const float learning_rate = schedule_.at(step);
@@ -266,8 +266,8 @@ bool Trainer::finish_interval() {
   state_.loss_steps = 0;
   saved_ = false;
   if (evaluation || checkpoint_due()) save();
-  if (group_.first()) write_summary(options_.workdir, state_.history);
-  if (evaluation && group_.first())
+  if (group_.is_root()) write_summary(options_.workdir, state_.history);
+  if (evaluation && group_.is_root())
     write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
                                     model_.labels, evaluation->metrics, evaluation->showcase});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
@@ -319,7 +319,7 @@ void Trainer::save() {
   note_skipped(names_of_all(batches_.skipped(), group_));
   learner_.average_statistics();
   saved_ = true;
-  if (!group_.first()) return;
+  if (!group_.is_root()) return;
   model_.tensors = learner_.model_tensors();
   log_->sync();  // first: a checkpoint that survives a power cut has the lines that led to it
   checkpoints_.save(state_, model_, learner_.state());
@@ -373,26 +373,26 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   schedule_of(recipe, step_plan(recipe, train_set.size()));
   check_cuda_graph(recipe, options);
   const Group& group = *options.group;
-  if (group.size() > step_batches(recipe))
-    throw UsageError(
-        fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
-                    "to do",
-                    group.size(), step_batches(recipe), step_batches(recipe) == 1 ? "" : "es"),
-        fmt::format("start {} or fewer", step_batches(recipe)));
-  if (recipe.sync_bn && step_batches(recipe) % group.size() != 0)
+  if (group.world_size() > step_batches(recipe))
+    throw UsageError(fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
+                                 "to do",
+                                 group.world_size(), step_batches(recipe),
+                                 step_batches(recipe) == 1 ? "" : "es"),
+                     fmt::format("start {} or fewer", step_batches(recipe)));
+  if (recipe.sync_bn && step_batches(recipe) % group.world_size() != 0)
     throw UsageError(fmt::format("sync_bn with {} processes for the {} batches of a step: some "
                                  "would wait for statistics of batches that others do not have",
-                                 group.size(), step_batches(recipe)),
+                                 group.world_size(), step_batches(recipe)),
                      "start a number of processes that divides the batches");
   const bool resumed =
-      group.first_of_all(group.first() && goes_on(recipe, options) ? "resume" : "") == "resume";
+      group.first_of_all(group.is_root() && goes_on(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend_of_all(group, device);
   std::optional<FolderLock> lock;
-  if (group.first()) {
+  if (group.is_root()) {
     make_workdir(options.workdir);
     lock.emplace(options.workdir);
     save_indexes(options.workdir, train_set, val_set);

@@ -35,8 +35,8 @@ const Group& Group::alone() {
 }
 
 Group::Group(const Launch& launch, const GroupOptions& options)
-    : rank_(launch.rank), size_(launch.size) {
-  if (size_ > 1)
+    : rank_(launch.rank), world_size_(launch.size) {
+  if (world_size_ > 1)
     members_ = meet_others(launch, options);
   else if (options.backend != Backend::kAuto)
     members_ = meet_others(with_itself(), options);
@@ -52,7 +52,7 @@ Group::~Group() {
 namespace {
 
 template <class Value>
-void sum_over(const Group& group, std::span<Value> values) {
+void all_reduce_sum_of(const Group& group, std::span<Value> values) {
   if (!group.members() || values.empty()) return;
   std::vector<at::Tensor> tensors = {torch::from_blob(values.data(),
                                                       {static_cast<int64_t>(values.size())},
@@ -62,10 +62,10 @@ void sum_over(const Group& group, std::span<Value> values) {
 
 }  // namespace
 
-void Group::sum_all(std::span<double> values) const { sum_over(*this, values); }
-void Group::sum_all(std::span<int64_t> values) const { sum_over(*this, values); }
+void Group::all_reduce_sum(std::span<double> values) const { all_reduce_sum_of(*this, values); }
+void Group::all_reduce_sum(std::span<int64_t> values) const { all_reduce_sum_of(*this, values); }
 
-int Group::highest_of_all(int value) const {
+int Group::all_reduce_max(int value) const {
   if (!members_) return value;
   std::vector<at::Tensor> tensors = {torch::tensor({int64_t{value}})};
   c10d::AllreduceOptions options;
@@ -76,14 +76,14 @@ int Group::highest_of_all(int value) const {
 
 std::vector<std::string> Group::texts_of_all(const std::string& text) const {
   if (!members_) return {text};
-  std::vector<int64_t> sizes(static_cast<size_t>(size_));
+  std::vector<int64_t> sizes(static_cast<size_t>(world_size_));
   sizes[static_cast<size_t>(rank_)] = static_cast<int64_t>(text.size());
-  sum_all(sizes);
+  all_reduce_sum(sizes);
   const int64_t longest = std::max<int64_t>(1, *std::max_element(sizes.begin(), sizes.end()));
   std::vector<at::Tensor> mine = {torch::zeros({longest}, torch::kUInt8)};
   std::memcpy(mine[0].data_ptr(), text.data(), text.size());
   std::vector<std::vector<at::Tensor>> all(1);
-  for (int rank = 0; rank < size_; ++rank) all[0].push_back(torch::empty_like(mine[0]));
+  for (int rank = 0; rank < world_size_; ++rank) all[0].push_back(torch::empty_like(mine[0]));
   members_->guarded([&] { members_->processes->allgather(all, mine)->wait(); });
   std::vector<std::string> texts;
   for (size_t rank = 0; rank < sizes.size(); ++rank)
@@ -93,7 +93,7 @@ std::vector<std::string> Group::texts_of_all(const std::string& text) const {
 }
 
 std::string Group::first_of_all(const std::string& text) const {
-  return texts_of_all(first() ? text : "").front();
+  return texts_of_all(is_root() ? text : "").front();
 }
 
 void Group::copy_first_to_all(const std::vector<at::Tensor>& tensors) const {
@@ -113,7 +113,7 @@ void Group::average_all(const std::vector<at::Tensor>& tensors) const {
   for (const at::Tensor& tensor : tensors) flat.push_back(tensor.detach().flatten());
   std::vector<at::Tensor> sum = {torch::cat(flat)};
   members_->guarded([&] { members_->processes->allreduce(sum)->wait(); });
-  const at::Tensor mean = sum[0] / size_;
+  const at::Tensor mean = sum[0] / world_size_;
   int64_t first = 0;
   for (const at::Tensor& tensor : tensors) {
     tensor.detach().copy_(mean.narrow(0, first, tensor.numel()).view_as(tensor));
@@ -123,7 +123,7 @@ void Group::average_all(const std::vector<at::Tensor>& tensors) const {
 
 void Group::finish_all() {
   if (!members_) return;
-  highest_of_all(0);
+  all_reduce_max(0);
   if (members_->nccl) members_->nccl->shutdown();
   members_->watch->stop();
 }
@@ -137,7 +137,7 @@ bool Group::fail(const std::string& reason) {
     const std::string verdict = m.watch->judge(mine);
     // Whoever holds the place where the others read the verdict waits for them to have read it.
     m.store->add("left", 1);
-    for (int i = 0; m.server && m.store->add("left", 0) < size_ && i < 50; ++i)
+    for (int i = 0; m.server && m.store->add("left", 0) < world_size_ && i < 50; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     return verdict == mine || !verdict.ends_with(why);
   } catch (const std::exception&) {

@@ -50,13 +50,13 @@ class Group {
   Group& operator=(const Group&) = delete;
 
   int rank() const { return rank_; }
-  int size() const { return size_; }
-  bool first() const { return rank_ == 0; }               // the one that writes files and speaks
+  int world_size() const { return world_size_; }
+  bool is_root() const { return rank_ == 0; }             // rank 0 writes files and the log
   bool exchanges() const { return members_ != nullptr; }  // false: every call returns what it got
 
-  void sum_all(std::span<double> values) const;
-  void sum_all(std::span<int64_t> values) const;
-  int highest_of_all(int value) const;
+  void all_reduce_sum(std::span<double> values) const;
+  void all_reduce_sum(std::span<int64_t> values) const;
+  int all_reduce_max(int value) const;
   std::string first_of_all(const std::string& text) const;               // rank 0's
   std::vector<std::string> texts_of_all(const std::string& text) const;  // by rank
   // In place: rank 0's values, or the mean of all. Floating point tensors of equal sizes.
@@ -74,7 +74,7 @@ class Group {
   Members* members() const { return members_.get(); }
 
  private:
-  int rank_ = 0, size_ = 1;
+  int rank_ = 0, world_size_ = 1;
   std::unique_ptr<Members> members_;
 };
 

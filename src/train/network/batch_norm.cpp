@@ -23,7 +23,7 @@ Sums summed(const Group& group, const torch::Tensor& first, const torch::Tensor&
   const auto here = [](const torch::Tensor& x) { return x.to(torch::kCPU, torch::kFloat64); };
   const torch::Tensor all =
       torch::cat({here(first), here(second), torch::full({1}, count, torch::kFloat64)});
-  group.sum_all({all.data_ptr<double>(), static_cast<size_t>(all.numel())});
+  group.all_reduce_sum({all.data_ptr<double>(), static_cast<size_t>(all.numel())});
   const auto there = [&](int64_t from) { return all.narrow(0, from, channels).to(first.device()); };
   return {there(0), there(channels), all[-1].item<double>()};
 }
@@ -87,7 +87,7 @@ void move_running(BatchNormTensors& t, const torch::Tensor& mean, const torch::T
 }  // namespace
 
 SharedStatistics::SharedStatistics(const Group* group) : before_(sharing) {
-  sharing = group && group->size() > 1 ? group : nullptr;
+  sharing = group && group->world_size() > 1 ? group : nullptr;
 }
 SharedStatistics::~SharedStatistics() { sharing = before_; }
 

@@ -53,17 +53,17 @@ class GroupTest : public ::testing::Test {
 TEST_F(GroupTest, AddsUpAndTells) {
   const auto errors = run(3, [](Group& group) {
     std::vector<double> sums = {1.0 * group.rank(), 0.5};
-    group.sum_all(sums);
+    group.all_reduce_sum(sums);
     EXPECT_THAT(sums, ElementsAre(3, 1.5));
     std::vector<int64_t> counts = {int64_t{1} << (40 + group.rank())};
-    group.sum_all(counts);
+    group.all_reduce_sum(counts);
     EXPECT_EQ(counts[0], int64_t{7} << 40);
-    EXPECT_EQ(group.highest_of_all(group.rank() == 1 ? 15 : 0), 15);
+    EXPECT_EQ(group.all_reduce_max(group.rank() == 1 ? 15 : 0), 15);
     const std::string mine(static_cast<size_t>(group.rank() * 3), 'x');
     EXPECT_THAT(
         group.texts_of_all(mine + std::string("\0y", 2)),
         ElementsAre(std::string("\0y", 2), std::string("xxx\0y", 5), std::string("xxxxxx\0y", 8)));
-    EXPECT_EQ(group.first_of_all(group.first() ? "word" : "not this"), "word");
+    EXPECT_EQ(group.first_of_all(group.is_root() ? "word" : "not this"), "word");
     EXPECT_EQ(group.first_of_all(""), "");
     group.finish_all();
   });
@@ -76,9 +76,9 @@ TEST_F(GroupTest, AloneItExchangesWithItselfWhenABackendIsNamed) {
   Group group(Launch(), {.backend = Backend::kGloo});
   EXPECT_TRUE(group.exchanges());
   std::vector<double> sums = {2};
-  group.sum_all(sums);
+  group.all_reduce_sum(sums);
   EXPECT_THAT(sums, ElementsAre(2));
-  EXPECT_EQ(group.highest_of_all(3), 3);
+  EXPECT_EQ(group.all_reduce_max(3), 3);
   EXPECT_THAT(group.texts_of_all("a"), ElementsAre("a"));
   group.finish_all();
 }
@@ -93,9 +93,9 @@ TEST(BackendNames, AreThree) {
 TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   Group group;
   std::vector<double> sums = {2};
-  group.sum_all(sums);
+  group.all_reduce_sum(sums);
   EXPECT_THAT(sums, ElementsAre(2));
-  EXPECT_EQ(group.highest_of_all(3), 3);
+  EXPECT_EQ(group.all_reduce_max(3), 3);
   EXPECT_THAT(group.texts_of_all("a"), ElementsAre("a"));
   EXPECT_TRUE(group.fail("whatever"));
   group.finish_all();
@@ -117,7 +117,7 @@ TEST_F(GroupTest, ARankThatFailsIsNamedWithItsReason) {
       EXPECT_TRUE(group.fail("its disk is full"));
       return;
     }
-    group.highest_of_all(0);
+    group.all_reduce_max(0);
   });
   for (const int rank : {0, 2}) {
     EXPECT_THAT(errors[rank], HasSubstr("rank 1"));
@@ -139,7 +139,7 @@ TEST_F(GroupTest, TheSameReasonIsSaidOnce) {
 TEST_F(GroupTest, WhoDoesNotComeInTimeIsNamed) {
   const auto errors = run(2, [](Group& group) {
     if (group.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(8));
-    group.highest_of_all(0);
+    group.all_reduce_max(0);
   });
   EXPECT_THAT(errors[1], HasSubstr("rank 0"));
   EXPECT_THAT(errors[1], HasSubstr("did not come"));

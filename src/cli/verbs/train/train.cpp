@@ -183,8 +183,9 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
                  const Launch& launch, const train::Group& group) {
   const Prepared prepared = prepare(arguments, invocation, launch);
   announce(prepared);
-  if (group.size() > 1)
-    log_info(fmt::format("processes      {}, {} on this machine", group.size(), launch.local_size));
+  if (group.world_size() > 1)
+    log_info(fmt::format("processes      {}, {} on this machine", group.world_size(),
+                         launch.local_size));
   train::TrainOptions options = train_options(arguments, prepared, launch);
   options.group = &group;
   if (prepared.recipe.eval_only) {
@@ -224,7 +225,7 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
         "the launcher has started the processes: leave --nproc out");
   if (arguments.nproc > 1) return cli::launch(arguments.nproc, invocation, stop_signal);
   train::Group group(launch, group_options);
-  if (!group.first()) log_nothing();
+  if (!group.is_root()) log_nothing();
   try {
     const int code = run_in_group(arguments, invocation, launch, group);
     group.finish_all();
