@@ -49,7 +49,7 @@ int run() {
       fmt::print("{},{},{:.1f},{:.1f},{:.0f}\n", group.world_size(), bytes, 1e6 * timed.median,
                  1e6 * timed.fastest, 1e-6 * static_cast<double>(bytes) / timed.median);
   }
-  group.finish_all();
+  group.finish();
   return 0;
 }
 

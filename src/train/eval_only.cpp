@@ -20,11 +20,11 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   if (group.is_root()) refuse_used(options.workdir);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
-  choose_backend_of_all(group, device);
+  choose_backend(group, device);
   const std::shared_ptr<Network> net = make_network(network(recipe));
   net->to(device);
   load_tensors(*net, tensors);
-  const auto evaluation = evaluate_all(
+  const auto evaluation = evaluate(
       *net, val_set, recipe,
       {options.workers, options.stop, match_classes(val_set.classes(), *options.weights)}, group);
   if (!evaluation) return group.all_reduce_max(options.stop());

@@ -45,7 +45,7 @@ void add_up(Metrics& metrics, const Group& group) {
 
 Showcase together(const Showcase& mine, int64_t total, const Group& group) {
   Showcase all(total);
-  for (const std::string& piece : group.texts_of_all(mine.packed())) all.add_packed(piece);
+  for (const std::string& piece : group.all_gather(mine.packed())) all.add_packed(piece);
   return all;
 }
 
@@ -55,7 +55,7 @@ Names names_of_all(const Names& mine, const Group& group) {
   std::string packed;
   for (const auto& [image, reason] : mine) packed += image + '\0' + reason + '\0';
   Names all;
-  for (const std::string& part : group.texts_of_all(packed)) {
+  for (const std::string& part : group.all_gather(packed)) {
     for (size_t at = 0; at < part.size();) {
       const std::string image = part.c_str() + at, reason = part.c_str() + at + image.size() + 1;
       all.emplace_back(image, reason);
@@ -65,8 +65,8 @@ Names names_of_all(const Names& mine, const Group& group) {
   return all;
 }
 
-std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, const Recipe& recipe,
-                                       const EvaluationOptions& options, const Group& group) {
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
+                                   const EvaluationOptions& options, const Group& group) {
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions loading;
   loading.batch_size = recipe.eval_batch_size;

@@ -33,12 +33,13 @@ struct EvaluationOptions {
   std::vector<int> match = {};  // the model's class for each of the data's; empty: the same
 };
 
-// Every image once, the last batch short (or the first num_eval_steps batches). The processes of
-// `group` take a piece of the images each, and all get the whole result. Nothing when `stop` says
-// so between batches of any of them. Throws Error when no image can be read.
-std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, const Recipe& recipe,
-                                       const EvaluationOptions& options,
-                                       const Group& group = Group::alone());
+// Every image once, the last batch short (or the first num_eval_steps batches). A collective call:
+// each process of `group` takes a shard of the images, and all get the whole result. Returns
+// nothing when `stop` of any process said so between batches. Throws Error when no image can be
+// read.
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
+                                   const EvaluationOptions& options,
+                                   const Group& group = Group::alone());
 
 // Images left out by any process of the group, with the reasons.
 std::vector<std::pair<std::string, std::string>> names_of_all(

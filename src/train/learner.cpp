@@ -119,19 +119,19 @@ std::vector<torch::Tensor> Learner::tensors() {
 }
 
 void Learner::share_all() {
-  group_.copy_first_to_all(tensors());
+  group_.broadcast_tensors(tensors());
   const double scale = scale_ ? scale_->scale() : 0;
   const auto good = scale_ ? static_cast<double>(scale_->good_steps()) : 0;
   const torch::Tensor counters =
       torch::tensor({static_cast<double>(optimizer_.steps()), scale, good}, torch::kFloat64);
-  group_.copy_first_to_all({counters});
+  group_.broadcast_tensors({counters});
   optimizer_.set_steps(counters[0].item<int64_t>());
   if (scale_) scale_->restore(counters[1].item<double>(), counters[2].item<int64_t>());
 }
 
 void Learner::average_statistics() {
   for (Network* net : {net_.get(), averaged_.get()})
-    if (net) group_.average_all(net->buffers());
+    if (net) group_.all_reduce_mean(net->buffers());
 }
 
 TensorMap Learner::model_tensors() const { return export_tensors(averaged_ ? *averaged_ : *net_); }

@@ -134,7 +134,7 @@ TrainResult Trainer::run(const TensorMap* fresh) {
 
 void Trainer::resume() {
   if (group_.is_root()) load_last();
-  const std::string state = group_.first_of_all(state_json(state_));
+  const std::string state = group_.broadcast(state_json(state_));
   if (!group_.is_root()) state_ = parse_state(state, "what rank 0 resumes from");
   saved_ = true;
 }
@@ -256,8 +256,8 @@ bool Trainer::finish_interval() {
   std::optional<Evaluation> evaluation;
   if (evaluation_due()) {
     learner_.average_statistics();
-    evaluation = evaluate_all(learner_.best_net(), val_set_, recipe_,
-                              {options_.workers, options_.stop}, group_);
+    evaluation =
+        evaluate(learner_.best_net(), val_set_, recipe_, {options_.workers, options_.stop}, group_);
     if (!evaluation) return false;
     line += note_evaluation(*evaluation, row);
   }
@@ -385,12 +385,12 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                                  group.world_size(), step_batches(recipe)),
                      "start a number of processes that divides the batches");
   const bool resumed =
-      group.first_of_all(group.is_root() && goes_on(recipe, options) ? "resume" : "") == "resume";
+      group.broadcast(group.is_root() && goes_on(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
-  choose_backend_of_all(group, device);
+  choose_backend(group, device);
   std::optional<FolderLock> lock;
   if (group.is_root()) {
     make_workdir(options.workdir);

@@ -1,4 +1,4 @@
-// What all processes can do decides; see backend.h.
+// NCCL when all processes can use it; see backend.h.
 #include "train/group/backend.h"
 
 #include <fmt/format.h>
@@ -40,10 +40,10 @@ void use_nccl(const Group& group) {
 
 }  // namespace
 
-std::string why_no_nccl(const std::vector<std::string>& of_all) {
+std::string why_no_nccl(const std::vector<std::string>& gpus) {
   std::map<std::string, size_t> ranks;
-  for (size_t rank = 0; rank < of_all.size(); ++rank) {
-    const std::string& here = of_all[rank];
+  for (size_t rank = 0; rank < gpus.size(); ++rank) {
+    const std::string& here = gpus[rank];
     if (here.front() == kReason) return fmt::format("rank {}: {}", rank, here.substr(1));
     const auto [other, fresh] = ranks.try_emplace(here, rank);
     if (!fresh)
@@ -53,7 +53,7 @@ std::string why_no_nccl(const std::vector<std::string>& of_all) {
   return "";
 }
 
-void choose_backend_of_all(const Group& group, const torch::Device& device) {
+void choose_backend(const Group& group, const torch::Device& device) {
   if (!group.exchanges()) return;
   const Backend wanted = members_of(group).options.backend;
   if (device.is_cpu() && wanted == Backend::kNccl)
@@ -61,7 +61,7 @@ void choose_backend_of_all(const Group& group, const torch::Device& device) {
                      "give --device cuda, or --dist-backend gloo");
   std::string reason = wanted == Backend::kGloo ? "as asked" : "on the CPU";
   if (device.is_cuda() && wanted != Backend::kGloo) {
-    reason = why_no_nccl(group.texts_of_all(what_is_here(device)));
+    reason = why_no_nccl(group.all_gather(what_is_here(device)));
     if (reason.empty()) use_nccl(group);
   }
   if (!reason.empty() && wanted == Backend::kNccl)

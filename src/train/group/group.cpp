@@ -74,7 +74,7 @@ int Group::all_reduce_max(int value) const {
   return static_cast<int>(tensors[0].item<int64_t>());
 }
 
-std::vector<std::string> Group::texts_of_all(const std::string& text) const {
+std::vector<std::string> Group::all_gather(const std::string& text) const {
   if (!members_) return {text};
   std::vector<int64_t> sizes(static_cast<size_t>(world_size_));
   sizes[static_cast<size_t>(rank_)] = static_cast<int64_t>(text.size());
@@ -92,11 +92,11 @@ std::vector<std::string> Group::texts_of_all(const std::string& text) const {
   return texts;
 }
 
-std::string Group::first_of_all(const std::string& text) const {
-  return texts_of_all(is_root() ? text : "").front();
+std::string Group::broadcast(const std::string& text) const {
+  return all_gather(is_root() ? text : "").front();
 }
 
-void Group::copy_first_to_all(const std::vector<at::Tensor>& tensors) const {
+void Group::broadcast_tensors(const std::vector<at::Tensor>& tensors) const {
   if (!members_ || tensors.empty()) return;
   const torch::NoGradGuard no_grad;
   std::vector<at::Tensor> plain;
@@ -106,7 +106,7 @@ void Group::copy_first_to_all(const std::vector<at::Tensor>& tensors) const {
   });
 }
 
-void Group::average_all(const std::vector<at::Tensor>& tensors) const {
+void Group::all_reduce_mean(const std::vector<at::Tensor>& tensors) const {
   if (!members_ || tensors.empty()) return;
   const torch::NoGradGuard no_grad;
   std::vector<at::Tensor> flat;
@@ -121,7 +121,7 @@ void Group::average_all(const std::vector<at::Tensor>& tensors) const {
   }
 }
 
-void Group::finish_all() {
+void Group::finish() {
   if (!members_) return;
   all_reduce_max(0);
   if (members_->nccl) members_->nccl->shutdown();

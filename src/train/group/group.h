@@ -1,5 +1,11 @@
-// The processes of a training run: what they agree on, add up and tell one another. A group of one
-// does nothing of it, so that who uses a group need not know. Free of libtorch.
+// The processes of a training run and their collective calls. In a group of one these return what
+// they were given, so the caller needs no second path. Free of libtorch.
+//
+//   Group group(read_launch());                     // in every process of the run
+//   std::vector<double> sums = {images, loss};      // of this process
+//   group.all_reduce_sum(sums);                     // of all processes
+//   if (group.is_root()) write_row(sums);
+//   group.finish();
 #pragma once
 
 #include <chrono>
@@ -35,41 +41,45 @@ struct GroupOptions {
   Backend backend = Backend::kAuto;
 };
 
-// Every call with "all" in its name is made by all processes, in the same order. Where one of them
-// has ended, is silent or does not come, the others throw Error that names it, or, where they
-// cannot since they wait inside a library, end with exit code 1 and the same words: at once when
-// its connections broke, after the limits of GroupOptions otherwise.
+// The collective calls, all_reduce_sum() to all_reduce_mean() and finish(), are made by all
+// processes in the same order. When a process has ended, has lost its heartbeat or does not join a
+// call, the others throw an Error that names it, or, where they cannot because they wait inside a
+// library, exit with code 1 and the same message: at once when its connections broke, after the
+// limits of GroupOptions otherwise.
 class Group {
  public:
   Group();  // of one
   static const Group& alone();
   // Meets the others. Throws Error that names those who did not come within `patience`.
   explicit Group(const Launch& launch, const GroupOptions& options = {});
-  ~Group();  // leaves without a word: finish() or fail() come before
+  ~Group();  // does not notify the others: call finish() or fail() before
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
   int rank() const { return rank_; }
   int world_size() const { return world_size_; }
-  bool is_root() const { return rank_ == 0; }             // rank 0 writes files and the log
-  bool exchanges() const { return members_ != nullptr; }  // false: every call returns what it got
+  // The process that writes files and prints.
+  bool is_root() const { return rank_ == 0; }
+  // False in a group of one, unless its options name a backend.
+  bool exchanges() const { return members_ != nullptr; }
 
   void all_reduce_sum(std::span<double> values) const;
   void all_reduce_sum(std::span<int64_t> values) const;
   int all_reduce_max(int value) const;
-  std::string first_of_all(const std::string& text) const;               // rank 0's
-  std::vector<std::string> texts_of_all(const std::string& text) const;  // by rank
+  // The text of rank 0, and the texts of all ranks in their order.
+  std::string broadcast(const std::string& text) const;
+  std::vector<std::string> all_gather(const std::string& text) const;
   // In place: rank 0's values, or the mean of all. Floating point tensors of equal sizes.
-  void copy_first_to_all(const std::vector<at::Tensor>& tensors) const;
-  void average_all(const std::vector<at::Tensor>& tensors) const;
+  void broadcast_tensors(const std::vector<at::Tensor>& tensors) const;
+  void all_reduce_mean(const std::vector<at::Tensor>& tensors) const;
 
-  // The run is over: waits for the others, then stops watching them.
-  void finish_all();
-  // Tells the others why this process ends. False when they know the same reason already, from
-  // another one: then there is nothing to say.
+  // The run is over: waits for the others, then stops the heartbeat.
+  void finish();
+  // Tells the others why this process ends. False when another process gave the same reason before:
+  // it has been printed already.
   bool fail(const std::string& reason);
 
-  // What exchange.h needs to work on; null for a group of one.
+  // For reducer.h and backend.h; null when the group exchanges nothing.
   struct Members;
   Members* members() const { return members_.get(); }
 

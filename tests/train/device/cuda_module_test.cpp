@@ -91,10 +91,10 @@ TEST(Nccl, WantsTheModuleEverywhereAndAGpuForEach) {
 
 TEST(Nccl, IsRefusedOnTheCpu) {
   const Group named(Launch(), {.backend = Backend::kNccl});
-  EXPECT_THROW(choose_backend_of_all(named, torch::kCPU), UsageError);
+  EXPECT_THROW(choose_backend(named, torch::kCPU), UsageError);
   const Group gloo(Launch(), {.backend = Backend::kGloo});
-  EXPECT_NO_THROW(choose_backend_of_all(gloo, torch::kCPU));
-  EXPECT_NO_THROW(choose_backend_of_all(Group::alone(), torch::kCPU));
+  EXPECT_NO_THROW(choose_backend(gloo, torch::kCPU));
+  EXPECT_NO_THROW(choose_backend(Group::alone(), torch::kCPU));
 }
 
 }  // namespace

@@ -61,11 +61,11 @@ TEST_F(GroupTest, AddsUpAndTells) {
     EXPECT_EQ(group.all_reduce_max(group.rank() == 1 ? 15 : 0), 15);
     const std::string mine(static_cast<size_t>(group.rank() * 3), 'x');
     EXPECT_THAT(
-        group.texts_of_all(mine + std::string("\0y", 2)),
+        group.all_gather(mine + std::string("\0y", 2)),
         ElementsAre(std::string("\0y", 2), std::string("xxx\0y", 5), std::string("xxxxxx\0y", 8)));
-    EXPECT_EQ(group.first_of_all(group.is_root() ? "word" : "not this"), "word");
-    EXPECT_EQ(group.first_of_all(""), "");
-    group.finish_all();
+    EXPECT_EQ(group.broadcast(group.is_root() ? "word" : "not this"), "word");
+    EXPECT_EQ(group.broadcast(""), "");
+    group.finish();
   });
   EXPECT_THAT(errors, ElementsAre("", "", ""));
 }
@@ -79,8 +79,8 @@ TEST_F(GroupTest, AloneItExchangesWithItselfWhenABackendIsNamed) {
   group.all_reduce_sum(sums);
   EXPECT_THAT(sums, ElementsAre(2));
   EXPECT_EQ(group.all_reduce_max(3), 3);
-  EXPECT_THAT(group.texts_of_all("a"), ElementsAre("a"));
-  group.finish_all();
+  EXPECT_THAT(group.all_gather("a"), ElementsAre("a"));
+  group.finish();
 }
 
 TEST(BackendNames, AreThree) {
@@ -96,9 +96,9 @@ TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   group.all_reduce_sum(sums);
   EXPECT_THAT(sums, ElementsAre(2));
   EXPECT_EQ(group.all_reduce_max(3), 3);
-  EXPECT_THAT(group.texts_of_all("a"), ElementsAre("a"));
+  EXPECT_THAT(group.all_gather("a"), ElementsAre("a"));
   EXPECT_TRUE(group.fail("whatever"));
-  group.finish_all();
+  group.finish();
 }
 
 TEST_F(GroupTest, NamesWhoDidNotCome) {

@@ -228,7 +228,7 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
   if (!group.is_root()) log_nothing();
   try {
     const int code = run_in_group(arguments, invocation, launch, group);
-    group.finish_all();
+    group.finish();
     return code;
   } catch (const UsageError& error) {
     if (!group.fail(error.what())) return 2;
