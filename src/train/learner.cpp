@@ -73,7 +73,7 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       group_(group),
       net_(network_on(device, recipe)),
       optimizer_(*net_, network(recipe), optim_config(recipe)),
-      exchange_(group, optimizer_.parameters()),
+      reducer_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
@@ -118,7 +118,7 @@ std::vector<torch::Tensor> Learner::tensors() {
   return all;
 }
 
-void Learner::share_all() {
+void Learner::broadcast_state() {
   group_.broadcast_tensors(tensors());
   const double scale = scale_ ? scale_->scale() : 0;
   const auto good = scale_ ? static_cast<double>(scale_->good_steps()) : 0;
@@ -173,7 +173,7 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
     std::tie(logits, loss) = replay_->backward(images, targets, share * loss_scale());
   } else {
     std::tie(logits, loss) = forward(images, targets);
-    exchange_.backward(loss * (share * loss_scale()), last);
+    reducer_.backward(loss * (share * loss_scale()), last);
   }
   const auto add_to = [&](torch::Tensor& sum, const torch::Tensor& value) {
     sum = sums_.images > 0 ? sum + value : value;

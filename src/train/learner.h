@@ -9,7 +9,7 @@
 #include "data/loader.h"
 #include "run/recipe/recipe.h"
 #include "train/device/graph.h"
-#include "train/group/reducer.h"
+#include "train/group/gradient_reducer.h"
 #include "train/network/network.h"
 #include "train/optim/amp.h"
 #include "train/optim/optim.h"
@@ -29,15 +29,15 @@ class Learner {
   void start(const TensorMap& weights);
   // From what model_tensors() and state() gave. Throws Error when they do not fit.
   void resume(const TensorMap& model, TensorMap state);
-  // All processes of the group then hold what its first one holds.
-  void share_all();
+  // A collective call: every process of the group then holds rank 0's state.
+  void broadcast_state();
 
   // Forward and backward: adds the batch's gradient to those of the step. `targets` [B, K]; `draw`
   // seeds drop-path and dropout: the batch's number in the run. `last`: no other batch of the step
   // follows in this process.
   void add(const Batch& batch, const std::vector<float>& targets, int64_t draw, bool last = true);
-  // Instead of the last add() of a step that ends without images here.
-  void add_nothing() { exchange_.backward({}, /*last=*/true); }
+  // Instead of the last add() of a step whose last batch has no images in this process.
+  void backward_without_images() { reducer_.backward({}, /*last=*/true); }
 
   struct Update {
     double loss;           // mean over the images of the step
@@ -86,7 +86,7 @@ class Learner {
   std::shared_ptr<Network> net_;
   std::shared_ptr<Network> averaged_;  // null without EMA
   Optimizer optimizer_;
-  Exchange exchange_;
+  GradientReducer reducer_;
   std::optional<LossScale> scale_;  // fp16
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
   std::unique_ptr<BatchReplay> replay_;  // null: none is wanted

@@ -105,7 +105,7 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   } else {
     resume();
   }
-  learner_.share_all();
+  learner_.broadcast_state();
   open_folder(fresh == nullptr);
   if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
@@ -191,10 +191,10 @@ void Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
-  const Dealt dealt{group_.rank(), group_.world_size()};
+  const StepShard shard{group_.rank(), group_.world_size()};
   double waited = 0;
   for (int64_t number = end - parts + 1; number <= end; ++number) {
-    if (!dealt.mine(number, parts)) continue;
+    if (!shard.owns(number, parts)) continue;
     std::optional<Batch> batch = batches_.next(number);
     waited += batches_.last_wait();
     train_on(std::move(batch), number, /*last=*/number + group_.world_size() > end);
@@ -211,7 +211,7 @@ void Trainer::train_on(std::optional<Batch> batch, int64_t number, bool last) {
     const std::vector<float> targets = batches_.targets(*batch, number);
     learner_.add(*batch, targets, number, last);
   } else if (last) {
-    learner_.add_nothing();
+    learner_.backward_without_images();
   }
   if (batch) batches_.recycle(std::move(*batch));
 }

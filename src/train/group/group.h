@@ -79,7 +79,7 @@ class Group {
   // it has been printed already.
   bool fail(const std::string& reason);
 
-  // For reducer.h and backend.h; null when the group exchanges nothing.
+  // For gradient_reducer.h and backend.h; null when the group exchanges nothing.
   struct Members;
   Members* members() const { return members_.get(); }
 

@@ -146,13 +146,13 @@ TEST_F(GroupTest, WhoDoesNotComeInTimeIsNamed) {
 }
 
 // Each batch of a step belongs to one process, whatever their numbers.
-TEST(Dealt, EveryBatchOnce) {
+TEST(StepShard, EveryBatchOnce) {
   for (const int64_t step_batches : {1, 4, 6})
     for (int size = 1; size <= step_batches; ++size)
       for (int64_t number = 1; number <= 3 * step_batches; ++number) {
         int owners = 0;
         for (int rank = 0; rank < size; ++rank)
-          owners += Dealt{rank, size}.mine(number, step_batches);
+          owners += StepShard{rank, size}.owns(number, step_batches);
         EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
       }
 }

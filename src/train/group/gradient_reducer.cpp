@@ -1,5 +1,5 @@
 // The reducer's settings, and the order of calls that it expects.
-#include "train/group/reducer.h"
+#include "train/group/gradient_reducer.h"
 
 #include "train/group/members.h"
 
@@ -25,13 +25,13 @@ std::unique_ptr<c10d::Reducer> make_reducer(const c10::intrusive_ptr<c10d::Proce
 
 }  // namespace
 
-Exchange::Exchange(const Group& group, const std::vector<torch::Tensor>& parameters)
+GradientReducer::GradientReducer(const Group& group, const std::vector<torch::Tensor>& parameters)
     : group_(group), parameters_(parameters) {
   if (auto* members = group.members())
     members->guarded([&] { reducer_ = make_reducer(members->processes, parameters_); });
 }
 
-Exchange::~Exchange() {
+GradientReducer::~GradientReducer() {
   // Its destructor may throw when the backward was cut off; nothing is left to save then.
   try {
     reducer_.reset();
@@ -40,7 +40,7 @@ Exchange::~Exchange() {
   }
 }
 
-void Exchange::backward(const torch::Tensor& loss, bool last) {
+void GradientReducer::backward(const torch::Tensor& loss, bool last) {
   if (!reducer_ || !last) {
     if (loss.defined()) loss.backward();
     return;
