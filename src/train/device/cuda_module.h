@@ -14,10 +14,10 @@ namespace nestvit::train {
 struct CudaModule {
   // Both programs must be of one build.
   const char* version;
-  // A backend between GPUs, each of which belongs to one process. `patience`: how long an exchange
+  // A backend between GPUs, each of which belongs to one process. `timeout`: how long an exchange
   // waits. Throws c10::Error.
   c10::intrusive_ptr<c10d::Backend> (*nccl)(const c10::intrusive_ptr<c10d::Store>& store, int rank,
-                                            int size, std::chrono::milliseconds patience);
+                                            int size, std::chrono::milliseconds timeout);
   // Which GPU of this machine that is, whatever number it has here: "0000:3b:00.0".
   std::string (*bus_address)(const torch::Device& gpu);
   // MakeReplay by a CUDA graph: its first runs do the work itself, which lets libraries set

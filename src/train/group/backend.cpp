@@ -33,7 +33,7 @@ void use_nccl(const Group& group) {
   Group::Members& m = members_of(group);
   m.guarded([&] {
     m.nccl = cuda_module().nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", m.store),
-                                group.rank(), group.world_size(), m.options.patience);
+                                group.rank(), group.world_size(), m.options.timeout);
     m.processes->setBackend(c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL, m.nccl);
   });
 }

@@ -34,9 +34,9 @@ Backend backend_named(const std::string& name);
 
 struct GroupOptions {
   // How long an exchange waits for a process that lives but does not come.
-  std::chrono::seconds patience{600};
-  // How long a process may give no sign of life at all; never more than `patience`.
-  std::chrono::seconds silence{30};
+  std::chrono::seconds timeout{600};
+  // How long a process may give no sign of life at all; never more than `timeout`.
+  std::chrono::seconds heartbeat_timeout{30};
   // One that is named is used by a process alone, too, which then exchanges with itself.
   Backend backend = Backend::kAuto;
 };
@@ -50,7 +50,7 @@ class Group {
  public:
   Group();  // of one
   static const Group& alone();
-  // Meets the others. Throws Error that names those who did not come within `patience`.
+  // Meets the others. Throws Error that names those who did not come within `timeout`.
   explicit Group(const Launch& launch, const GroupOptions& options = {});
   ~Group();  // does not notify the others: call finish() or fail() before
   Group(const Group&) = delete;

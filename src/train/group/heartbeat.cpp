@@ -31,7 +31,8 @@ Watch::Watch(c10::intrusive_ptr<c10d::Store> store, int rank, int size, const Gr
       size_(size),
       options_(options),
       meeting_point_(std::move(meeting_point)),
-      interval_(std::min<milliseconds>(kMostBetweenSigns, milliseconds(options.silence) / 8)),
+      interval_(
+          std::min<milliseconds>(kMostBetweenSigns, milliseconds(options.heartbeat_timeout) / 8)),
       next_moved_(Clock::now()) {
   beat();
   thread_ = std::thread([this] { run(); });
@@ -66,7 +67,7 @@ void Watch::guard() {
     const int64_t looks = looks_;
     quiet = looks == seen ? quiet + interval_ : milliseconds(0);
     seen = looks;
-    if (quiet > options_.silence) end(gone());
+    if (quiet > options_.heartbeat_timeout) end(gone());
   }
 }
 
@@ -93,9 +94,9 @@ void Watch::look_at_next() {
   if (sign.beats != next_.beats) {
     next_ = sign;
     next_moved_ = now;
-  } else if (now - next_moved_ > options_.silence) {
+  } else if (now - next_moved_ > options_.heartbeat_timeout) {
     judge(fmt::format("{} gave no sign of life for {} s: its machine or the network is down",
-                      named(next), options_.silence.count()));
+                      named(next), options_.heartbeat_timeout.count()));
   }
 }
 
@@ -185,7 +186,7 @@ std::string Watch::find_culprit(const std::string& reason) {
     return judge(
         fmt::format("{} lives, but did not come to exchange {} within {} s: too slow, or "
                     "stuck",
-                    fmt::join(behind, ", "), most, options_.patience.count()));
+                    fmt::join(behind, ", "), most, options_.timeout.count()));
   return judge(fmt::format("an exchange between the processes failed: {}", reason));
 }
 

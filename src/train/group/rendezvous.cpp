@@ -53,12 +53,12 @@ std::string this_process() {
   return fmt::format("{}, process {}", host, getpid());
 }
 
-c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, milliseconds patience) {
+c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, milliseconds timeout) {
   c10d::TCPStoreOptions options;
   options.port = launch.port;
   options.isServer = launch.rank == 0 && !launch.meeting_point_held;
   options.waitWorkers = false;
-  options.timeout = patience;
+  options.timeout = timeout;
   try {
     return c10::make_intrusive<c10d::TCPStore>(launch.host, options);
   } catch (const std::exception& e) {
@@ -72,19 +72,19 @@ c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, milliseconds
   }
 }
 
-void await_others(c10d::Store& store, const Launch& launch, std::chrono::seconds patience) {
+void await_others(c10d::Store& store, const Launch& launch, std::chrono::seconds timeout) {
   std::vector<std::string> keys;
   for (int rank = 0; rank < launch.size; ++rank) keys.push_back(fmt::format("who/{}", rank));
   store.set(keys[static_cast<size_t>(launch.rank)], this_process());
   try {
-    store.wait(keys, patience);
+    store.wait(keys, timeout);
   } catch (const std::exception&) {
     std::string missing;
     for (int rank = 0; rank < launch.size; ++rank)
       if (!store.check({keys[static_cast<size_t>(rank)]}))
         missing += fmt::format("{}{}", missing.empty() ? "" : ", ", rank);
     throw Error(fmt::format("of {} processes these did not come within {} s: rank {}", launch.size,
-                            patience.count(), missing),
+                            timeout.count(), missing),
                 "look for their errors in the launcher's output");
   }
 }
@@ -97,18 +97,18 @@ std::unique_ptr<Group::Members> meet_others(const Launch& launch, const GroupOpt
   c10::initLogging();
   auto m = std::make_unique<Group::Members>();
   m->options = options;
-  const auto place = open_store(launch, options.patience);
+  const auto place = open_store(launch, options.timeout);
   if (launch.rank == 0 && !launch.meeting_point_held) m->server = place;
   // A launcher's place outlives a job that it starts again.
   const std::string prefix = fmt::format("nestvit/{}", launch.restarts);
   m->store = c10::make_intrusive<c10d::PrefixStore>(prefix, place);
-  await_others(*m->store, launch, options.patience);
+  await_others(*m->store, launch, options.timeout);
   const auto watching = place->clone();
-  watching->setTimeout(options.silence);
+  watching->setTimeout(options.heartbeat_timeout);
   m->watch.emplace(c10::make_intrusive<c10d::PrefixStore>(prefix, watching), launch.rank,
                    launch.size, options, fmt::format("{}:{}", launch.host, launch.port));
   m->guarded([&] {
-    auto settings = ProcessGroupGloo::Options::create(options.patience);
+    auto settings = ProcessGroupGloo::Options::create(options.timeout);
     settings->devices.push_back(gloo_device(launch));
     const auto gloo = c10::make_intrusive<ProcessGroupGloo>(
         c10::make_intrusive<c10d::PrefixStore>("gloo", m->store), launch.rank, launch.size,

@@ -9,7 +9,7 @@
 namespace nestvit::train {
 
 // Connects this process with the others of `launch` and starts its heartbeat. Throws Error that
-// names those who did not come within options.patience.
+// names those who did not come within options.timeout.
 std::unique_ptr<Group::Members> meet_others(const Launch& launch, const GroupOptions& options);
 
 // A place for processes to meet, held by a process that is none of them, for as long as it lives.

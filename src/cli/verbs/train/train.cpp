@@ -209,8 +209,8 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
 
 train::GroupOptions options_of_group(const TrainArguments& arguments) {
   train::GroupOptions options;
-  options.patience = std::chrono::seconds(arguments.dist_timeout);
-  options.silence = std::min(options.silence, options.patience);
+  options.timeout = std::chrono::seconds(arguments.dist_timeout);
+  options.heartbeat_timeout = std::min(options.heartbeat_timeout, options.timeout);
   options.backend = train::backend_named(arguments.dist_backend);
   return options;
 }
