@@ -42,7 +42,7 @@ Group::Group(const Launch& launch, const GroupOptions& options)
     members_ = meet_others(with_itself(), options);
 }
 
-// The watch goes last: it ends the process if the others' absence holds the rest up.
+// The heartbeat goes last: it ends the process if the destructors before it wait for the others.
 Group::~Group() {
   if (!members_) return;
   members_->processes.reset();
@@ -125,21 +125,21 @@ void Group::finish() {
   if (!members_) return;
   all_reduce_max(0);
   if (members_->nccl) members_->nccl->shutdown();
-  members_->watch->stop();
+  members_->heartbeat->stop();
 }
 
-bool Group::fail(const std::string& reason) {
+bool Group::report_failure(const std::string& reason) {
   if (!members_) return true;
   Members& m = *members_;
   try {
     const std::string why = fmt::format(" failed: {}", reason);
-    const std::string mine = m.watch->named(rank_) + why;
-    const std::string verdict = m.watch->judge(mine);
-    // Whoever holds the place where the others read the verdict waits for them to have read it.
+    const std::string mine = m.heartbeat->name_of(rank_) + why;
+    const std::string failure = m.heartbeat->report_failure(mine);
+    // The process that holds the store waits until the others have read the failure from it.
     m.store->add("left", 1);
     for (int i = 0; m.server && m.store->add("left", 0) < world_size_ && i < 50; ++i)
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    return verdict == mine || !verdict.ends_with(why);
+    return failure == mine || !failure.ends_with(why);
   } catch (const std::exception&) {
     return true;
   }

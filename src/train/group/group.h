@@ -33,11 +33,11 @@ enum class Backend {
 Backend backend_named(const std::string& name);
 
 struct GroupOptions {
-  // How long an exchange waits for a process that lives but does not come.
+  // How long an exchange waits for a process that is alive but does not join it.
   std::chrono::seconds timeout{600};
-  // How long a process may give no sign of life at all; never more than `timeout`.
+  // How long a process may go without a heartbeat; never more than `timeout`.
   std::chrono::seconds heartbeat_timeout{30};
-  // One that is named is used by a process alone, too, which then exchanges with itself.
+  // A named backend is used in a group of one, too: the process then exchanges with itself.
   Backend backend = Backend::kAuto;
 };
 
@@ -50,9 +50,9 @@ class Group {
  public:
   Group();  // of one
   static const Group& alone();
-  // Meets the others. Throws Error that names those who did not come within `timeout`.
+  // Connects with the others. Throws Error that names those who did not connect within `timeout`.
   explicit Group(const Launch& launch, const GroupOptions& options = {});
-  ~Group();  // does not notify the others: call finish() or fail() before
+  ~Group();  // does not notify the others: call finish() or report_failure() before
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
@@ -77,7 +77,7 @@ class Group {
   void finish();
   // Tells the others why this process ends. False when another process gave the same reason before:
   // it has been printed already.
-  bool fail(const std::string& reason);
+  bool report_failure(const std::string& reason);
 
   // For gradient_reducer.h and backend.h; null when the group exchanges nothing.
   struct Members;

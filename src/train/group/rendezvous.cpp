@@ -103,10 +103,10 @@ std::unique_ptr<Group::Members> meet_others(const Launch& launch, const GroupOpt
   const std::string prefix = fmt::format("nestvit/{}", launch.restarts);
   m->store = c10::make_intrusive<c10d::PrefixStore>(prefix, place);
   await_others(*m->store, launch, options.timeout);
-  const auto watching = place->clone();
-  watching->setTimeout(options.heartbeat_timeout);
-  m->watch.emplace(c10::make_intrusive<c10d::PrefixStore>(prefix, watching), launch.rank,
-                   launch.size, options, fmt::format("{}:{}", launch.host, launch.port));
+  const auto own = place->clone();
+  own->setTimeout(options.heartbeat_timeout);
+  m->heartbeat.emplace(c10::make_intrusive<c10d::PrefixStore>(prefix, own), launch.rank,
+                       launch.size, options, fmt::format("{}:{}", launch.host, launch.port));
   m->guarded([&] {
     auto settings = ProcessGroupGloo::Options::create(options.timeout);
     settings->devices.push_back(gloo_device(launch));

@@ -9,10 +9,10 @@
 namespace nestvit::train {
 
 // Connects this process with the others of `launch` and starts its heartbeat. Throws Error that
-// names those who did not come within options.timeout.
+// names those who did not connect within options.timeout.
 std::unique_ptr<Group::Members> meet_others(const Launch& launch, const GroupOptions& options);
 
-// A place for processes to meet, held by a process that is none of them, for as long as it lives.
+// A store for processes to meet at, held by a process that is not one of them: the launcher.
 class MeetingPoint {
  public:
   MeetingPoint();  // on this machine, at a free port

@@ -1,5 +1,5 @@
 // Several processes train as one does, evaluate as one does, resume at any number, and end together
-// with an error that names the one to blame.
+// with an error that names the rank that failed.
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -218,7 +218,7 @@ TEST_F(DistributedTest, AKilledProcessIsNamedAndTheRunGoesOn) {
     EXPECT_LT(std::chrono::steady_clock::now() - killed, std::chrono::seconds(20));
     EXPECT_EQ(ended.code, 1) << ended.text;
     EXPECT_THAT(ended.text, HasSubstr(fmt::format("rank {} was ended by signal 9", victim)));
-    EXPECT_THAT(ended.text, HasSubstr(fmt::format("cannot go on: rank {} (", victim)));
+    EXPECT_THAT(ended.text, HasSubstr(fmt::format("cannot continue: rank {} (", victim)));
     EXPECT_NO_THROW(load_model(workdir() / "last"));
   }
   const pid_t child = start({"train", "--resume", workdir().string(), "--nproc", "2"});

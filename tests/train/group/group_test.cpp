@@ -97,7 +97,7 @@ TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   EXPECT_THAT(sums, ElementsAre(2));
   EXPECT_EQ(group.all_reduce_max(3), 3);
   EXPECT_THAT(group.all_gather("a"), ElementsAre("a"));
-  EXPECT_TRUE(group.fail("whatever"));
+  EXPECT_TRUE(group.report_failure("whatever"));
   group.finish();
 }
 
@@ -114,7 +114,7 @@ TEST_F(GroupTest, NamesWhoDidNotCome) {
 TEST_F(GroupTest, ARankThatFailsIsNamedWithItsReason) {
   const auto errors = run(3, [](Group& group) {
     if (group.rank() == 1) {
-      EXPECT_TRUE(group.fail("its disk is full"));
+      EXPECT_TRUE(group.report_failure("its disk is full"));
       return;
     }
     group.all_reduce_max(0);
@@ -129,7 +129,7 @@ TEST_F(GroupTest, TheSameReasonIsSaidOnce) {
   std::mutex mutex;
   int speakers = 0;
   run(3, [&](Group& group) {
-    const bool speaks = group.fail("no such folder");
+    const bool speaks = group.report_failure("no such folder");
     const std::lock_guard lock(mutex);
     speakers += speaks;
   });
@@ -142,7 +142,7 @@ TEST_F(GroupTest, WhoDoesNotComeInTimeIsNamed) {
     group.all_reduce_max(0);
   });
   EXPECT_THAT(errors[1], HasSubstr("rank 0"));
-  EXPECT_THAT(errors[1], HasSubstr("did not come"));
+  EXPECT_THAT(errors[1], HasSubstr("did not join exchange"));
 }
 
 // Each batch of a step belongs to one process, whatever their numbers.

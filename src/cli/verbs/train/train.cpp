@@ -231,10 +231,10 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
     group.finish();
     return code;
   } catch (const UsageError& error) {
-    if (!group.fail(error.what())) return 2;
+    if (!group.report_failure(error.what())) return 2;
     throw;
   } catch (const std::exception& error) {
-    if (!group.fail(error.what())) return 1;
+    if (!group.report_failure(error.what())) return 1;
     throw;
   }
 }
