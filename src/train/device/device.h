@@ -19,7 +19,7 @@ torch::Device open_device(const std::string& name, Amp amp);
 // Where the parameters are.
 torch::Device device_of(const torch::nn::Module& module);
 
-// x on `device`; itself when it is there. From the CPU to a GPU by way of pinned memory, without
+// x on `device`; itself when it is there. From the CPU to a GPU through pinned memory, without
 // waiting: x may change once this has returned.
 torch::Tensor moved(const torch::Tensor& x, const torch::Device& device);
 

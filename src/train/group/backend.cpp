@@ -17,7 +17,7 @@ namespace {
 
 constexpr char kGpu = '+', kReason = '-';
 
-std::string what_is_here(const torch::Device& device) {
+std::string describe_gpu(const torch::Device& device) {
   char host[HOST_NAME_MAX + 1] = "";
   gethostname(host, sizeof host - 1);
   try {
@@ -57,19 +57,20 @@ void choose_backend(const Group& group, const torch::Device& device) {
   if (!group.exchanges()) return;
   const Backend wanted = members_of(group).options.backend;
   if (device.is_cpu() && wanted == Backend::kNccl)
-    throw UsageError("--dist-backend nccl exchanges between GPUs, and the device is cpu",
+    throw UsageError("--dist-backend nccl needs GPUs, but the device is cpu",
                      "give --device cuda, or --dist-backend gloo");
   std::string reason = wanted == Backend::kGloo ? "as asked" : "on the CPU";
   if (device.is_cuda() && wanted != Backend::kGloo) {
-    reason = why_no_nccl(group.all_gather(what_is_here(device)));
+    reason = why_no_nccl(group.all_gather(describe_gpu(device)));
     if (reason.empty()) use_nccl(group);
   }
   if (!reason.empty() && wanted == Backend::kNccl)
-    throw Error(fmt::format("--dist-backend nccl cannot be: {}", reason),
-                "one process for each GPU, or --dist-backend gloo, which goes by way of the CPU");
+    throw Error(fmt::format("--dist-backend nccl is not possible: {}", reason),
+                "start one process for each GPU, or give --dist-backend gloo, which exchanges "
+                "through the CPU");
   if (device.is_cuda() && !reason.empty() && wanted == Backend::kAuto)
-    log_warning(fmt::format("gradients go by way of the CPU, which is slow: {}", reason));
-  log_info(fmt::format("gradients      by {}", reason.empty() ? "NCCL" : "Gloo"));
+    log_warning(fmt::format("gradients are exchanged through the CPU, which is slow: {}", reason));
+  log_info(fmt::format("gradients      exchanged with {}", reason.empty() ? "NCCL" : "Gloo"));
 }
 
 }  // namespace nestvit::train

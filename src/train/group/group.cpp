@@ -10,7 +10,7 @@
 namespace nestvit::train {
 namespace {
 
-// At a free port, whatever place a launcher offers.
+// At a free port, whatever the environment says.
 Launch with_itself() {
   Launch launch;
   launch.port = 0;

@@ -15,7 +15,7 @@ namespace {
 using c10d::ProcessGroupGloo;
 using std::chrono::milliseconds;
 
-// The address of this machine from which `host` is reached: what the others can reach it by.
+// The address of this machine on the route to `host`, under which the others can reach it.
 std::string address_towards(const std::string& host, uint16_t port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_DGRAM;
@@ -38,7 +38,7 @@ std::string address_towards(const std::string& host, uint16_t port) {
     close(probe);
     if (known) return text;
   }
-  throw Error(fmt::format("no way leads to {}", host), "is the network up?");
+  throw Error(fmt::format("no route to {}", host), "is the network up?");
 }
 
 std::shared_ptr<::gloo::transport::Device> gloo_device(const Launch& launch) {
@@ -64,11 +64,11 @@ c10::intrusive_ptr<c10d::TCPStore> open_store(const Launch& launch, milliseconds
   } catch (const std::exception& e) {
     const std::string reason = Group::Members::first_line(e.what());
     if (options.isServer)
-      throw Error(fmt::format("rank 0 cannot listen at port {}: {}", launch.port, reason),
-                  "another job may use it: set MASTER_PORT to a free one for all processes");
-    throw Error(fmt::format("rank {} finds nobody at {}:{}, where the processes meet: {}",
-                            launch.rank, launch.host, launch.port, reason),
-                "is rank 0 running there, and the port open between the machines?");
+      throw Error(fmt::format("rank 0 cannot listen on port {}: {}", launch.port, reason),
+                  "another job may use it: set MASTER_PORT to a free port for all processes");
+    throw Error(fmt::format("rank {} cannot reach {}:{}, where the processes meet: {}", launch.rank,
+                            launch.host, launch.port, reason),
+                "is rank 0 running there, and is the port open between the machines?");
   }
 }
 
@@ -83,8 +83,8 @@ void await_others(c10d::Store& store, const Launch& launch, std::chrono::seconds
     for (int rank = 0; rank < launch.size; ++rank)
       if (!store.check({keys[static_cast<size_t>(rank)]}))
         missing += fmt::format("{}{}", missing.empty() ? "" : ", ", rank);
-    throw Error(fmt::format("of {} processes these did not come within {} s: rank {}", launch.size,
-                            timeout.count(), missing),
+    throw Error(fmt::format("these of {} processes did not connect within {} s: rank {}",
+                            launch.size, timeout.count(), missing),
                 "look for their errors in the launcher's output");
   }
 }
@@ -97,13 +97,13 @@ std::unique_ptr<Group::Members> meet_others(const Launch& launch, const GroupOpt
   c10::initLogging();
   auto m = std::make_unique<Group::Members>();
   m->options = options;
-  const auto place = open_store(launch, options.timeout);
-  if (launch.rank == 0 && !launch.meeting_point_held) m->server = place;
-  // A launcher's place outlives a job that it starts again.
+  const auto store = open_store(launch, options.timeout);
+  if (launch.rank == 0 && !launch.meeting_point_held) m->server = store;
+  // A launcher's store outlives a job that it starts again.
   const std::string prefix = fmt::format("nestvit/{}", launch.restarts);
-  m->store = c10::make_intrusive<c10d::PrefixStore>(prefix, place);
+  m->store = c10::make_intrusive<c10d::PrefixStore>(prefix, store);
   await_others(*m->store, launch, options.timeout);
-  const auto own = place->clone();
+  const auto own = store->clone();
   own->setTimeout(options.heartbeat_timeout);
   m->heartbeat.emplace(c10::make_intrusive<c10d::PrefixStore>(prefix, own), launch.rank,
                        launch.size, options, fmt::format("{}:{}", launch.host, launch.port));

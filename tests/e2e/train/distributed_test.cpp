@@ -109,7 +109,7 @@ TEST_F(DistributedTest, ANamedBackendChangesNothingForOneProcess) {
   run_well(steps(12, "plain", everything()));
   Arguments a = steps(12, "gloo", everything());
   a.insert(a.end(), {"--dist-backend", "gloo"});
-  EXPECT_THAT(run_well(a).text, HasSubstr("gradients      by Gloo"));
+  EXPECT_THAT(run_well(a).text, HasSubstr("gradients      exchanged with Gloo"));
   expect_same_steps("plain", "gloo");
   for (const auto& [name, tensor] : load_model(root_ / "plain/last").tensors)
     EXPECT_EQ(load_model(root_ / "gloo/last").tensors.at(name).to_f32(), tensor.to_f32()) << name;
