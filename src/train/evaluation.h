@@ -41,8 +41,8 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
                                    const EvaluationOptions& options,
                                    const Group& group = Group::alone());
 
-// Images left out by any process of the group, with the reasons.
-std::vector<std::pair<std::string, std::string>> names_of_all(
+// The images that any process of the group left out, with the reasons. A collective call.
+std::vector<std::pair<std::string, std::string>> gather_skipped(
     const std::vector<std::pair<std::string, std::string>>& mine, const Group& group);
 
 // The "eval" event; `accuracy` in it is a share, as in the reference.

@@ -316,7 +316,7 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
 }
 
 void Trainer::save() {
-  note_skipped(names_of_all(batches_.skipped(), group_));
+  note_skipped(gather_skipped(batches_.skipped(), group_));
   learner_.average_statistics();
   saved_ = true;
   if (!group_.is_root()) return;
