@@ -19,7 +19,7 @@ std::string bus_address(const torch::Device& gpu) {
   return text;
 }
 
-constexpr train::CudaModule kModule = {NESTVIT_BUILD, make_nccl, bus_address, make_replay};
+constexpr train::CudaModule kModule = {NESTVIT_BUILD, make_nccl, bus_address, make_graph};
 
 }  // namespace
 }  // namespace nestvit::cuda

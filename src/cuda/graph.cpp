@@ -12,15 +12,15 @@ namespace {
 using c10::cuda::CUDAStream;
 
 // Streams, events and generators are those of the current GPU.
-class GraphReplay : public train::Replay {
+class CudaGraph : public train::Graph {
  public:
-  GraphReplay(train::Work work, const torch::Device& gpu)
+  CudaGraph(train::Work work, const torch::Device& gpu)
       : work_(std::move(work)),
         gpu_(gpu),
         stream_(c10::cuda::getStreamFromPool(false, gpu.index())) {}
 
-  ~GraphReplay() override {
-    // Its memory goes with it: nothing may still be at work there.
+  ~CudaGraph() override {
+    // Its memory goes with it: nothing may still be using it.
     if (graph_) cudaDeviceSynchronize();
   }
 
@@ -90,13 +90,13 @@ class GraphReplay : public train::Replay {
   CUDAStream stream_;
   int runs_ = 0;
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
-  std::vector<torch::Tensor> results_;  // goes before the graph whose memory it lies in
+  std::vector<torch::Tensor> results_;  // destroyed before the graph, whose memory it lies in
 };
 
 }  // namespace
 
-std::unique_ptr<train::Replay> make_replay(train::Work work, const torch::Device& gpu) {
-  return std::make_unique<GraphReplay>(std::move(work), gpu);
+std::unique_ptr<train::Graph> make_graph(train::Work work, const torch::Device& gpu) {
+  return std::make_unique<CudaGraph>(std::move(work), gpu);
 }
 
 }  // namespace nestvit::cuda

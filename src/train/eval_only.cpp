@@ -18,7 +18,7 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const TensorMap tensors = starting_tensors(recipe, options.weights);
   const Group& group = *options.group;
   if (group.is_root()) refuse_used(options.workdir);
-  prepare_process(options.threads);
+  set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend(group, device);
   const std::shared_ptr<Network> net = make_network(network(recipe));

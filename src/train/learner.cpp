@@ -67,7 +67,7 @@ TensorMap take(TensorMap& state, const std::string& prefix) {
 }  // namespace
 
 Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group& group,
-                 const MakeReplay& replay)
+                 const MakeGraph& make_graph)
     : recipe_(recipe),
       device_(device),
       group_(group),
@@ -77,9 +77,9 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
-  if (replay)
-    replay_ = std::make_unique<BatchReplay>(
-        replay,
+  if (make_graph)
+    graph_ = std::make_unique<BatchGraph>(
+        make_graph,
         [this](const auto& images, const auto& targets) { return forward(images, targets); },
         optimizer_.parameters());
   if (!recipe.model_ema) return;
@@ -169,8 +169,8 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
   const bool whole = batch.size == recipe_.per_device_batch_size;
   torch::Tensor logits, loss;
-  if (replay_ && whole) {
-    std::tie(logits, loss) = replay_->backward(images, targets, share * loss_scale());
+  if (graph_ && whole) {
+    std::tie(logits, loss) = graph_->backward(images, targets, share * loss_scale());
   } else {
     std::tie(logits, loss) = forward(images, targets);
     reducer_.backward(loss * (share * loss_scale()), last);

@@ -20,10 +20,11 @@ class Learner {
  public:
   // Of a resolved recipe; its tensors lie on `device` (device.h). Parameters are uninitialised
   // until start() or resume().
-  // `replay`: does forward and backward of whole batches, in a group that exchanges nothing.
+  // `make_graph`: if set, forward and backward of whole batches run as a graph; only in a group
+  // that exchanges nothing.
   explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU,
-                   const Group& group = Group::alone(), const MakeReplay& replay = nullptr);
-  Learner(const Learner&) = delete;  // what is replayed works on this one
+                   const Group& group = Group::alone(), const MakeGraph& make_graph = nullptr);
+  Learner(const Learner&) = delete;  // the graph's work refers to this one
   Learner& operator=(const Learner&) = delete;
 
   void start(const TensorMap& weights);
@@ -89,7 +90,7 @@ class Learner {
   GradientReducer reducer_;
   std::optional<LossScale> scale_;  // fp16
   std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules_;
-  std::unique_ptr<BatchReplay> replay_;  // null: none is wanted
+  std::unique_ptr<BatchGraph> graph_;  // null: every batch runs operation by operation
   Sums sums_;
   bool anyone_stops_ = false;
 };

@@ -17,7 +17,7 @@
 #include "run/record/page.h"
 #include "run/record/step_log.h"
 #include "train/announce.h"
-#include "train/device/cuda_graph.h"
+#include "train/device/cuda_module.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
 #include "train/evaluation.h"
@@ -86,7 +86,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * step_batches(recipe), options.workers,
                {group_.rank(), group_.world_size()}),
-      learner_(recipe, device, group_, cuda_graph(options)),
+      learner_(recipe, device, group_, options.cuda_graph ? cuda_module().make_graph : nullptr),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
@@ -371,8 +371,8 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                   const TrainOptions& options) {
   // A wrong recipe, or weights that do not fit, leave no folder behind.
   schedule_of(recipe, step_plan(recipe, train_set.size()));
-  check_cuda_graph(recipe, options);
   const Group& group = *options.group;
+  if (options.cuda_graph) check_cuda_graph(recipe, options.device, group);
   if (group.world_size() > step_batches(recipe))
     throw UsageError(fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
                                  "to do",
@@ -388,7 +388,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
       group.broadcast(group.is_root() && goes_on(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
-  prepare_process(options.threads);
+  set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend(group, device);
   std::optional<FolderLock> lock;

@@ -21,7 +21,7 @@ struct TrainOptions {
   int workers = 2;             // threads that read and transform images
   int threads = 0;             // compute threads; 0: one per core that the process may use
   std::string device = "cpu";  // where the network computes: cpu, cuda, cuda:I (device.h)
-  bool cuda_graph = false;     // record the forward and backward of whole batches (replay.h)
+  bool cuda_graph = false;     // record the forward and backward of whole batches (device/graph.h)
   // The signal that asks the run to save and stop, or 0; read between steps.
   std::function<int()> stop = [] { return 0; };
   // What init_checkpoint names; a resumed run does not look at it.

@@ -20,10 +20,10 @@ struct CudaModule {
                                             int size, std::chrono::milliseconds timeout);
   // Which GPU of this machine that is, whatever number it has here: "0000:3b:00.0".
   std::string (*bus_address)(const torch::Device& gpu);
-  // MakeReplay by a CUDA graph: its first runs do the work itself, which lets libraries set
-  // themselves up; then it is recorded. The work's random numbers are those of the GPU's generator
-  // as it is at each run().
-  std::unique_ptr<Replay> (*replay)(Work work, const torch::Device& gpu);
+  // Makes a CUDA graph: its first runs do the work operation by operation, so that libraries can
+  // set themselves up; then it is recorded. Random numbers are drawn from the GPU's generator as it
+  // is at each run().
+  std::unique_ptr<Graph> (*make_graph)(Work work, const torch::Device& gpu);
 };
 
 // The function of the library that returns its CudaModule.

@@ -80,6 +80,22 @@ torch::Device open_device(const std::string& name, Amp amp) {
   return *device;
 }
 
+void check_cuda_graph(const Recipe& recipe, const std::string& device, const Group& group) {
+  if (device == "cpu")
+    throw UsageError("--cuda-graph records what a GPU does, and the device is cpu",
+                     "give --device cuda, or leave it out");
+  // The reducer decides in each backward when it exchanges which bucket.
+  if (group.exchanges())
+    throw UsageError("--cuda-graph in a run that exchanges gradients, which cannot be recorded",
+                     "leave it out with several processes and with --dist-backend");
+  // The second run of a layer sets the generator back to where the first one was.
+  if (recipe.grad_checkpointing)
+    throw UsageError(
+        "--cuda-graph with grad_checkpointing: layers that are computed again set the random "
+        "numbers back, which cannot be recorded",
+        "leave one of them out");
+}
+
 torch::Device device_of(const torch::nn::Module& module) {
   return module.parameters().front().device();
 }

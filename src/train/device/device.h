@@ -5,6 +5,7 @@
 #include <string>
 
 #include "run/recipe/recipe.h"
+#include "train/group/group.h"
 #include "train/torch.h"
 
 namespace nestvit::train {
@@ -15,6 +16,9 @@ namespace nestvit::train {
 // products are IEEE f32 unless it is tf32. Throws UsageError for another name and for tf32 on the
 // CPU; Error when the library or the GPU is missing.
 torch::Device open_device(const std::string& name, Amp amp);
+
+// Throws UsageError for a run whose forward and backward cannot be recorded as a CUDA graph.
+void check_cuda_graph(const Recipe& recipe, const std::string& device, const Group& group);
 
 // Where the parameters are.
 torch::Device device_of(const torch::nn::Module& module);

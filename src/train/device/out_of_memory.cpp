@@ -26,7 +26,7 @@ std::string first_sentence(const std::string& what) { return what.substr(0, what
 
 }  // namespace
 
-void with_memory(const std::function<void()>& body) {
+void explain_out_of_memory(const std::function<void()>& body) {
   try {
     body();
   } catch (const c10::OutOfMemoryError& e) {

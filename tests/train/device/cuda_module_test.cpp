@@ -65,7 +65,7 @@ TEST(CudaModule, LoadsBesideLibtorchsCudaLibrary) {
   const std::string library = std::string(folder) + "/libtorch_cuda.so";
   ASSERT_NE(dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   const CudaModule& module = cuda_module();
-  ASSERT_TRUE(module.nccl && module.bus_address && module.replay);
+  ASSERT_TRUE(module.nccl && module.bus_address && module.make_graph);
   if (torch::cuda::is_available()) return;
   c10d::TCPStoreOptions options;
   options.port = 0;

@@ -143,7 +143,7 @@ int stopped_by(int signal, const std::string& what) {
 
 // Processors that are this process's own: a launcher that binds has shared them out already.
 int processors_of(const Launch& launch) {
-  return train::processors_for_each(launch.bound ? 1 : launch.local_size);
+  return train::processors_per_process(launch.bound ? 1 : launch.local_size);
 }
 
 // The device is no part of the run: unsaid, it would go on on the CPU.
@@ -190,12 +190,12 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
   options.group = &group;
   if (prepared.recipe.eval_only) {
     int signal = 0;
-    train::with_memory(
+    train::explain_out_of_memory(
         [&] { signal = train::evaluate_only(prepared.recipe, *prepared.val, options); });
     return signal == 0 ? 0 : stopped_by(signal, "stopped: nothing was written");
   }
   train::TrainResult result;
-  train::with_memory(
+  train::explain_out_of_memory(
       [&] { result = train::train(prepared.recipe, *prepared.train, *prepared.val, options); });
   const std::string workdir = options.workdir.string();
   if (result.signal != 0)
