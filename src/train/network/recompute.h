@@ -1,4 +1,4 @@
-// Gradient checkpointing: a layer that keeps only its input, and is computed again in the backward.
+// Gradient checkpointing: a layer keeps only its input and is computed again in the backward.
 #pragma once
 
 #include <functional>
