@@ -20,22 +20,6 @@
 namespace nestvit::train {
 namespace {
 
-OptimConfig optim_config(const Recipe& r) {
-  OptimConfig config;
-  config.optim = r.optim;
-  config.weight_decay = r.weight_decay;
-  config.wd_ignore = r.optim_wd_ignore;
-  config.exclude_1d = r.weight_decay_exclude_1d;
-  config.eps = r.opt_eps;
-  config.beta1 = r.opt_betas.at(0);
-  config.beta2 = r.opt_betas.at(1);
-  config.sgd_momentum = r.sgd_momentum;
-  config.grad_clip_max_norm = r.grad_clip_max_norm;
-  config.freeze = r.freeze;
-  config.layer_decay = r.layer_decay;
-  return config;
-}
-
 // Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
 // their running statistics rest.
 std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
@@ -72,7 +56,7 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       device_(device),
       group_(group),
       net_(network_on(device, recipe)),
-      optimizer_(*net_, network(recipe), optim_config(recipe)),
+      optimizer_(*net_, network(recipe), recipe),
       reducer_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);

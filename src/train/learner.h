@@ -58,8 +58,8 @@ class Learner {
   // Running statistics, which each process gathers from its own batches, become their mean; before
   // an evaluation and a checkpoint. The reference keeps the first device's (reference.md A.4).
   void average_statistics();
-  // The network to evaluate and to keep: the running average when the recipe asks for one.
-  Network& best_net() { return averaged_ ? *averaged_ : *net_; }
+  // The network to evaluate and to save: the running average when the recipe asks for one.
+  Network& ema_or_net() { return averaged_ ? *averaged_ : *net_; }
   TensorMap model_tensors() const;  // its tensors
   // Everything else that a resumed run needs: the optimiser's state, "raw.NAME" for the weights in
   // training where they are not the model's, the loss scale.

@@ -107,7 +107,7 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   }
   learner_.broadcast_state();
   open_folder(fresh == nullptr);
-  if (recipe_.log_model_profile != 0) print_throughput(learner_.best_net(), recipe_);
+  if (recipe_.log_model_profile != 0) print_throughput(learner_.ema_or_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
   // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
   if (fresh && !recipe_.init_checkpoint.empty()) save();
@@ -256,8 +256,8 @@ bool Trainer::finish_interval() {
   std::optional<Evaluation> evaluation;
   if (evaluation_due()) {
     learner_.average_statistics();
-    evaluation =
-        evaluate(learner_.best_net(), val_set_, recipe_, {options_.workers, options_.stop}, group_);
+    evaluation = evaluate(learner_.ema_or_net(), val_set_, recipe_,
+                          {options_.workers, options_.stop}, group_);
     if (!evaluation) return false;
     line += note_evaluation(*evaluation, row);
   }
