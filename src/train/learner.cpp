@@ -12,7 +12,6 @@
 #include "base/random.h"
 #include "run/recipe/freeze.h"
 #include "train/device/device.h"
-#include "train/network/batch_norm.h"
 #include "train/network/tensors.h"
 #include "train/optim/ema.h"
 #include "train/optim/loss.h"
@@ -30,8 +29,9 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
   return modules;
 }
 
-std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe) {
-  std::shared_ptr<Network> net = make_network(network(recipe));
+std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe,
+                                    const Group* batch_norm_group = nullptr) {
+  std::shared_ptr<Network> net = make_network(network(recipe), batch_norm_group);
   net->to(device);
   return net;
 }
@@ -55,7 +55,7 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
     : recipe_(recipe),
       device_(device),
       group_(group),
-      net_(network_on(device, recipe)),
+      net_(network_on(device, recipe, recipe.sync_bn && group.world_size() > 1 ? &group : nullptr)),
       optimizer_(*net_, network(recipe), recipe),
       reducer_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
@@ -143,7 +143,6 @@ std::pair<torch::Tensor, torch::Tensor> Learner::forward(const torch::Tensor& im
 void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw, bool last) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath, static_cast<uint64_t>(draw));
   torch::manual_seed(rng.next_u32());
-  const SharedStatistics shared(recipe_.sync_bn ? &group_ : nullptr);
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
   const torch::Tensor images = moved(images_tensor(batch), device_);

@@ -9,8 +9,6 @@ namespace {
 
 constexpr double kEps = 1e-5, kUpdate = 0.1;  // Flax's momentum 0.9
 
-thread_local const Group* sharing = nullptr;
-
 // Sums of all processes, of [C] tensors and of the number of values behind each.
 struct Sums {
   torch::Tensor first, second;  // f64 [C]
@@ -45,7 +43,7 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
     const auto dims = all_but_channels(x);
     const auto count = static_cast<double>(x.numel() / x.size(1));
     const auto [var, mean] = torch::var_mean(x, dims, /*unbiased=*/false);
-    // In f64: what remains of a mean of squares less a squared mean.
+    // In f64, since the variance is a small difference of two large numbers.
     const torch::Tensor mean64 = mean.to(torch::kFloat64);
     const Sums all =
         summed(*group, mean64 * count, (var.to(torch::kFloat64) + mean64.square()) * count, count);
@@ -77,32 +75,28 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
   }
 };
 
-void move_running(BatchNormTensors& t, const torch::Tensor& mean, const torch::Tensor& var) {
+void move_running(BatchNorm& norm, const torch::Tensor& mean, const torch::Tensor& var) {
   if (recomputing()) return;
   torch::NoGradGuard no_grad;
-  t.mean.lerp_(mean, kUpdate);
-  t.var.lerp_(var, kUpdate);
+  norm.mean.lerp_(mean, kUpdate);
+  norm.var.lerp_(var, kUpdate);
 }
 
 }  // namespace
 
-SharedStatistics::SharedStatistics(const Group* group) : before_(sharing) {
-  sharing = group && group->world_size() > 1 ? group : nullptr;
-}
-SharedStatistics::~SharedStatistics() { sharing = before_; }
-
-torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& t, bool training) {
+torch::Tensor batch_norm(const torch::Tensor& x, BatchNorm& norm, bool training) {
   if (!training)
-    return torch::batch_norm(x, t.weight, t.bias, t.mean, t.var, /*training=*/false, kUpdate, kEps,
-                             /*cudnn=*/false);
-  if (sharing) {
-    const auto normed = SharedNorm::apply(x.to(torch::kFloat32), sharing);
-    move_running(t, normed[1], normed[2]);
-    return normed[0] * along_channels(t.weight, x) + along_channels(t.bias, x);
+    return torch::batch_norm(x, norm.weight, norm.bias, norm.mean, norm.var, /*training=*/false,
+                             kUpdate, kEps, /*cudnn=*/false);
+  if (norm.group) {
+    const auto normed = SharedNorm::apply(x.to(torch::kFloat32), norm.group);
+    move_running(norm, normed[1], normed[2]);
+    return normed[0] * along_channels(norm.weight, x) + along_channels(norm.bias, x);
   }
-  auto [y, mean, inv_std] = torch::native_batch_norm(x, t.weight, t.bias, /*mean=*/{}, /*var=*/{},
-                                                     /*training=*/true, kUpdate, kEps);
-  move_running(t, mean, inv_std.pow(-2) - kEps);
+  auto [y, mean, inv_std] =
+      torch::native_batch_norm(x, norm.weight, norm.bias, /*running_mean=*/{}, /*running_var=*/{},
+                               /*training=*/true, kUpdate, kEps);
+  move_running(norm, mean, inv_std.pow(-2) - kEps);
   return y;
 }
 

@@ -27,15 +27,15 @@ class Linear : public torch::nn::Module {
 };
 
 // The norm of config.norm_type over [B, T, N, C]; its arrays are [C].
-class NormLayer : public torch::nn::Module {
+class NormLayer : public torch::nn::Module, public HasBatchNorm {
  public:
   NormLayer(Norm kind, int64_t width)
       : weight(register_parameter("weight", torch::empty({width}))),
         bias(register_parameter("bias", torch::empty({width}))),
         kind_(kind) {
     if (kind == Norm::kBatch)
-      batch_ = {weight, bias, register_buffer("running_mean", torch::zeros({width})),
-                register_buffer("running_var", torch::ones({width}))};
+      batch = {weight, bias, register_buffer("running_mean", torch::zeros({width})),
+               register_buffer("running_var", torch::ones({width}))};
   }
 
   Tensor forward(const Tensor& x) {
@@ -47,7 +47,7 @@ class NormLayer : public torch::nn::Module {
                                  /*eps=*/1e-6)
             .permute({0, 2, 3, 1});
       case Norm::kBatch:  // each channel, over the batch, all blocks and tokens
-        return batch_norm(x.reshape({-1, x.size(-1)}), batch_, is_training()).view(x.sizes());
+        return batch_norm(x.reshape({-1, x.size(-1)}), batch, is_training()).view(x.sizes());
     }
     NESTVIT_CHECK(false);
   }
@@ -56,7 +56,6 @@ class NormLayer : public torch::nn::Module {
 
  private:
   Norm kind_;
-  BatchNormTensors batch_;  // of kBatch
 };
 
 // Self-attention inside each block: T only multiplies the batch.
