@@ -1,4 +1,6 @@
-// One evaluation of given weights, instead of a run.
+// Weights in, one row out.
+#include "train/eval_only.h"
+
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -10,7 +12,6 @@
 #include "train/evaluation.h"
 #include "train/group/backend.h"
 #include "train/network/tensors.h"
-#include "train/trainer.h"
 
 namespace nestvit::train {
 

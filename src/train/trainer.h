@@ -41,9 +41,4 @@ struct TrainResult {
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options);
 
-// eval_only: evaluates options.weights once on `val_set` and writes the result as the reference
-// does, at step 0: a line, log.jsonl, summary.csv; no checkpoints. Returns the signal that stopped
-// it, or 0.
-int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options);
-
 }  // namespace nestvit::train

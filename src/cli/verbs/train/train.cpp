@@ -18,6 +18,7 @@
 #include "run/recipe/recipe.h"
 #include "train/device/out_of_memory.h"
 #include "train/device/process_setup.h"
+#include "train/eval_only.h"
 #include "train/group/group.h"
 #include "train/trainer.h"
 
