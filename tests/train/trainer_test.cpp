@@ -499,6 +499,18 @@ TEST(Batches, AMillionSamplesTakeAHundredBytesEach) {
   }
 }
 
+// Each batch of a step belongs to one process, whatever their numbers.
+TEST(StepShard, EveryBatchOnce) {
+  for (const int64_t step_batches : {1, 4, 6})
+    for (int size = 1; size <= step_batches; ++size)
+      for (int64_t number = 1; number <= 3 * step_batches; ++number) {
+        int owners = 0;
+        for (int rank = 0; rank < size; ++rank)
+          owners += StepShard{rank, size}.owns(number, step_batches);
+        EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
+      }
+}
+
 TEST(EpochStream, NamesAndLabelsAreTheImages) {
   const Brightness images(10);
   const EpochStream stream(images);

@@ -1,54 +1,15 @@
-// Groups whose members are threads of this process.
+// The collective calls, of several processes and of one.
 #include "train/group/group.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nestvit/error.h>
 
-#include <functional>
-#include <mutex>
-#include <thread>
-
-#include "run/input/batches.h"
-#include "train/group/rendezvous.h"
+#include "train/group/group_fixture.h"
 
 namespace nestvit::train {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-
-class GroupTest : public ::testing::Test {
- protected:
-  static constexpr GroupOptions kShort{std::chrono::seconds(5), std::chrono::seconds(2)};
-
-  Launch member(int rank, int size) const {
-    Launch launch;
-    launch.rank = rank;
-    launch.size = launch.local_size = size;
-    launch.port = place_.port();
-    launch.meeting_point_held = true;
-    return launch;
-  }
-  // Runs `work` as each of `size` members; returns what they threw.
-  std::vector<std::string> run(int size, const std::function<void(Group&)>& work) const {
-    std::vector<std::string> errors(size);
-    std::vector<std::thread> members;
-    for (int rank = 0; rank < size; ++rank)
-      members.emplace_back([&, rank] {
-        try {
-          Group group(member(rank, size), kShort);
-          work(group);
-        } catch (const std::exception& e) {
-          errors[rank] = e.what();
-        }
-      });
-    for (std::thread& thread : members) thread.join();
-    return errors;
-  }
-
-  MeetingPoint place_;
-};
 
 TEST_F(GroupTest, AddsUpAndTells) {
   const auto errors = run(3, [](Group& group) {
@@ -83,13 +44,6 @@ TEST_F(GroupTest, AloneItExchangesWithItselfWhenABackendIsNamed) {
   group.finish();
 }
 
-TEST(BackendNames, AreThree) {
-  EXPECT_EQ(backend_named("auto"), Backend::kAuto);
-  EXPECT_EQ(backend_named("gloo"), Backend::kGloo);
-  EXPECT_EQ(backend_named("nccl"), Backend::kNccl);
-  EXPECT_THROW(backend_named("mpi"), UsageError);
-}
-
 TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   Group group;
   std::vector<double> sums = {2};
@@ -99,62 +53,6 @@ TEST_F(GroupTest, AloneItIsAsIfItWereNotThere) {
   EXPECT_THAT(group.all_gather("a"), ElementsAre("a"));
   EXPECT_TRUE(group.report_failure("whatever"));
   group.finish();
-}
-
-TEST_F(GroupTest, NamesWhoDidNotCome) {
-  std::string error;
-  try {
-    Group group(member(1, 3), {std::chrono::seconds(1), std::chrono::seconds(1)});
-  } catch (const Error& e) {
-    error = e.what();
-  }
-  EXPECT_THAT(error, HasSubstr("rank 0, 2"));
-}
-
-TEST_F(GroupTest, ARankThatFailsIsNamedWithItsReason) {
-  const auto errors = run(3, [](Group& group) {
-    if (group.rank() == 1) {
-      EXPECT_TRUE(group.report_failure("its disk is full"));
-      return;
-    }
-    group.all_reduce_max(0);
-  });
-  for (const int rank : {0, 2}) {
-    EXPECT_THAT(errors[rank], HasSubstr("rank 1"));
-    EXPECT_THAT(errors[rank], HasSubstr("its disk is full"));
-  }
-}
-
-TEST_F(GroupTest, TheSameReasonIsSaidOnce) {
-  std::mutex mutex;
-  int speakers = 0;
-  run(3, [&](Group& group) {
-    const bool speaks = group.report_failure("no such folder");
-    const std::lock_guard lock(mutex);
-    speakers += speaks;
-  });
-  EXPECT_EQ(speakers, 1);
-}
-
-TEST_F(GroupTest, WhoDoesNotComeInTimeIsNamed) {
-  const auto errors = run(2, [](Group& group) {
-    if (group.rank() == 0) std::this_thread::sleep_for(std::chrono::seconds(8));
-    group.all_reduce_max(0);
-  });
-  EXPECT_THAT(errors[1], HasSubstr("rank 0"));
-  EXPECT_THAT(errors[1], HasSubstr("did not join exchange"));
-}
-
-// Each batch of a step belongs to one process, whatever their numbers.
-TEST(StepShard, EveryBatchOnce) {
-  for (const int64_t step_batches : {1, 4, 6})
-    for (int size = 1; size <= step_batches; ++size)
-      for (int64_t number = 1; number <= 3 * step_batches; ++number) {
-        int owners = 0;
-        for (int rank = 0; rank < size; ++rank)
-          owners += StepShard{rank, size}.owns(number, step_batches);
-        EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
-      }
 }
 
 }  // namespace
