@@ -1,5 +1,5 @@
-// The loop of a training run, top to bottom: run() is the whole of it, everything below serves one
-// of its lines. Every process of the run's group goes through it; the first one writes.
+// The loop of a training run: run() is all of it, everything below serves one of its lines. Every
+// process of the run's group executes it; rank 0 writes the files.
 #include "train/trainer.h"
 
 #include <fmt/format.h>
@@ -35,22 +35,24 @@ class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
           const TrainOptions& options, const torch::Device& device);
-  // `fresh`: the tensors to start from; null: go on from the last checkpoint.
+  // `fresh`: the tensors to start from; null: resume from the last checkpoint.
   TrainResult run(const TensorMap* fresh);
 
  private:
   void resume();
   void load_last();
   void open_folder(bool resumed);
-  void train_step();
+  bool train_step();
   void train_on(std::optional<Batch> batch, int64_t number, bool last);
   void count(const Learner::Update& done);
 
-  bool row_due() const;
+  bool interval_ends() const;
   bool evaluation_due() const;
   bool checkpoint_due() const;
   bool finish_interval();
-  void finish_early();
+  bool finished() const;
+  void log_early_stop();
+  TrainResult stop();
   std::string note_evaluation(const Evaluation& evaluation, SummaryRow& row);
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
@@ -67,8 +69,8 @@ class Trainer {
   Schedule schedule_;
   Batches batches_;
   Learner learner_;
-  LoadedNetwork
-      model_;  // what checkpoints say about the model; its tensors are filled in by save()
+  // The model as checkpoints describe it; save() fills in its tensors.
+  LoadedNetwork model_;
   Checkpoints checkpoints_;
   RunState state_;
   bool saved_ = false;  // a checkpoint holds `state_`
@@ -109,25 +111,23 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   open_folder(fresh == nullptr);
   if (recipe_.log_model_profile != 0) print_throughput(learner_.ema_or_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
-  // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
+  // A resumed run does not read init_checkpoint, so the weights from there are saved at once.
   if (fresh && !recipe_.init_checkpoint.empty()) save();
-  const bool asked = group_.all_reduce_max(options_.stop()) != 0;  // later each step tells
-  while (true) {
-    if (row_due() && !finish_interval()) break;
-    if (state_.step >= plan_.total) return result(true, 0);
-    if (out_of_patience(state_.history, recipe_.patience, recipe_.min_delta)) {
-      finish_early();
-      return result(true, 0);
+
+  bool go_on = group_.all_reduce_max(options_.stop()) == 0;
+  // A run that was stopped in an evaluation resumes with that evaluation.
+  if (interval_ends()) go_on = finish_interval() && go_on;
+  while (go_on && !finished()) {
+    go_on = train_step();
+    if (interval_ends()) {
+      go_on = finish_interval() && go_on;
+    } else if (checkpoint_due()) {
+      save();
     }
-    if (asked || learner_.anyone_stops()) break;
-    train_step();
-    if (checkpoint_due() && !row_due()) save();
   }
-  report_->close_bar();
-  if (!saved_) save();
-  const int signal = group_.all_reduce_max(options_.stop());
-  log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
-  return result(false, signal);
+  if (!finished()) return stop();
+  if (state_.step < plan_.total) log_early_stop();
+  return result(true, 0);
 }
 
 // ---- beginning ----
@@ -159,7 +159,7 @@ void Trainer::load_last() {
   checkpoints_.go_on_from(state_);
 }
 
-// Makes the folder's files tell what `state_` holds, and begins to add to them.
+// Makes the folder's files agree with `state_`, and opens them for what is added.
 void Trainer::open_folder(bool resumed) {
   std::vector<RunPoint> curve;
   if (group_.is_root()) {
@@ -187,7 +187,8 @@ void Trainer::open_folder(bool resumed) {
 
 // ---- one step ----
 
-void Trainer::train_step() {
+// False when a signal asked any process to stop.
+bool Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
@@ -203,7 +204,8 @@ void Trainer::train_step() {
   const float learning_rate = schedule_.at(step);
   const bool stop = options_.stop() != 0;
   if (const auto done = learner_.update(step, learning_rate, stop)) count(*done);
-  report_->step_done(step, learning_rate, row_due());
+  report_->step_done(step, learning_rate, interval_ends());
+  return !learner_.anyone_stops();
 }
 
 void Trainer::train_on(std::optional<Batch> batch, int64_t number, bool last) {
@@ -236,14 +238,21 @@ bool Trainer::checkpoint_due() const {
   return recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0;
 }
 
-bool Trainer::row_due() const {
+// Of an epoch or an evaluation, and its row is not written yet.
+bool Trainer::interval_ends() const {
   if (state_.step == 0 || (!state_.history.empty() && state_.history.back().step == state_.step))
     return false;
   return state_.step % plan_.per_epoch == 0 || evaluation_due();
 }
 
-// Evaluates when due, writes the row and the checkpoint. False when a signal came meanwhile: the
-// row is then left to the resumed run.
+bool Trainer::finished() const {
+  if (interval_ends()) return false;
+  return state_.step >= plan_.total ||
+         out_of_patience(state_.history, recipe_.patience, recipe_.min_delta);
+}
+
+// Evaluates when due, writes the row and the checkpoint. False when a signal interrupted the
+// evaluation: the resumed run then writes the row.
 bool Trainer::finish_interval() {
   report_->close_bar();
   SummaryRow row;
@@ -274,7 +283,7 @@ bool Trainer::finish_interval() {
   return true;
 }
 
-// Into the row, the best so far and the log; returns what the terminal says of it.
+// Writes to the row, the best so far and the log; returns the text for the terminal.
 std::string Trainer::note_evaluation(const Evaluation& evaluation, SummaryRow& row) {
   note_skipped(evaluation.skipped);
   row.eval_loss = evaluation.loss;
@@ -290,14 +299,23 @@ std::string Trainer::note_evaluation(const Evaluation& evaluation, SummaryRow& r
                      evaluation.top5, evaluation.loss, best ? "  (best)" : "");
 }
 
-void Trainer::finish_early() {
+void Trainer::log_early_stop() {
   log_->write(
       "early_stop",
       {{"step", state_.step}, {"best_step", state_.best_step}, {"best_top1", state_.best_top1}});
-  log_info(
-      fmt::format("finished early: no better top-1 in {} evaluation{}; to go on: --resume with "
-                  "a larger --patience",
-                  recipe_.patience, recipe_.patience == 1 ? "" : "s"));
+  log_info(fmt::format(
+      "finished early: no better top-1 in {} evaluation{}; to go on: --resume with a larger "
+      "--patience",
+      recipe_.patience, recipe_.patience == 1 ? "" : "s"));
+}
+
+// The end of a run that a signal asked to stop.
+TrainResult Trainer::stop() {
+  report_->close_bar();
+  if (!saved_) save();
+  const int signal = group_.all_reduce_max(options_.stop());
+  log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
+  return result(false, signal);
 }
 
 void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>>& images) {
@@ -311,7 +329,7 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
     if (state_.skipped.size() == kListedImages + 1)
       log_warning("more images are left out: log.jsonl lists them");
   }
-  // Workers meet them in any order.
+  // Workers find them in any order.
   std::sort(state_.skipped.begin(), state_.skipped.end());
 }
 
@@ -335,9 +353,9 @@ TrainResult Trainer::result(bool finished, int signal) const {
   return result;
 }
 
-// Whether there is a checkpoint to go on from. A run that was killed before its first one begins
+// Whether there is a checkpoint to resume from. A run that was killed before its first one begins
 // anew.
-bool goes_on(const Recipe& recipe, const TrainOptions& options) {
+bool resumes(const Recipe& recipe, const TrainOptions& options) {
   if (!options.resume) {
     refuse_used(options.workdir);
     return false;
@@ -354,14 +372,14 @@ bool goes_on(const Recipe& recipe, const TrainOptions& options) {
   return false;
 }
 
-// They only save time: a run goes on without.
+// The indexes only save time, so a run continues without them.
 void save_indexes(const std::filesystem::path& workdir, const Dataset& train_set,
                   const Dataset& val_set) {
   try {
     train_set.save_index(index_file(workdir, "train"));
     val_set.save_index(index_file(workdir, "val"));
   } catch (const Error& error) {
-    log_warning(fmt::format("no index of the data is kept: {}", error.what()));
+    log_warning(fmt::format("the data's index is not saved: {}", error.what()));
   }
 }
 
@@ -385,7 +403,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                                  group.world_size(), step_batches(recipe)),
                      "start a number of processes that divides the batches");
   const bool resumed =
-      group.broadcast(group.is_root() && goes_on(recipe, options) ? "resume" : "") == "resume";
+      group.broadcast(group.is_root() && resumes(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
   set_up_process(options.threads);
