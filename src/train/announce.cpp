@@ -114,8 +114,7 @@ void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedu
                          human_count(plan.total)));
   } else {
     log_info(fmt::format("going on after step {} of {} (epoch {:.2f})", human_count(step),
-                         human_count(plan.total),
-                         static_cast<double>(step) / static_cast<double>(plan.per_epoch)));
+                         human_count(plan.total), plan.epoch(step)));
   }
 }
 

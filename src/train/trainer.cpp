@@ -56,9 +56,6 @@ class Trainer {
   std::string note_evaluation(const Evaluation& evaluation, SummaryRow& row);
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
-  double epochs(int64_t step) const {
-    return static_cast<double>(step) / static_cast<double>(plan_.per_epoch);
-  }
   TrainResult result(bool finished, int signal) const;
 
   const Recipe& recipe_;
@@ -230,9 +227,7 @@ void Trainer::count(const Learner::Update& done) {
 
 // ---- end of an epoch or evaluation interval ----
 
-bool Trainer::evaluation_due() const {
-  return state_.step % plan_.per_evaluation == 0 || state_.step == plan_.total;
-}
+bool Trainer::evaluation_due() const { return plan_.evaluation_ends(state_.step); }
 
 bool Trainer::checkpoint_due() const {
   return recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0;
@@ -240,9 +235,8 @@ bool Trainer::checkpoint_due() const {
 
 // Of an epoch or an evaluation, and its row is not written yet.
 bool Trainer::interval_ends() const {
-  if (state_.step == 0 || (!state_.history.empty() && state_.history.back().step == state_.step))
-    return false;
-  return state_.step % plan_.per_epoch == 0 || evaluation_due();
+  if (!state_.history.empty() && state_.history.back().step == state_.step) return false;
+  return plan_.epoch_ends(state_.step) || evaluation_due();
 }
 
 bool Trainer::finished() const {
@@ -257,7 +251,7 @@ bool Trainer::finish_interval() {
   report_->close_bar();
   SummaryRow row;
   row.step = state_.step;
-  row.epoch = epochs(state_.step);
+  row.epoch = plan_.epoch(state_.step);
   row.train_loss = state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps));
   row.learning_rate = schedule_.at(state_.step);
   std::string line = fmt::format("epoch {:.6g}/{}  train loss {:.4f}", row.epoch,
