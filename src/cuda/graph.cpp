@@ -28,7 +28,7 @@ class CudaGraph : public train::Graph {
     const c10::cuda::CUDAGuard guard(gpu_);
     if (runs_ < kFirstRuns) {
       ++runs_;
-      do_beside();
+      run_beside();
       return results_;
     }
     if (!graph_) record();
@@ -37,7 +37,7 @@ class CudaGraph : public train::Graph {
   }
 
  private:
-  // libtorch's advice: cuDNN and cuBLAS choose and set up in the first runs.
+  // libtorch's advice: cuDNN and cuBLAS choose their algorithms in the first runs.
   static constexpr int kFirstRuns = 3;
 
   static void order(const CUDAStream& before, const CUDAStream& after) {
@@ -46,7 +46,7 @@ class CudaGraph : public train::Graph {
     event.block(after);
   }
 
-  void do_beside() {
+  void run_beside() {
     const CUDAStream current = c10::cuda::getCurrentCUDAStream(gpu_.index());
     order(current, stream_);
     {
@@ -56,8 +56,8 @@ class CudaGraph : public train::Graph {
     order(stream_, current);
   }
 
-  // Nothing runs while it records. Memory of the recording is kept apart, so what the first runs
-  // left in the allocator's cache is given back before.
+  // Nothing may run during the recording. It gets memory of its own, so the memory that the first
+  // runs left in the allocator's cache is freed before.
   void record() {
     results_.clear();
     C10_CUDA_CHECK(cudaDeviceSynchronize());

@@ -30,7 +30,7 @@ struct Evaluation {
 struct EvaluationOptions {
   int workers = 2;
   std::function<int()> stop = [] { return 0; };
-  std::vector<int> match = {};  // the model's class for each of the data's; empty: the same
+  std::vector<int> match = {};  // the model's class for each class of the data; empty: the same
 };
 
 // Every image once, the last batch short (or the first num_eval_steps batches). A collective call:

@@ -19,8 +19,8 @@
 namespace nestvit::train {
 namespace {
 
-// Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
-// their running statistics rest.
+// Modules with frozen weights stay in evaluation mode: no drop-path, no change of running
+// statistics.
 std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
     const Network& net, const std::vector<std::string>& freeze) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
@@ -91,7 +91,7 @@ void Learner::resume(const TensorMap& model, TensorMap state) {
   optimizer_.load_state(state);
 }
 
-// All that training changes, but for the counters.
+// Everything that training changes, except for the counters.
 std::vector<torch::Tensor> Learner::tensors() {
   std::vector<torch::Tensor> all = optimizer_.moments();
   for (Network* net : {net_.get(), averaged_.get()}) {
@@ -124,7 +124,7 @@ TensorMap Learner::state() const {
   TensorMap state = optimizer_.state();
   if (averaged_)
     for (auto& [name, tensor] : export_tensors(*net_)) state[kRaw + name] = std::move(tensor);
-  if (scale_)  // both are whole and below 2^24 for any run: exact in f32
+  if (scale_)  // both are integers below 2^24 in any run: exact in f32
     state[kLossScale] = Tensor::f32(
         {2}, {static_cast<float>(scale_->scale()), static_cast<float>(scale_->good_steps())});
   return state;
@@ -148,7 +148,7 @@ void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t dr
   const torch::Tensor images = moved(images_tensor(batch), device_);
   const torch::Tensor targets =
       moved(torch::tensor(soft).view({batch.size, -1}), device_);  // [B, K]
-  // Its share of a step without gaps; update() corrects for images that were left out.
+  // Its share of a step without left-out images; update() corrects for those.
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
   const bool whole = batch.size == recipe_.per_device_batch_size;
   torch::Tensor logits, loss;
@@ -176,7 +176,7 @@ std::optional<Learner::Update> Learner::update(int64_t step, double learning_rat
   const auto [images, loss_sum, correct, stops] = sums;
   anyone_stops_ = stops > 0;
   if (images == 0) return std::nullopt;
-  // The exchange made a mean over the processes of what is a sum over batches.
+  // The gradients are sums over the batches, but the reducer took their mean over the processes.
   const double norm =
       optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) / images *
                                          group_.world_size() / loss_scale());

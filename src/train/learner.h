@@ -1,4 +1,5 @@
-// The network, its optimiser and its running average in training: what batches do to them.
+// The network, its optimiser and its running average in training, and the effect of a batch on
+// them.
 #pragma once
 
 #include <memory>
@@ -18,8 +19,8 @@ namespace nestvit::train {
 
 class Learner {
  public:
-  // Of a resolved recipe; its tensors lie on `device` (device.h). Parameters are uninitialised
-  // until start() or resume().
+  // `recipe` is resolved; tensors lie on `device` (device.h). Parameters are uninitialised until
+  // start() or resume().
   // `make_graph`: if set, forward and backward of whole batches run as a graph; only in a group
   // that exchanges nothing.
   explicit Learner(const Recipe& recipe, const torch::Device& device = torch::kCPU,
@@ -28,7 +29,7 @@ class Learner {
   Learner& operator=(const Learner&) = delete;
 
   void start(const TensorMap& weights);
-  // From what model_tensors() and state() gave. Throws Error when they do not fit.
+  // From the results of model_tensors() and state(). Throws Error when they do not fit.
   void resume(const TensorMap& model, TensorMap state);
   // A collective call: every process of the group then holds rank 0's state.
   void broadcast_state();
@@ -45,32 +46,34 @@ class Learner {
     double gradient_norm;  // global, before clipping
     int64_t images;
     int64_t correct;  // images whose strongest answer is the strongest of their targets
-    bool skipped;     // the gradients overflowed in fp16: nothing was changed but the loss scale
+    bool skipped;     // the gradients overflowed in fp16: only the loss scale has changed
   };
   // The optimiser's step `step` (from 1), by the mean gradient of all images since the last one, of
-  // all processes. Nothing when there were none. Throws Error when the loss or the gradient is no
-  // number.
-  // `stop`: this process has been asked to; all learn of it with the step's sums, since another
-  // exchange would cost another round through all of them.
+  // all processes: a collective call. Returns nothing when there were no images. Throws Error when
+  // the loss or the gradient is not finite.
+  // `stop`: this process was asked to stop. It travels with the step's sums, since an exchange of
+  // its own would cost a round through all processes.
   std::optional<Update> update(int64_t step, double learning_rate, bool stop = false);
-  bool anyone_stops() const { return anyone_stops_; }  // as of the last update()
+  // Whether the last update() found a process that was asked to stop.
+  bool anyone_stops() const { return anyone_stops_; }
 
-  // Running statistics, which each process gathers from its own batches, become their mean; before
-  // an evaluation and a checkpoint. The reference keeps the first device's (reference.md A.4).
+  // A collective call before an evaluation and a checkpoint: each process gathers running
+  // statistics from its own batches, and they become their mean. The reference keeps the first
+  // device's (reference.md A.4).
   void average_statistics();
   // The network to evaluate and to save: the running average when the recipe asks for one.
   Network& ema_or_net() { return averaged_ ? *averaged_ : *net_; }
-  TensorMap model_tensors() const;  // its tensors
-  // Everything else that a resumed run needs: the optimiser's state, "raw.NAME" for the weights in
-  // training where they are not the model's, the loss scale.
+  TensorMap model_tensors() const;  // of ema_or_net()
+  // Everything else that a resumed run needs: the optimiser's state, the loss scale, and with EMA
+  // the weights in training as "raw.NAME".
   TensorMap state() const;
 
   const Optimizer& optimizer() const { return optimizer_; }
   double loss_scale() const { return scale_ ? scale_->scale() : 1; }
 
  private:
-  // Sums over the images since the last update. The tensors stay on the device until the step's
-  // end: reading one waits for all that the device has still to do.
+  // Sums over the images since the last update. The tensors stay on the device until the step ends,
+  // since reading one waits for everything that the device has yet to do.
   struct Sums {
     int64_t images = 0;
     torch::Tensor loss, correct;  // f64 [], i64 []

@@ -143,11 +143,12 @@ void Trainer::load_last() {
       saved.state.batch_size != state_.batch_size)
     throw UsageError(fmt::format("{} was made by another recipe than {}", last,
                                  (options_.workdir / "config.yaml").string()),
-                     "undo the edit, or start anew in another --workdir");
+                     "undo the edit, or start a new run in another --workdir");
   if (saved.state.train_size != state_.train_size)
-    throw Error(fmt::format("{} was trained on {} images, but the training set now has {}", last,
-                            saved.state.train_size, state_.train_size),
-                "resume with the data it was started with, or start anew in another --workdir");
+    throw Error(
+        fmt::format("{} was trained on {} images, but the training set now has {}", last,
+                    saved.state.train_size, state_.train_size),
+        "resume with the data it was started with, or start a new run in another --workdir");
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
@@ -233,7 +234,7 @@ bool Trainer::checkpoint_due() const {
   return recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0;
 }
 
-// Of an epoch or an evaluation, and its row is not written yet.
+// An epoch or an evaluation interval ends with this step, and its row is not written yet.
 bool Trainer::interval_ends() const {
   if (!state_.history.empty() && state_.history.back().step == state_.step) return false;
   return plan_.epoch_ends(state_.step) || evaluation_due();
@@ -348,7 +349,7 @@ TrainResult Trainer::result(bool finished, int signal) const {
 }
 
 // Whether there is a checkpoint to resume from. A run that was killed before its first one begins
-// anew.
+// from the start.
 bool resumes(const Recipe& recipe, const TrainOptions& options) {
   if (!options.resume) {
     refuse_used(options.workdir);
@@ -362,7 +363,7 @@ bool resumes(const Recipe& recipe, const TrainOptions& options) {
   if (!recipe.init_checkpoint.empty())
     throw Error(fmt::format("{} ended before it had saved the weights it starts from", workdir),
                 "give the command that started it again, without --resume");
-  log_info(fmt::format("{} has no checkpoint yet: the run begins anew", workdir));
+  log_info(fmt::format("{} has no checkpoint yet: the run starts from the beginning", workdir));
   return false;
 }
 

@@ -1,5 +1,4 @@
-// What a step does to the weights: accumulation over batches, and everything that a resumed run
-// needs.
+// Steps of the learner: accumulation over batches, and the state that a resumed run needs.
 #include "train/learner.h"
 
 #include <gtest/gtest.h>

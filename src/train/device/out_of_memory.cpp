@@ -1,4 +1,4 @@
-// libtorch's ways to say that there is no memory left.
+// The exceptions by which libtorch reports that memory ran out.
 #include "train/device/out_of_memory.h"
 
 #include <fmt/format.h>

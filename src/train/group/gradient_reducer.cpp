@@ -1,4 +1,4 @@
-// The reducer's settings, and the order of calls that it expects.
+// The settings of c10d's reducer, and the order of calls that it expects.
 #include "train/group/gradient_reducer.h"
 
 #include "train/group/members.h"
@@ -6,8 +6,8 @@
 namespace nestvit::train {
 namespace {
 
-// Its buckets are filled in the order of the backward, so the last parameters come first; after the
-// first step it sorts them anew by the order that it saw.
+// Buckets are filled in the order of the backward, so the last parameters come first. After the
+// first step c10d sorts them by the order that it saw.
 std::unique_ptr<c10d::Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& processes,
                                             const std::vector<torch::Tensor>& parameters) {
   const std::vector<bool> sparse(parameters.size(), false);
@@ -32,7 +32,7 @@ GradientReducer::GradientReducer(const Group& group, const std::vector<torch::Te
 }
 
 GradientReducer::~GradientReducer() {
-  // Its destructor may throw when the backward was cut off; nothing is left to save then.
+  // Its destructor may throw when the backward was interrupted. Leaking it is harmless then.
   try {
     reducer_.reset();
   } catch (const std::exception&) {

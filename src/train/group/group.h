@@ -23,7 +23,7 @@ class Tensor;
 
 namespace nestvit::train {
 
-// What carries tensors on a GPU from process to process; between CPUs it is always Gloo.
+// The library that carries tensors between processes on GPUs; between CPUs it is always Gloo.
 enum class Backend {
   kAuto,  // NCCL where every process can and has a GPU of its own, else Gloo
   kGloo,

@@ -45,7 +45,7 @@ torch::Tensor determined(const std::string& name, const torch::Tensor& array) {
   return mask;
 }
 
-// What a run differs in from the golden one; empty when it follows.
+// Where a run differs from the golden one; empty when it does not.
 using Differences = std::vector<std::string>;
 
 void compare(Differences& differences, const std::string& what, double got, double want,
