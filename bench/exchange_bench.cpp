@@ -25,13 +25,13 @@ struct Timed {
 // Of one sum of `count` doubles over all processes.
 Timed time_sum(const nestvit::train::Group& group, size_t count) {
   std::vector<double> values(count), times;
-  const double expected = 0.5 * group.size() * (group.size() - 1);
+  const double expected = 0.5 * group.world_size() * (group.world_size() - 1);
   const auto rounds = std::clamp<size_t>((size_t{1} << 27) / (8 * count), 5, 200);
   for (size_t round = 0; round < rounds + 2; ++round) {
     std::fill(values.begin(), values.end(), group.rank());
-    group.highest_of_all(0);  // all begin together
+    group.all_reduce_max(0);  // all begin together
     const auto start = Clock::now();
-    group.sum_all(values);
+    group.all_reduce_sum(values);
     if (round >= 2) times.push_back(seconds_since(start));
     if (values.front() != expected || values.back() != expected)
       throw nestvit::Error(fmt::format("the sum is {}, not {}", values.front(), expected));
@@ -42,14 +42,14 @@ Timed time_sum(const nestvit::train::Group& group, size_t count) {
 
 int run() {
   nestvit::train::Group group(nestvit::read_launch());
-  if (group.first()) fmt::print("processes,bytes,median_us,fastest_us,MB_per_s\n");
+  if (group.is_root()) fmt::print("processes,bytes,median_us,fastest_us,MB_per_s\n");
   for (size_t bytes = 8; bytes <= size_t{64} << 20; bytes *= 8) {
     const Timed timed = time_sum(group, bytes / 8);
-    if (group.first())
-      fmt::print("{},{},{:.1f},{:.1f},{:.0f}\n", group.size(), bytes, 1e6 * timed.median,
+    if (group.is_root())
+      fmt::print("{},{},{:.1f},{:.1f},{:.0f}\n", group.world_size(), bytes, 1e6 * timed.median,
                  1e6 * timed.fastest, 1e-6 * static_cast<double>(bytes) / timed.median);
   }
-  group.finish_all();
+  group.finish();
   return 0;
 }
 

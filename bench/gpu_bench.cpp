@@ -185,23 +185,23 @@ bool adam_kernels(const torch::Device& device) {
 }
 
 // Null where nothing can be recorded; `reason` then says why.
-train::MakeReplay recorder(const torch::Device& device, std::string& reason) {
+train::MakeGraph recorder(const torch::Device& device, std::string& reason) {
   reason = "a CUDA graph is of a GPU";
   if (device.is_cpu()) return nullptr;
   try {
-    return train::cuda_module().replay;
+    return train::cuda_module().make_graph;
   } catch (const Error& error) {
     reason = error.what();
     return nullptr;
   }
 }
 
-train::BatchReplay replay_of(train::Nest& net, Amp amp, const train::MakeReplay& make) {
+train::BatchGraph replay_of(train::Nest& net, Amp amp, const train::MakeGraph& make) {
   const auto forward = [&net, amp](const Tensor& images, const Tensor& targets) {
     const Tensor logits = bench::logits_of(net, images, amp, targets.scalar_type());
     return std::pair(logits, train::soft_cross_entropy(logits, targets));
   };
-  return train::BatchReplay(make, forward, net->parameters());
+  return train::BatchGraph(make, forward, net->parameters());
 }
 
 // Done at first, then recorded and replayed, each time with drop-path of the same seed: always the
@@ -209,7 +209,7 @@ train::BatchReplay replay_of(train::Nest& net, Amp amp, const train::MakeReplay&
 bool replayed(const Arguments& args, const std::string& model, const torch::Device& device) {
   const std::string what = "gradients of a CUDA graph, f64";
   std::string reason;
-  const train::MakeReplay make = recorder(device, reason);
+  const train::MakeGraph make = recorder(device, reason);
   if (!make) {
     report_left_out(model, what, reason);
     return true;
@@ -220,7 +220,7 @@ bool replayed(const Arguments& args, const std::string& model, const torch::Devi
   net->to(torch::kFloat64);
   const bench::Data data = in_f64(bench::synthetic(config, args.check_batch)).on(device);
   const bench::Gradients want = bench::gradients(net, data, Amp::kNone);
-  train::BatchReplay replay = replay_of(net, Amp::kNone, make);
+  train::BatchGraph replay = replay_of(net, Amp::kNone, make);
   double worst = 0;
   for (int run = 0; run < 8; ++run) {
     torch::manual_seed(2);
@@ -320,9 +320,9 @@ std::vector<double> time_forward(train::Nest& net, const Tensor& images, Amp amp
 
 // As bench::time_steps.
 std::vector<double> time_replayed(train::Nest& net, const bench::Data& data, Amp amp,
-                                  const train::MakeReplay& make, int64_t steps) {
+                                  const train::MakeGraph& make, int64_t steps) {
   train::Optimizer optimizer(*net, net->config(), {});
-  train::BatchReplay replay = replay_of(net, amp, make);
+  train::BatchGraph replay = replay_of(net, amp, make);
   std::vector<double> seconds;
   for (int64_t step = -10; step < steps; ++step) {
     const auto start = std::chrono::steady_clock::now();
@@ -358,7 +358,7 @@ void speed(const Arguments& args, const std::string& model) {
     print_speed(args, model, dtype, "train",
                 bench::time_steps(net, data, amp, 5, static_cast<int>(args.steps)));
     std::string reason;
-    if (const train::MakeReplay make = recorder(gpu, reason))
+    if (const train::MakeGraph make = recorder(gpu, reason))
       print_speed(args, model, dtype, "train, CUDA graph",
                   time_replayed(net, data, amp, make, args.steps));
     print_speed(args, model, dtype, "forward", time_forward(net, data.images, amp, args.steps));
@@ -385,7 +385,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"f32", "tf32", "bf16"}));
   CLI11_PARSE(app, argc, argv);
   try {
-    train::prepare_process(0);
+    train::set_up_process(0);
     bool good = true;
     if (check->parsed()) {
       good = adam_kernels(train::open_device(args.device, Amp::kNone));

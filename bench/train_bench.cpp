@@ -45,7 +45,7 @@ double check(train::Nest& net, Amp amp) {
 
 void run(const Arguments& args) {
   const NestConfig config = bench::config_of(args.model, args.as_timm);
-  train::prepare_process(args.threads);
+  train::set_up_process(args.threads);
   train::Nest net = bench::net_of(config);
   const double worst = check(net, args.amp());
   net->use_fused(!args.plain);

@@ -7,9 +7,9 @@ namespace nestvit::cuda {
 namespace {
 
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, int rank,
-                                            int size, std::chrono::milliseconds patience) {
+                                            int size, std::chrono::milliseconds timeout) {
   const auto options = c10d::ProcessGroupNCCL::Options::create();
-  options->timeout = patience;
+  options->timeout = timeout;
   return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, rank, size, options);
 }
 
@@ -19,7 +19,7 @@ std::string bus_address(const torch::Device& gpu) {
   return text;
 }
 
-constexpr train::CudaModule kModule = {NESTVIT_BUILD, make_nccl, bus_address, make_replay};
+constexpr train::CudaModule kModule = {NESTVIT_BUILD, make_nccl, bus_address, make_graph};
 
 }  // namespace
 }  // namespace nestvit::cuda

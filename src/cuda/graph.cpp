@@ -12,15 +12,15 @@ namespace {
 using c10::cuda::CUDAStream;
 
 // Streams, events and generators are those of the current GPU.
-class GraphReplay : public train::Replay {
+class CudaGraph : public train::Graph {
  public:
-  GraphReplay(train::Work work, const torch::Device& gpu)
+  CudaGraph(train::Work work, const torch::Device& gpu)
       : work_(std::move(work)),
         gpu_(gpu),
         stream_(c10::cuda::getStreamFromPool(false, gpu.index())) {}
 
-  ~GraphReplay() override {
-    // Its memory goes with it: nothing may still be at work there.
+  ~CudaGraph() override {
+    // Its memory goes with it: nothing may still be using it.
     if (graph_) cudaDeviceSynchronize();
   }
 
@@ -28,7 +28,7 @@ class GraphReplay : public train::Replay {
     const c10::cuda::CUDAGuard guard(gpu_);
     if (runs_ < kFirstRuns) {
       ++runs_;
-      do_beside();
+      run_beside();
       return results_;
     }
     if (!graph_) record();
@@ -37,7 +37,7 @@ class GraphReplay : public train::Replay {
   }
 
  private:
-  // libtorch's advice: cuDNN and cuBLAS choose and set up in the first runs.
+  // libtorch's advice: cuDNN and cuBLAS choose their algorithms in the first runs.
   static constexpr int kFirstRuns = 3;
 
   static void order(const CUDAStream& before, const CUDAStream& after) {
@@ -46,7 +46,7 @@ class GraphReplay : public train::Replay {
     event.block(after);
   }
 
-  void do_beside() {
+  void run_beside() {
     const CUDAStream current = c10::cuda::getCurrentCUDAStream(gpu_.index());
     order(current, stream_);
     {
@@ -56,8 +56,8 @@ class GraphReplay : public train::Replay {
     order(stream_, current);
   }
 
-  // Nothing runs while it records. Memory of the recording is kept apart, so what the first runs
-  // left in the allocator's cache is given back before.
+  // Nothing may run during the recording. It gets memory of its own, so the memory that the first
+  // runs left in the allocator's cache is freed before.
   void record() {
     results_.clear();
     C10_CUDA_CHECK(cudaDeviceSynchronize());
@@ -90,13 +90,13 @@ class GraphReplay : public train::Replay {
   CUDAStream stream_;
   int runs_ = 0;
   std::unique_ptr<at::cuda::CUDAGraph> graph_;
-  std::vector<torch::Tensor> results_;  // goes before the graph whose memory it lies in
+  std::vector<torch::Tensor> results_;  // destroyed before the graph, whose memory it lies in
 };
 
 }  // namespace
 
-std::unique_ptr<train::Replay> make_replay(train::Work work, const torch::Device& gpu) {
-  return std::make_unique<GraphReplay>(std::move(work), gpu);
+std::unique_ptr<train::Graph> make_graph(train::Work work, const torch::Device& gpu) {
+  return std::make_unique<CudaGraph>(std::move(work), gpu);
 }
 
 }  // namespace nestvit::cuda

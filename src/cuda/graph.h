@@ -1,4 +1,4 @@
-// Work as a CUDA graph; CudaModule::replay (train/cuda_module.h).
+// Work as a CUDA graph; CudaModule::make_graph (train/device/cuda_module.h).
 #pragma once
 
 #include <memory>
@@ -7,6 +7,6 @@
 
 namespace nestvit::cuda {
 
-std::unique_ptr<train::Replay> make_replay(train::Work work, const torch::Device& gpu);
+std::unique_ptr<train::Graph> make_graph(train::Work work, const torch::Device& gpu);
 
 }  // namespace nestvit::cuda

@@ -1,4 +1,4 @@
-// The only file that includes libtorch's CUDA parts.
+// The only file that includes libtorch's CUDA headers.
 #pragma once
 
 #include "train/group/c10d.h"

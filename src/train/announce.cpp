@@ -10,12 +10,12 @@ namespace nestvit::train {
 namespace {
 
 // What is frozen, what decays, and the learning rate of each layer.
-void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& groups) {
+void announce_groups(const Recipe& recipe, const std::vector<Optimizer::ParameterGroup>& groups) {
   int64_t trained = 0;
   std::string decay;
   for (const bool decayed : {true, false}) {
-    Optimizer::Group sum{decayed, 0, 0};
-    for (const Optimizer::Group& group : groups)
+    Optimizer::ParameterGroup sum{decayed, 0, 0};
+    for (const Optimizer::ParameterGroup& group : groups)
       if (group.decayed == decayed) {
         sum.tensors += group.tensors;
         sum.values += group.values;
@@ -34,7 +34,7 @@ void announce_groups(const Recipe& recipe, const std::vector<Optimizer::Group>& 
   if (recipe.layer_decay == 1) return;
   log_info(fmt::format("layer decay    {} per layer; the learning rate is multiplied by",
                        recipe.layer_decay));
-  for (const Optimizer::Group& group : groups)
+  for (const Optimizer::ParameterGroup& group : groups)
     log_info(fmt::format("               {:.4g} for {} tensor{} ({} values{})", group.share,
                          group.tensors, group.tensors == 1 ? "" : "s", human_count(group.values),
                          group.decayed ? "" : ", not decayed"));
@@ -114,8 +114,7 @@ void announce(const Recipe& recipe, const StepPlan& plan, const Schedule& schedu
                          human_count(plan.total)));
   } else {
     log_info(fmt::format("going on after step {} of {} (epoch {:.2f})", human_count(step),
-                         human_count(plan.total),
-                         static_cast<double>(step) / static_cast<double>(plan.per_epoch)));
+                         human_count(plan.total), plan.epoch(step)));
   }
 }
 

@@ -1,4 +1,6 @@
-// One evaluation of given weights, instead of a run.
+// Weights in, one row out.
+#include "train/eval_only.h"
+
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
@@ -10,7 +12,6 @@
 #include "train/evaluation.h"
 #include "train/group/backend.h"
 #include "train/network/tensors.h"
-#include "train/trainer.h"
 #include "weights/labels.h"
 
 namespace nestvit::train {
@@ -18,10 +19,10 @@ namespace nestvit::train {
 int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options) {
   const TensorMap tensors = starting_tensors(recipe, options.weights);
   const Group& group = *options.group;
-  if (group.first()) refuse_used(options.workdir);
-  prepare_process(options.threads);
+  if (group.is_root()) refuse_used(options.workdir);
+  set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
-  choose_backend_of_all(group, device);
+  choose_backend(group, device);
   const std::shared_ptr<Network> net = make_network(network(recipe));
   net->to(device);
   load_tensors(*net, tensors);
@@ -29,9 +30,9 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   const std::vector<int> match =
       classes_by_name(val_set.classes(), *options.weights).value_or(std::vector<int>());
   const auto evaluation =
-      evaluate_all(*net, val_set, recipe, {options.workers, options.stop, match}, group);
-  if (!evaluation) return group.highest_of_all(options.stop());
-  if (!group.first()) return 0;
+      evaluate(*net, val_set, recipe, {options.workers, options.stop, match}, group);
+  if (!evaluation) return group.all_reduce_max(options.stop());
+  if (!group.is_root()) return 0;
 
   make_workdir(options.workdir);
   RunLog log(options.workdir);

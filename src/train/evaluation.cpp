@@ -20,13 +20,13 @@ using Names = std::vector<std::pair<std::string, std::string>>;  // image, reaso
 
 namespace {
 
-// The images that this process evaluates: a piece of those that all do, since files that lie side
-// by side are read faster.
-std::vector<int64_t> my_piece(int64_t total, const Group& group) {
-  const int64_t first = total * group.rank() / group.size();
-  std::vector<int64_t> piece = in_order(total * (group.rank() + 1) / group.size() - first);
-  for (int64_t& index : piece) index += first;
-  return piece;
+// The images that this process evaluates, consecutive ones, since files that lie side by side are
+// read faster.
+std::vector<int64_t> shard_of(int64_t total, const Group& group) {
+  const int64_t first = total * group.rank() / group.world_size();
+  std::vector<int64_t> shard = in_order(total * (group.rank() + 1) / group.world_size() - first);
+  for (int64_t& index : shard) index += first;
+  return shard;
 }
 
 int64_t images_to_evaluate(int64_t images, const Recipe& recipe) {
@@ -35,27 +35,27 @@ int64_t images_to_evaluate(int64_t images, const Recipe& recipe) {
   return all ? images : recipe.num_eval_steps * recipe.eval_batch_size;
 }
 
-void add_up(Metrics& metrics, const Group& group) {
-  if (group.size() == 1) return;
+void all_reduce(Metrics& metrics, const Group& group) {
+  if (group.world_size() == 1) return;
   Metrics::Sums sums = metrics.sums();
-  group.sum_all(sums.counts);
-  group.sum_all({&sums.loss, 1});
+  group.all_reduce_sum(sums.counts);
+  group.all_reduce_sum({&sums.loss, 1});
   metrics.set_sums(sums);
 }
 
-Showcase together(const Showcase& mine, int64_t total, const Group& group) {
+Showcase merge(const Showcase& mine, int64_t total, const Group& group) {
   Showcase all(total);
-  for (const std::string& piece : group.texts_of_all(mine.packed())) all.add_packed(piece);
+  for (const std::string& packed : group.all_gather(mine.packed())) all.add_packed(packed);
   return all;
 }
 
 }  // namespace
 
-Names names_of_all(const Names& mine, const Group& group) {
+Names gather_skipped(const Names& mine, const Group& group) {
   std::string packed;
   for (const auto& [image, reason] : mine) packed += image + '\0' + reason + '\0';
   Names all;
-  for (const std::string& part : group.texts_of_all(packed)) {
+  for (const std::string& part : group.all_gather(packed)) {
     for (size_t at = 0; at < part.size();) {
       const std::string image = part.c_str() + at, reason = part.c_str() + at + image.size() + 1;
       all.emplace_back(image, reason);
@@ -65,8 +65,8 @@ Names names_of_all(const Names& mine, const Group& group) {
   return all;
 }
 
-std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, const Recipe& recipe,
-                                       const EvaluationOptions& options, const Group& group) {
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
+                                   const EvaluationOptions& options, const Group& group) {
   const auto start = std::chrono::steady_clock::now();
   LoaderOptions loading;
   loading.batch_size = recipe.eval_batch_size;
@@ -74,7 +74,7 @@ std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, cons
   loading.on_bad_image = recipe.data.on_bad_image;
   const int64_t total = images_to_evaluate(images.size(), recipe);
   Loader loader(
-      images, my_piece(total, group),
+      images, shard_of(total, group),
       [&recipe, kind = images.kind()](const Sample& sample, int64_t) {
         return evaluation_input(sample, recipe, kind);
       },
@@ -99,16 +99,16 @@ std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, cons
     showcase.add(rows, batch->labels, batch->indices);
     loader.recycle(std::move(*batch));
     if (progress.due())
-      progress.update(metrics.count() * group.size(),
+      progress.update(metrics.count() * group.world_size(),
                       fmt::format("top-1 {:.2f} %", metrics.top1()));
   }
-  if (group.highest_of_all(stopped) != 0) return std::nullopt;
-  add_up(metrics, group);
+  if (group.all_reduce_max(stopped) != 0) return std::nullopt;
+  all_reduce(metrics, group);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   return Evaluation{metrics.top1(), metrics.top5(),
                     metrics.loss(), metrics.count(),
-                    took.count(),   names_of_all(loader.skipped(), group),
-                    metrics,        together(showcase, total, group)};
+                    took.count(),   gather_skipped(loader.skipped(), group),
+                    metrics,        merge(showcase, total, group)};
 }
 
 void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation) {

@@ -30,18 +30,19 @@ struct Evaluation {
 struct EvaluationOptions {
   int workers = 2;
   std::function<int()> stop = [] { return 0; };
-  std::vector<int> match = {};  // the model's class for each of the data's; empty: the same
+  std::vector<int> match = {};  // the model's class for each class of the data; empty: the same
 };
 
-// Every image once, the last batch short (or the first num_eval_steps batches). The processes of
-// `group` take a piece of the images each, and all get the whole result. Nothing when `stop` says
-// so between batches of any of them. Throws Error when no image can be read.
-std::optional<Evaluation> evaluate_all(Network& net, const Dataset& images, const Recipe& recipe,
-                                       const EvaluationOptions& options,
-                                       const Group& group = Group::alone());
+// Every image once, the last batch short (or the first num_eval_steps batches). A collective call:
+// each process of `group` takes a shard of the images, and all get the whole result. Returns
+// nothing when `stop` of any process said so between batches. Throws Error when no image can be
+// read.
+std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Recipe& recipe,
+                                   const EvaluationOptions& options,
+                                   const Group& group = Group::alone());
 
-// Images left out by any process of the group, with the reasons.
-std::vector<std::pair<std::string, std::string>> names_of_all(
+// The images that any process of the group left out, with the reasons. A collective call.
+std::vector<std::pair<std::string, std::string>> gather_skipped(
     const std::vector<std::pair<std::string, std::string>>& mine, const Group& group);
 
 // The "eval" event; `accuracy` in it is a share, as in the reference.

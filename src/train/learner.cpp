@@ -12,7 +12,6 @@
 #include "base/random.h"
 #include "run/recipe/freeze.h"
 #include "train/device/device.h"
-#include "train/network/batch_norm.h"
 #include "train/network/tensors.h"
 #include "train/optim/ema.h"
 #include "train/optim/loss.h"
@@ -20,24 +19,8 @@
 namespace nestvit::train {
 namespace {
 
-OptimConfig optim_config(const Recipe& r) {
-  OptimConfig config;
-  config.optim = r.optim;
-  config.weight_decay = r.weight_decay;
-  config.wd_ignore = r.optim_wd_ignore;
-  config.exclude_1d = r.weight_decay_exclude_1d;
-  config.eps = r.opt_eps;
-  config.beta1 = r.opt_betas.at(0);
-  config.beta2 = r.opt_betas.at(1);
-  config.sgd_momentum = r.sgd_momentum;
-  config.grad_clip_max_norm = r.grad_clip_max_norm;
-  config.freeze = r.freeze;
-  config.layer_decay = r.layer_decay;
-  return config;
-}
-
-// Modules that stay in evaluation mode, since their weights are frozen: their drop-path is off and
-// their running statistics rest.
+// Modules with frozen weights stay in evaluation mode: no drop-path, no change of running
+// statistics.
 std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
     const Network& net, const std::vector<std::string>& freeze) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
@@ -46,8 +29,9 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
   return modules;
 }
 
-std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe) {
-  std::shared_ptr<Network> net = make_network(network(recipe));
+std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe,
+                                    const Group* batch_norm_group = nullptr) {
+  std::shared_ptr<Network> net = make_network(network(recipe), batch_norm_group);
   net->to(device);
   return net;
 }
@@ -67,19 +51,19 @@ TensorMap take(TensorMap& state, const std::string& prefix) {
 }  // namespace
 
 Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group& group,
-                 const MakeReplay& replay)
+                 const MakeGraph& make_graph)
     : recipe_(recipe),
       device_(device),
       group_(group),
-      net_(network_on(device, recipe)),
-      optimizer_(*net_, network(recipe), optim_config(recipe)),
-      exchange_(group, optimizer_.parameters()),
+      net_(network_on(device, recipe, recipe.sync_bn && group.world_size() > 1 ? &group : nullptr)),
+      optimizer_(*net_, network(recipe), recipe),
+      reducer_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);
   if (recipe.amp == Amp::kFp16) scale_.emplace();
-  if (replay)
-    replay_ = std::make_unique<BatchReplay>(
-        replay,
+  if (make_graph)
+    graph_ = std::make_unique<BatchGraph>(
+        make_graph,
         [this](const auto& images, const auto& targets) { return forward(images, targets); },
         optimizer_.parameters());
   if (!recipe.model_ema) return;
@@ -107,7 +91,7 @@ void Learner::resume(const TensorMap& model, TensorMap state) {
   optimizer_.load_state(state);
 }
 
-// All that training changes, but for the counters.
+// Everything that training changes, except for the counters.
 std::vector<torch::Tensor> Learner::tensors() {
   std::vector<torch::Tensor> all = optimizer_.moments();
   for (Network* net : {net_.get(), averaged_.get()}) {
@@ -118,20 +102,20 @@ std::vector<torch::Tensor> Learner::tensors() {
   return all;
 }
 
-void Learner::share_all() {
-  group_.copy_first_to_all(tensors());
+void Learner::broadcast_state() {
+  group_.broadcast_tensors(tensors());
   const double scale = scale_ ? scale_->scale() : 0;
   const auto good = scale_ ? static_cast<double>(scale_->good_steps()) : 0;
   const torch::Tensor counters =
       torch::tensor({static_cast<double>(optimizer_.steps()), scale, good}, torch::kFloat64);
-  group_.copy_first_to_all({counters});
+  group_.broadcast_tensors({counters});
   optimizer_.set_steps(counters[0].item<int64_t>());
   if (scale_) scale_->restore(counters[1].item<double>(), counters[2].item<int64_t>());
 }
 
 void Learner::average_statistics() {
   for (Network* net : {net_.get(), averaged_.get()})
-    if (net) group_.average_all(net->buffers());
+    if (net) group_.all_reduce_mean(net->buffers());
 }
 
 TensorMap Learner::model_tensors() const { return export_tensors(averaged_ ? *averaged_ : *net_); }
@@ -140,7 +124,7 @@ TensorMap Learner::state() const {
   TensorMap state = optimizer_.state();
   if (averaged_)
     for (auto& [name, tensor] : export_tensors(*net_)) state[kRaw + name] = std::move(tensor);
-  if (scale_)  // both are whole and below 2^24 for any run: exact in f32
+  if (scale_)  // both are integers below 2^24 in any run: exact in f32
     state[kLossScale] = Tensor::f32(
         {2}, {static_cast<float>(scale_->scale()), static_cast<float>(scale_->good_steps())});
   return state;
@@ -159,21 +143,20 @@ std::pair<torch::Tensor, torch::Tensor> Learner::forward(const torch::Tensor& im
 void Learner::add(const Batch& batch, const std::vector<float>& soft, int64_t draw, bool last) {
   Rng rng(static_cast<uint64_t>(recipe_.seed), Purpose::kDropPath, static_cast<uint64_t>(draw));
   torch::manual_seed(rng.next_u32());
-  const SharedStatistics shared(recipe_.sync_bn ? &group_ : nullptr);
   net_->train();
   for (const auto& module : frozen_modules_) module->eval();
   const torch::Tensor images = moved(images_tensor(batch), device_);
   const torch::Tensor targets =
       moved(torch::tensor(soft).view({batch.size, -1}), device_);  // [B, K]
-  // Its share of a step without gaps; update() corrects for images that were left out.
+  // Its share of a step without left-out images; update() corrects for those.
   const double share = static_cast<double>(batch.size) / static_cast<double>(step_images(recipe_));
   const bool whole = batch.size == recipe_.per_device_batch_size;
   torch::Tensor logits, loss;
-  if (replay_ && whole) {
-    std::tie(logits, loss) = replay_->backward(images, targets, share * loss_scale());
+  if (graph_ && whole) {
+    std::tie(logits, loss) = graph_->backward(images, targets, share * loss_scale());
   } else {
     std::tie(logits, loss) = forward(images, targets);
-    exchange_.backward(loss * (share * loss_scale()), last);
+    reducer_.backward(loss * (share * loss_scale()), last);
   }
   const auto add_to = [&](torch::Tensor& sum, const torch::Tensor& value) {
     sum = sums_.images > 0 ? sum + value : value;
@@ -189,13 +172,14 @@ std::optional<Learner::Update> Learner::update(int64_t step, double learning_rat
   std::array<double, 4> sums = {
       static_cast<double>(mine.images), any ? mine.loss.item<double>() : 0,
       any ? static_cast<double>(mine.correct.item<int64_t>()) : 0, stop ? 1.0 : 0.0};
-  group_.sum_all(sums);
+  group_.all_reduce_sum(sums);
   const auto [images, loss_sum, correct, stops] = sums;
   anyone_stops_ = stops > 0;
   if (images == 0) return std::nullopt;
-  // The exchange made a mean over the processes of what is a sum over batches.
-  const double norm = optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) /
-                                                         images * group_.size() / loss_scale());
+  // The gradients are sums over the batches, but the reducer took their mean over the processes.
+  const double norm =
+      optimizer_.step(learning_rate, static_cast<double>(step_images(recipe_)) / images *
+                                         group_.world_size() / loss_scale());
   const double loss = loss_sum / images;
   const bool finite = std::isfinite(loss) && std::isfinite(norm);
   if (scale_ && finite) scale_->good();

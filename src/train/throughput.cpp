@@ -13,7 +13,7 @@ namespace nestvit::train {
 namespace {
 
 // Images per second of the forward. The reference takes 10 + 500 runs; a CPU would take minutes.
-double throughput(Network& net, const Recipe& r) {
+double images_per_second(Network& net, const Recipe& r) {
   using Clock = std::chrono::steady_clock;
   constexpr int kWarmUp = 2, kMost = 500;
   constexpr double kSeconds = 5;
@@ -34,7 +34,7 @@ double throughput(Network& net, const Recipe& r) {
 
 }  // namespace
 
-void print_profile(Network& net, const Recipe& recipe) {
+void print_throughput(Network& net, const Recipe& recipe) {
   const auto line = [](const std::string& part, int64_t values, int64_t macs) {
     log_info(fmt::format("profile        {:<12}{:>14} parameters{:>10.4f} GMACs per image", part,
                          human_count(values), static_cast<double>(macs) / 1e9));
@@ -49,7 +49,7 @@ void print_profile(Network& net, const Recipe& recipe) {
            parameters[i], products[i]);
   }
   log_info(fmt::format("Profile results Throughput: {:.3f} image/s, GFLOPS: {:.3f}, Params: {}",
-                       throughput(net, recipe),
+                       images_per_second(net, recipe),
                        static_cast<double>(multiply_accumulates(network(recipe))) / 1e9,
                        human_count(parameter_count(network(recipe)))));
 }

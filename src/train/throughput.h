@@ -1,4 +1,4 @@
-// The reference's log_model_profile (reference.md F.7): size and speed of the model.
+// Size and speed of the model: the reference's log_model_profile (reference.md F.7).
 #pragma once
 
 #include "run/recipe/recipe.h"
@@ -8,6 +8,6 @@ namespace nestvit::train {
 
 // Parameters and multiply-accumulates of each part on the terminal, then the reference's line with
 // the throughput of `net` in evaluation, measured for some seconds on batches as in training.
-void print_profile(Network& net, const Recipe& recipe);
+void print_throughput(Network& net, const Recipe& recipe);
 
 }  // namespace nestvit::train

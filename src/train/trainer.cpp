@@ -1,5 +1,5 @@
-// The loop of a training run, top to bottom: run() is the whole of it, everything below serves one
-// of its lines. Every process of the run's group goes through it; the first one writes.
+// The loop of a training run: run() is all of it, everything below serves one of its lines. Every
+// process of the run's group executes it; rank 0 writes the files.
 #include "train/trainer.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@
 #include "run/record/page.h"
 #include "run/record/step_log.h"
 #include "train/announce.h"
-#include "train/device/cuda_graph.h"
+#include "train/device/cuda_module.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
 #include "train/evaluation.h"
@@ -35,28 +35,27 @@ class Trainer {
  public:
   Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
           const TrainOptions& options, const torch::Device& device);
-  // `fresh`: the tensors to start from; null: go on from the last checkpoint.
+  // `fresh`: the tensors to start from; null: resume from the last checkpoint.
   TrainResult run(const TensorMap* fresh);
 
  private:
   void resume();
   void load_last();
   void open_folder(bool resumed);
-  void train_step();
+  bool train_step();
   void train_on(std::optional<Batch> batch, int64_t number, bool last);
   void count(const Learner::Update& done);
 
-  bool row_due() const;
+  bool interval_ends() const;
   bool evaluation_due() const;
   bool checkpoint_due() const;
   bool finish_interval();
-  void finish_early();
+  bool finished() const;
+  void log_early_stop();
+  TrainResult stop();
   std::string note_evaluation(const Evaluation& evaluation, SummaryRow& row);
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
-  double epochs(int64_t step) const {
-    return static_cast<double>(step) / static_cast<double>(plan_.per_epoch);
-  }
   TrainResult result(bool finished, int signal) const;
 
   const Recipe& recipe_;
@@ -67,8 +66,8 @@ class Trainer {
   Schedule schedule_;
   Batches batches_;
   Learner learner_;
-  LoadedNetwork
-      model_;  // what checkpoints say about the model; its tensors are filled in by save()
+  // The model as checkpoints describe it; save() fills in its tensors.
+  LoadedNetwork model_;
   Checkpoints checkpoints_;
   RunState state_;
   bool saved_ = false;  // a checkpoint holds `state_`
@@ -85,8 +84,8 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       plan_(step_plan(recipe, train_set.size())),
       schedule_(schedule_of(recipe, plan_)),
       batches_(recipe, train_set, plan_.total * step_batches(recipe), options.workers,
-               {group_.rank(), group_.size()}),
-      learner_(recipe, device, group_, cuda_graph(options)),
+               {group_.rank(), group_.world_size()}),
+      learner_(recipe, device, group_, options.cuda_graph ? cuda_module().make_graph : nullptr),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = network(recipe);
   model_.preprocessing = recipe.preprocessing;
@@ -105,37 +104,35 @@ TrainResult Trainer::run(const TensorMap* fresh) {
   } else {
     resume();
   }
-  learner_.share_all();
+  learner_.broadcast_state();
   open_folder(fresh == nullptr);
-  if (recipe_.log_model_profile != 0) print_profile(learner_.best_net(), recipe_);
+  if (recipe_.log_model_profile != 0) print_throughput(learner_.ema_or_net(), recipe_);
   if (recipe_.log_model_profile > 1) return result(false, 0);  // as the reference
-  // A resumed run does not read init_checkpoint, so its first checkpoint is what was read there.
+  // A resumed run does not read init_checkpoint, so the weights from there are saved at once.
   if (fresh && !recipe_.init_checkpoint.empty()) save();
-  const bool asked = group_.highest_of_all(options_.stop()) != 0;  // later each step tells
-  while (true) {
-    if (row_due() && !finish_interval()) break;
-    if (state_.step >= plan_.total) return result(true, 0);
-    if (out_of_patience(state_.history, recipe_.patience, recipe_.min_delta)) {
-      finish_early();
-      return result(true, 0);
+
+  bool go_on = group_.all_reduce_max(options_.stop()) == 0;
+  // A run that was stopped in an evaluation resumes with that evaluation.
+  if (interval_ends()) go_on = finish_interval() && go_on;
+  while (go_on && !finished()) {
+    go_on = train_step();
+    if (interval_ends()) {
+      go_on = finish_interval() && go_on;
+    } else if (checkpoint_due()) {
+      save();
     }
-    if (asked || learner_.anyone_stops()) break;
-    train_step();
-    if (checkpoint_due() && !row_due()) save();
   }
-  report_->close_bar();
-  if (!saved_) save();
-  const int signal = group_.highest_of_all(options_.stop());
-  log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
-  return result(false, signal);
+  if (!finished()) return stop();
+  if (state_.step < plan_.total) log_early_stop();
+  return result(true, 0);
 }
 
 // ---- beginning ----
 
 void Trainer::resume() {
-  if (group_.first()) load_last();
-  const std::string state = group_.first_of_all(state_json(state_));
-  if (!group_.first()) state_ = parse_state(state, "what rank 0 resumes from");
+  if (group_.is_root()) load_last();
+  const std::string state = group_.broadcast(state_json(state_));
+  if (!group_.is_root()) state_ = parse_state(state, "what rank 0 resumes from");
   saved_ = true;
 }
 
@@ -146,11 +143,12 @@ void Trainer::load_last() {
       saved.state.batch_size != state_.batch_size)
     throw UsageError(fmt::format("{} was made by another recipe than {}", last,
                                  (options_.workdir / "config.yaml").string()),
-                     "undo the edit, or start anew in another --workdir");
+                     "undo the edit, or start a new run in another --workdir");
   if (saved.state.train_size != state_.train_size)
-    throw Error(fmt::format("{} was trained on {} images, but the training set now has {}", last,
-                            saved.state.train_size, state_.train_size),
-                "resume with the data it was started with, or start anew in another --workdir");
+    throw Error(
+        fmt::format("{} was trained on {} images, but the training set now has {}", last,
+                    saved.state.train_size, state_.train_size),
+        "resume with the data it was started with, or start a new run in another --workdir");
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
@@ -159,10 +157,10 @@ void Trainer::load_last() {
   checkpoints_.go_on_from(state_);
 }
 
-// Makes the folder's files tell what `state_` holds, and begins to add to them.
+// Makes the folder's files agree with `state_`, and opens them for what is added.
 void Trainer::open_folder(bool resumed) {
   std::vector<RunPoint> curve;
-  if (group_.first()) {
+  if (group_.is_root()) {
     Recipe written = recipe_;
     write_file(options_.workdir / "config.yaml",
                "# The recipe of this run, complete: nestvit train --config takes it.\n" +
@@ -177,7 +175,7 @@ void Trainer::open_folder(bool resumed) {
                                              {"steps", plan_.total},
                                              {"steps_per_epoch", plan_.per_epoch},
                                              {"parameters", parameter_count(model_.config)},
-                                             {"processes", int64_t{group_.size()}},
+                                             {"processes", int64_t{group_.world_size()}},
                                              {"train_images", state_.train_size},
                                              {"val_images", val_set_.size()},
                                              {"recipe_digest", state_.recipe_digest}});
@@ -187,23 +185,25 @@ void Trainer::open_folder(bool resumed) {
 
 // ---- one step ----
 
-void Trainer::train_step() {
+// False when a signal asked any process to stop.
+bool Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
-  const Dealt dealt{group_.rank(), group_.size()};
+  const StepShard shard{group_.rank(), group_.world_size()};
   double waited = 0;
   for (int64_t number = end - parts + 1; number <= end; ++number) {
-    if (!dealt.mine(number, parts)) continue;
+    if (!shard.owns(number, parts)) continue;
     std::optional<Batch> batch = batches_.next(number);
     waited += batches_.last_wait();
-    train_on(std::move(batch), number, /*last=*/number + group_.size() > end);
+    train_on(std::move(batch), number, /*last=*/number + group_.world_size() > end);
   }
   report_->waited(waited);
   const float learning_rate = schedule_.at(step);
   const bool stop = options_.stop() != 0;
   if (const auto done = learner_.update(step, learning_rate, stop)) count(*done);
-  report_->step_done(step, learning_rate, row_due());
+  report_->step_done(step, learning_rate, interval_ends());
+  return !learner_.anyone_stops();
 }
 
 void Trainer::train_on(std::optional<Batch> batch, int64_t number, bool last) {
@@ -211,7 +211,7 @@ void Trainer::train_on(std::optional<Batch> batch, int64_t number, bool last) {
     const std::vector<float> targets = batches_.targets(*batch, number);
     learner_.add(*batch, targets, number, last);
   } else if (last) {
-    learner_.add_nothing();
+    learner_.backward_without_images();
   }
   if (batch) batches_.recycle(std::move(*batch));
 }
@@ -228,27 +228,31 @@ void Trainer::count(const Learner::Update& done) {
 
 // ---- end of an epoch or evaluation interval ----
 
-bool Trainer::evaluation_due() const {
-  return state_.step % plan_.per_evaluation == 0 || state_.step == plan_.total;
-}
+bool Trainer::evaluation_due() const { return plan_.evaluation_ends(state_.step); }
 
 bool Trainer::checkpoint_due() const {
   return recipe_.checkpoint_every_steps > 0 && state_.step % recipe_.checkpoint_every_steps == 0;
 }
 
-bool Trainer::row_due() const {
-  if (state_.step == 0 || (!state_.history.empty() && state_.history.back().step == state_.step))
-    return false;
-  return state_.step % plan_.per_epoch == 0 || evaluation_due();
+// An epoch or an evaluation interval ends with this step, and its row is not written yet.
+bool Trainer::interval_ends() const {
+  if (!state_.history.empty() && state_.history.back().step == state_.step) return false;
+  return plan_.epoch_ends(state_.step) || evaluation_due();
 }
 
-// Evaluates when due, writes the row and the checkpoint. False when a signal came meanwhile: the
-// row is then left to the resumed run.
+bool Trainer::finished() const {
+  if (interval_ends()) return false;
+  return state_.step >= plan_.total ||
+         out_of_patience(state_.history, recipe_.patience, recipe_.min_delta);
+}
+
+// Evaluates when due, writes the row and the checkpoint. False when a signal interrupted the
+// evaluation: the resumed run then writes the row.
 bool Trainer::finish_interval() {
   report_->close_bar();
   SummaryRow row;
   row.step = state_.step;
-  row.epoch = epochs(state_.step);
+  row.epoch = plan_.epoch(state_.step);
   row.train_loss = state_.loss_sum / static_cast<double>(std::max<int64_t>(1, state_.loss_steps));
   row.learning_rate = schedule_.at(state_.step);
   std::string line = fmt::format("epoch {:.6g}/{}  train loss {:.4f}", row.epoch,
@@ -256,8 +260,8 @@ bool Trainer::finish_interval() {
   std::optional<Evaluation> evaluation;
   if (evaluation_due()) {
     learner_.average_statistics();
-    evaluation = evaluate_all(learner_.best_net(), val_set_, recipe_,
-                              {options_.workers, options_.stop}, group_);
+    evaluation = evaluate(learner_.ema_or_net(), val_set_, recipe_,
+                          {options_.workers, options_.stop}, group_);
     if (!evaluation) return false;
     line += note_evaluation(*evaluation, row);
   }
@@ -266,15 +270,15 @@ bool Trainer::finish_interval() {
   state_.loss_steps = 0;
   saved_ = false;
   if (evaluation || checkpoint_due()) save();
-  if (group_.first()) write_summary(options_.workdir, state_.history);
-  if (evaluation && group_.first())
+  if (group_.is_root()) write_summary(options_.workdir, state_.history);
+  if (evaluation && group_.is_root())
     write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
                                     model_.labels, evaluation->metrics, evaluation->showcase});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }
 
-// Into the row, the best so far and the log; returns what the terminal says of it.
+// Writes to the row, the best so far and the log; returns the text for the terminal.
 std::string Trainer::note_evaluation(const Evaluation& evaluation, SummaryRow& row) {
   note_skipped(evaluation.skipped);
   row.eval_loss = evaluation.loss;
@@ -290,14 +294,23 @@ std::string Trainer::note_evaluation(const Evaluation& evaluation, SummaryRow& r
                      evaluation.top5, evaluation.loss, best ? "  (best)" : "");
 }
 
-void Trainer::finish_early() {
+void Trainer::log_early_stop() {
   log_->write(
       "early_stop",
       {{"step", state_.step}, {"best_step", state_.best_step}, {"best_top1", state_.best_top1}});
-  log_info(
-      fmt::format("finished early: no better top-1 in {} evaluation{}; to go on: --resume with "
-                  "a larger --patience",
-                  recipe_.patience, recipe_.patience == 1 ? "" : "s"));
+  log_info(fmt::format(
+      "finished early: no better top-1 in {} evaluation{}; to go on: --resume with a larger "
+      "--patience",
+      recipe_.patience, recipe_.patience == 1 ? "" : "s"));
+}
+
+// The end of a run that a signal asked to stop.
+TrainResult Trainer::stop() {
+  report_->close_bar();
+  if (!saved_) save();
+  const int signal = group_.all_reduce_max(options_.stop());
+  log_->write("stop", {{"step", state_.step}, {"signal", static_cast<int64_t>(signal)}});
+  return result(false, signal);
 }
 
 void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>>& images) {
@@ -311,15 +324,15 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
     if (state_.skipped.size() == kListedImages + 1)
       log_warning("more images are left out: log.jsonl lists them");
   }
-  // Workers meet them in any order.
+  // Workers find them in any order.
   std::sort(state_.skipped.begin(), state_.skipped.end());
 }
 
 void Trainer::save() {
-  note_skipped(names_of_all(batches_.skipped(), group_));
+  note_skipped(gather_skipped(batches_.skipped(), group_));
   learner_.average_statistics();
   saved_ = true;
-  if (!group_.first()) return;
+  if (!group_.is_root()) return;
   model_.tensors = learner_.model_tensors();
   log_->sync();  // first: a checkpoint that survives a power cut has the lines that led to it
   checkpoints_.save(state_, model_, learner_.state());
@@ -335,9 +348,9 @@ TrainResult Trainer::result(bool finished, int signal) const {
   return result;
 }
 
-// Whether there is a checkpoint to go on from. A run that was killed before its first one begins
-// anew.
-bool goes_on(const Recipe& recipe, const TrainOptions& options) {
+// Whether there is a checkpoint to resume from. A run that was killed before its first one begins
+// from the start.
+bool resumes(const Recipe& recipe, const TrainOptions& options) {
   if (!options.resume) {
     refuse_used(options.workdir);
     return false;
@@ -350,18 +363,18 @@ bool goes_on(const Recipe& recipe, const TrainOptions& options) {
   if (!recipe.init_checkpoint.empty())
     throw Error(fmt::format("{} ended before it had saved the weights it starts from", workdir),
                 "give the command that started it again, without --resume");
-  log_info(fmt::format("{} has no checkpoint yet: the run begins anew", workdir));
+  log_info(fmt::format("{} has no checkpoint yet: the run starts from the beginning", workdir));
   return false;
 }
 
-// They only save time: a run goes on without.
+// The indexes only save time, so a run continues without them.
 void save_indexes(const std::filesystem::path& workdir, const Dataset& train_set,
                   const Dataset& val_set) {
   try {
     train_set.save_index(index_file(workdir, "train"));
     val_set.save_index(index_file(workdir, "val"));
   } catch (const Error& error) {
-    log_warning(fmt::format("no index of the data is kept: {}", error.what()));
+    log_warning(fmt::format("the data's index is not saved: {}", error.what()));
   }
 }
 
@@ -371,28 +384,28 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
                   const TrainOptions& options) {
   // A wrong recipe, or weights that do not fit, leave no folder behind.
   schedule_of(recipe, step_plan(recipe, train_set.size()));
-  check_cuda_graph(recipe, options);
   const Group& group = *options.group;
-  if (group.size() > step_batches(recipe))
-    throw UsageError(
-        fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
-                    "to do",
-                    group.size(), step_batches(recipe), step_batches(recipe) == 1 ? "" : "es"),
-        fmt::format("start {} or fewer", step_batches(recipe)));
-  if (recipe.sync_bn && step_batches(recipe) % group.size() != 0)
+  if (options.cuda_graph) check_cuda_graph(recipe, options.device, group);
+  if (group.world_size() > step_batches(recipe))
+    throw UsageError(fmt::format("{} processes, but a step has {} batch{}: some would have nothing "
+                                 "to do",
+                                 group.world_size(), step_batches(recipe),
+                                 step_batches(recipe) == 1 ? "" : "es"),
+                     fmt::format("start {} or fewer", step_batches(recipe)));
+  if (recipe.sync_bn && step_batches(recipe) % group.world_size() != 0)
     throw UsageError(fmt::format("sync_bn with {} processes for the {} batches of a step: some "
                                  "would wait for statistics of batches that others do not have",
-                                 group.size(), step_batches(recipe)),
+                                 group.world_size(), step_batches(recipe)),
                      "start a number of processes that divides the batches");
   const bool resumed =
-      group.first_of_all(group.first() && goes_on(recipe, options) ? "resume" : "") == "resume";
+      group.broadcast(group.is_root() && resumes(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
   if (!resumed) fresh = starting_tensors(recipe, options.weights);
-  prepare_process(options.threads);
+  set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
-  choose_backend_of_all(group, device);
+  choose_backend(group, device);
   std::optional<FolderLock> lock;
-  if (group.first()) {
+  if (group.is_root()) {
     make_workdir(options.workdir);
     lock.emplace(options.workdir);
     save_indexes(options.workdir, train_set, val_set);

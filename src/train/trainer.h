@@ -20,11 +20,11 @@ struct TrainOptions {
   bool resume = false;
   int workers = 2;             // threads that read and transform images
   int threads = 0;             // compute threads; 0: one per core that the process may use
-  std::string device = "cpu";  // where the network computes: cpu, cuda, cuda:I (device.h)
-  bool cuda_graph = false;     // record the forward and backward of whole batches (replay.h)
+  std::string device = "cpu";  // where the network computes: cpu, cuda, cuda:I (device/device.h)
+  bool cuda_graph = false;     // record the forward and backward of whole batches (device/graph.h)
   // The signal that asks the run to save and stop, or 0; read between steps.
   std::function<int()> stop = [] { return 0; };
-  // What init_checkpoint names; a resumed run does not look at it.
+  // The weights that init_checkpoint names; a resumed run does not use them.
   const LoadedNetwork* weights = nullptr;
   const Group* group = &Group::alone();  // the processes that run this together
 };
@@ -37,13 +37,8 @@ struct TrainResult {
 };
 
 // Trains by `recipe` (resolved) on `train_set`, evaluates on `val_set`. Throws Error: a loss that
-// is no number, a full disk, an unreadable image, a checkpoint that does not fit.
+// is not a number, a full disk, an unreadable image, a checkpoint that does not fit.
 TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                   const TrainOptions& options);
-
-// eval_only: evaluates options.weights once on `val_set` and writes the result as the reference
-// does, at step 0: a line, log.jsonl, summary.csv; no checkpoints. Returns the signal that stopped
-// it, or 0.
-int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options);
 
 }  // namespace nestvit::train

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "image/augment/mix.h"
 #include "model/params.h"
 #include "train/learner.h"
 #include "weights/model_dir.h"
@@ -53,6 +54,13 @@ inline TensorMap random_weights(const Recipe& recipe) {
     if (!name.ends_with("running_var")) tensor = Tensor::f32(tensor.shape(), values);
   }
   return tensors;
+}
+
+// Step `step` by the batches `parts`.
+inline void learn(Learner& learner, const std::vector<Batch>& parts, int64_t step, double rate) {
+  int64_t number = (step - 1) * static_cast<int64_t>(parts.size());
+  for (const Batch& part : parts) learner.add(part, one_hot(part.labels, 4), ++number);
+  learner.update(step, rate);
 }
 
 }  // namespace nestvit::testing

@@ -1,4 +1,4 @@
-// What the tests of whole runs share: a tiny task, a recipe for it, a folder.
+// A tiny task, a recipe for it and a folder, for tests of whole runs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -98,7 +98,7 @@ class TrainerTest : public ::testing::Test {
     return events;
   }
 
-  // What the log measured, times aside.
+  // The "train" and "eval" lines of the log, without times.
   std::vector<nlohmann::json> measured() const {
     std::vector<nlohmann::json> lines;
     for (nlohmann::json event : log()) {

@@ -29,6 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(TrainerTest, LearnsAndLeavesACompleteRunFolder) {
   const TrainResult result = train(recipe(), train_, val_, options_);
@@ -37,20 +38,20 @@ TEST_F(TrainerTest, LearnsAndLeavesACompleteRunFolder) {
   EXPECT_EQ(result.step, 40 * 4 / 6);
   EXPECT_EQ(result.best_top1, 100);
 
-  // 26 steps, 6 per epoch: rows after steps 6, 12, 18, 24 and the last.
+  // 26 steps, 6 per epoch: rows after steps 6, 12, 18 and the last.
   std::istringstream summary(read_text(options_.workdir / "summary.csv"));
   std::string line;
   std::getline(summary, line);
   EXPECT_EQ(line, "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr");
   int rows = 0;
   while (std::getline(summary, line)) ++rows;
-  EXPECT_EQ(rows, 5);
+  EXPECT_EQ(rows, 4);
 
   std::vector<std::string> names;
   for (const auto& event : log()) names.push_back(event.at("event"));
   EXPECT_EQ(names.front(), "start");
   EXPECT_EQ(std::count(names.begin(), names.end(), "train"), 13);
-  EXPECT_EQ(std::count(names.begin(), names.end(), "eval"), 5);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "eval"), 4);
   EXPECT_LT(log().back().at("step"), 27);
 
   const LoadedModel last = load_model(options_.workdir / "last");
@@ -59,6 +60,43 @@ TEST_F(TrainerTest, LearnsAndLeavesACompleteRunFolder) {
   EXPECT_NO_THROW(load_model(options_.workdir / "best"));
   Recipe written = apply(Recipe(), {options_.workdir / "config.yaml", {}});
   EXPECT_EQ(digest(written), digest(recipe()));
+}
+
+// 26 steps, 6 per epoch: whatever the intervals, the steps that remain belong to the last one.
+TEST_F(TrainerTest, TheLastIntervalIsEvaluatedOnceAtTheEnd) {
+  struct Case {
+    std::pair<std::string, std::string> key;
+    std::vector<int64_t> evaluations;
+    std::vector<double> epochs;  // of these
+  };
+  const Case cases[] = {
+      {{"eval_per_epochs", "1"}, {6, 12, 18, 26}, {1, 2, 3, 4}},
+      {{"eval_per_epochs", "2"}, {12, 26}, {2, 4}},
+      {{"eval_per_epochs", "3"}, {26}, {4}},
+      {{"eval_every_steps", "4"}, {4, 8, 12, 16, 20, 26}, {4 / 6.0, 8 / 6.0, 2, 16 / 6.0, 3.25, 4}},
+      {{"eval_every_steps", "13"}, {13, 26}, {13 / 6.0, 4}},
+      {{"eval_every_steps", "25"}, {26}, {4}}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.key.first + "=" + c.key.second);
+    fs::remove_all(options_.workdir);
+    ::testing::internal::CaptureStderr();
+    EXPECT_EQ(train(recipe({c.key}), train_, val_, options_).step, 26);
+    const std::string text = ::testing::internal::GetCapturedStderr();
+    EXPECT_THAT(text, HasSubstr("epoch 4/4  train loss"));
+    EXPECT_THAT(text, Not(HasSubstr("epoch 4.")));
+    std::vector<int64_t> evaluations;
+    std::vector<double> epochs;
+    for (const auto& event : measured()) {
+      EXPECT_LE(event.at("epoch").get<double>(), 4) << event;
+      if (event.at("event") != "eval") continue;
+      evaluations.push_back(event.at("step"));
+      epochs.push_back(event.at("epoch"));
+    }
+    EXPECT_EQ(evaluations, c.evaluations);
+    ASSERT_EQ(epochs.size(), c.epochs.size());
+    for (size_t i = 0; i < epochs.size(); ++i) EXPECT_NEAR(epochs[i], c.epochs[i], 1e-12);
+    EXPECT_THAT(read_text(options_.workdir / "summary.csv"), HasSubstr("\n4,"));
+  }
 }
 
 TEST_F(TrainerTest, FirstLossIsThatOfAGuess) {
@@ -497,6 +535,18 @@ TEST(Batches, AMillionSamplesTakeAHundredBytesEach) {
       EXPECT_EQ(batches.next(number)->size, 100);
     EXPECT_LT(peak_bytes() - before, 100 * kImages) << sampler;
   }
+}
+
+// Each batch of a step belongs to one process, whatever their numbers.
+TEST(StepShard, EveryBatchOnce) {
+  for (const int64_t step_batches : {1, 4, 6})
+    for (int size = 1; size <= step_batches; ++size)
+      for (int64_t number = 1; number <= 3 * step_batches; ++number) {
+        int owners = 0;
+        for (int rank = 0; rank < size; ++rank)
+          owners += StepShard{rank, size}.owns(number, step_batches);
+        EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
+      }
 }
 
 TEST(EpochStream, NamesAndLabelsAreTheImages) {

@@ -1,5 +1,5 @@
-// Loading libnestvit_cuda.so; its references to libtorch's CUDA library are met by the one that
-// open_device() has loaded for all to see.
+// Loads libnestvit_cuda.so. Its references to libtorch's CUDA library resolve to the one that
+// open_device() has loaded with RTLD_GLOBAL.
 #include "train/device/cuda_module.h"
 
 #include <dlfcn.h>

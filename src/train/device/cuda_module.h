@@ -1,5 +1,5 @@
-// What needs CUDA's and NCCL's headers: libnestvit_cuda.so (src/cuda), built where those are,
-// loaded when something of it is asked for. Everything else works without it.
+// The parts that need CUDA's and NCCL's headers: libnestvit_cuda.so (src/cuda). It is built where
+// those headers are and loaded when one of its parts is needed; everything else works without it.
 #pragma once
 
 #include <chrono>
@@ -12,18 +12,18 @@
 namespace nestvit::train {
 
 struct CudaModule {
-  // Both programs must be of one build.
+  // The module and the program must be of one build.
   const char* version;
-  // A backend between GPUs, each of which belongs to one process. `patience`: how long an exchange
+  // A backend between GPUs, each of which belongs to one process. `timeout`: how long an exchange
   // waits. Throws c10::Error.
   c10::intrusive_ptr<c10d::Backend> (*nccl)(const c10::intrusive_ptr<c10d::Store>& store, int rank,
-                                            int size, std::chrono::milliseconds patience);
-  // Which GPU of this machine that is, whatever number it has here: "0000:3b:00.0".
+                                            int size, std::chrono::milliseconds timeout);
+  // Identifies the GPU on this machine, whatever index this process gives it: "0000:3b:00.0".
   std::string (*bus_address)(const torch::Device& gpu);
-  // MakeReplay by a CUDA graph: its first runs do the work itself, which lets libraries set
-  // themselves up; then it is recorded. The work's random numbers are those of the GPU's generator
-  // as it is at each run().
-  std::unique_ptr<Replay> (*replay)(Work work, const torch::Device& gpu);
+  // Makes a CUDA graph: its first runs do the work operation by operation, so that libraries can
+  // set themselves up; then it is recorded. Random numbers are drawn from the GPU's generator as it
+  // is at each run().
+  std::unique_ptr<Graph> (*make_graph)(Work work, const torch::Device& gpu);
 };
 
 // The function of the library that returns its CudaModule.

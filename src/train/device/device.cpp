@@ -1,4 +1,4 @@
-// Loading libtorch_cuda.so; its static initialisers make the GPU known to libtorch.
+// Loads libtorch_cuda.so, whose static initialisers register the GPU with libtorch.
 #include "train/device/device.h"
 
 #include <dlfcn.h>
@@ -47,8 +47,9 @@ void check_gpu(const torch::Device& device) {
     reason = e.what_without_backtrace();
   }
   if (count == 0)
-    throw Error(fmt::format("libtorch's CUDA library is there, but no usable GPU: {}", reason),
-                "nvidia-smi shows whether the driver sees one; CUDA_VISIBLE_DEVICES can hide it");
+    throw Error(
+        fmt::format("libtorch's CUDA library is loaded, but there is no usable GPU: {}", reason),
+        "nvidia-smi shows whether the driver sees one; CUDA_VISIBLE_DEVICES can hide it");
   if (device.index() >= count)
     throw Error(
         fmt::format("--device {}, but there {}", device.str(),
@@ -66,18 +67,34 @@ torch::Device open_device(const std::string& name, Amp amp) {
                      "cpu, cuda or cuda:1");
   if (device->is_cpu()) {
     if (amp == Amp::kTf32)
-      throw UsageError("amp tf32 is a GPU's: the CPU has no such products",
+      throw UsageError("amp tf32 needs a GPU: the CPU has no tf32 products",
                        "give --device cuda; a new run may have another --amp-dtype");
   } else {
     load_cuda();
     check_gpu(*device);
-    // For what names no GPU: pinned memory, NCCL, random numbers of a recording.
+    // The current GPU, for calls that name none: pinned memory, NCCL, random numbers of a graph.
     c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(*device);
     at::globalContext().setAllowTF32CuBLAS(amp == Amp::kTf32);
     at::globalContext().setAllowTF32CuDNN(amp == Amp::kTf32);
   }
   log_info(fmt::format("device         {}", device->str()));
   return *device;
+}
+
+void check_cuda_graph(const Recipe& recipe, const std::string& device, const Group& group) {
+  if (device == "cpu")
+    throw UsageError("--cuda-graph records what a GPU does, and the device is cpu",
+                     "give --device cuda, or leave it out");
+  // The reducer decides in each backward when it exchanges which bucket.
+  if (group.exchanges())
+    throw UsageError("--cuda-graph in a run that exchanges gradients, which cannot be recorded",
+                     "leave it out with several processes and with --dist-backend");
+  // The second run of a layer sets the generator back to where the first one was.
+  if (recipe.grad_checkpointing)
+    throw UsageError(
+        "--cuda-graph with grad_checkpointing: layers that are computed again set the random "
+        "numbers back, which cannot be recorded",
+        "leave one of them out");
 }
 
 torch::Device device_of(const torch::nn::Module& module) {

@@ -1,16 +1,16 @@
-// Inputs and gradients that stay where they are, around a work that is replayed.
+// Inputs and gradients that stay where they are, around the work of a graph.
 #include "train/device/graph.h"
 
 #include "base/check.h"
 
 namespace nestvit::train {
 
-BatchReplay::BatchReplay(MakeReplay make, Forward forward, std::vector<torch::Tensor> parameters)
+BatchGraph::BatchGraph(MakeGraph make, Forward forward, std::vector<torch::Tensor> parameters)
     : make_(std::move(make)), forward_(std::move(forward)), parameters_(std::move(parameters)) {}
 
 // Leaves the parameters without gradients: the next work then writes to the same tensors instead of
 // adding to them.
-std::vector<torch::Tensor> BatchReplay::work() {
+std::vector<torch::Tensor> BatchGraph::work() {
   const auto [logits, loss] = forward_(images_, targets_);
   (loss * factor_).backward();
   std::vector<torch::Tensor> results = {logits.detach(), loss.detach()};
@@ -22,14 +22,14 @@ std::vector<torch::Tensor> BatchReplay::work() {
   return results;
 }
 
-std::pair<torch::Tensor, torch::Tensor> BatchReplay::backward(const torch::Tensor& images,
-                                                              const torch::Tensor& targets,
-                                                              double factor) {
-  if (!replay_) {
+std::pair<torch::Tensor, torch::Tensor> BatchGraph::backward(const torch::Tensor& images,
+                                                             const torch::Tensor& targets,
+                                                             double factor) {
+  if (!graph_) {
     images_ = torch::empty_like(images);
     targets_ = torch::empty_like(targets);
     factor_ = torch::empty({}, images.options().dtype(torch::kFloat32));
-    replay_ = make_([this] { return work(); }, images.device());
+    graph_ = make_([this] { return work(); }, images.device());
   }
   NESTVIT_CHECK(images.sizes() == images_.sizes() && targets.sizes() == targets_.sizes());
   images_.copy_(images, /*non_blocking=*/true);
@@ -41,7 +41,7 @@ std::pair<torch::Tensor, torch::Tensor> BatchReplay::backward(const torch::Tenso
     if (p.grad().defined()) before.push_back(p.grad().clone());
     p.mutable_grad() = torch::Tensor();
   }
-  const std::vector<torch::Tensor>& results = replay_->run();
+  const std::vector<torch::Tensor>& results = graph_->run();
   std::vector<torch::Tensor> gradients(results.begin() + 2, results.end());
   NESTVIT_CHECK(before.empty() || before.size() == gradients.size());
   if (!before.empty()) {

@@ -1,5 +1,5 @@
-// The backward of batches of one shape, done again and again with the same tensors, so that a GPU
-// may record it once as a CUDA graph: one launch instead of thousands.
+// Forward and backward of batches of one shape, run again and again on the same tensors, so that a
+// GPU can record them once as a CUDA graph: one launch instead of thousands.
 #pragma once
 
 #include <functional>
@@ -11,18 +11,18 @@
 
 namespace nestvit::train {
 
-// What is done again: reads tensors that stay where they are, returns what it made.
+// Reads tensors that stay where they are, returns its results.
 using Work = std::function<std::vector<torch::Tensor>()>;
 
-// Does its work at every run() and returns the results, which are overwritten by the next one.
-class Replay {
+// Work that can be repeated: run() returns its results, which the next run() overwrites.
+class Graph {
  public:
-  virtual ~Replay() = default;
+  virtual ~Graph() = default;
   virtual const std::vector<torch::Tensor>& run() = 0;
 };
-using MakeReplay = std::function<std::unique_ptr<Replay>(Work, const torch::Device&)>;
+using MakeGraph = std::function<std::unique_ptr<Graph>(Work, const torch::Device&)>;
 
-class BatchReplay {
+class BatchGraph {
  public:
   // images [B, channels, S, S], targets [B, K] -> logits [B, K] in f32 and the loss [].
   using Forward = std::function<std::pair<torch::Tensor, torch::Tensor>(
@@ -30,9 +30,9 @@ class BatchReplay {
 
   // `parameters`: those that are trained. `forward` does the same operations at each call and never
   // waits for the device.
-  BatchReplay(MakeReplay make, Forward forward, std::vector<torch::Tensor> parameters);
-  BatchReplay(const BatchReplay&) = delete;
-  BatchReplay& operator=(const BatchReplay&) = delete;
+  BatchGraph(MakeGraph make, Forward forward, std::vector<torch::Tensor> parameters);
+  BatchGraph(const BatchGraph&) = delete;
+  BatchGraph& operator=(const BatchGraph&) = delete;
 
   // forward(), and its gradient times `factor` added to the parameters'. All calls have the shapes
   // of the first; the results are good until the next one.
@@ -42,11 +42,11 @@ class BatchReplay {
  private:
   std::vector<torch::Tensor> work();
 
-  MakeReplay make_;
+  MakeGraph make_;
   Forward forward_;
   std::vector<torch::Tensor> parameters_;
-  torch::Tensor images_, targets_, factor_;  // what the work reads; factor_ f32 []
-  std::unique_ptr<Replay> replay_;           // from the first batch on
+  torch::Tensor images_, targets_, factor_;  // what the work reads; factor_ is f32 []
+  std::unique_ptr<Graph> graph_;             // from the first batch on
 };
 
 }  // namespace nestvit::train

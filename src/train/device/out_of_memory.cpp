@@ -1,4 +1,4 @@
-// libtorch's ways to say that there is no memory left.
+// The exceptions by which libtorch reports that memory ran out.
 #include "train/device/out_of_memory.h"
 
 #include <fmt/format.h>
@@ -26,7 +26,7 @@ std::string first_sentence(const std::string& what) { return what.substr(0, what
 
 }  // namespace
 
-void with_memory(const std::function<void()>& body) {
+void explain_out_of_memory(const std::function<void()>& body) {
   try {
     body();
   } catch (const c10::OutOfMemoryError& e) {

@@ -11,7 +11,7 @@
 
 namespace nestvit::train {
 
-void prepare_process(int threads) {
+void set_up_process(int threads) {
   // Activations of megabytes come and go in every step: kept in the heap they cost no page faults,
   // which are a tenth of a small model's step otherwise.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -19,10 +19,10 @@ void prepare_process(int threads) {
   // Before the first parallel region: its threads inherit the flag. Denormals are many times slower
   // to compute with.
   at::globalContext().setFlushDenormal(true);
-  at::set_num_threads(threads > 0 ? threads : processors_for_each(1));
+  at::set_num_threads(threads > 0 ? threads : processors_per_process(1));
 }
 
-int processors_for_each(int processes) {
+int processors_per_process(int processes) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / processes);
 }
 

@@ -1,12 +1,12 @@
-// Settings of the whole process that libtorch's work wants. Free of libtorch.
+// Settings of the whole process for libtorch: memory, denormals, threads. Free of libtorch.
 #pragma once
 
 namespace nestvit::train {
 
-// Once, before the first tensor. `threads`: that compute; 0: one per core.
-void prepare_process(int threads);
+// Call it once, before the first tensor. `threads`: that compute; 0: one per core.
+void set_up_process(int threads);
 
-// Processors for each of `processes` on this machine, at least one.
-int processors_for_each(int processes);
+// The processors of this machine divided among `processes`, at least one.
+int processors_per_process(int processes);
 
 }  // namespace nestvit::train

@@ -1,4 +1,4 @@
-// What all processes can do decides; see backend.h.
+// NCCL when all processes can use it; see backend.h.
 #include "train/group/backend.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr char kGpu = '+', kReason = '-';
 
-std::string what_is_here(const torch::Device& device) {
+std::string describe_gpu(const torch::Device& device) {
   char host[HOST_NAME_MAX + 1] = "";
   gethostname(host, sizeof host - 1);
   try {
@@ -33,17 +33,17 @@ void use_nccl(const Group& group) {
   Group::Members& m = members_of(group);
   m.guarded([&] {
     m.nccl = cuda_module().nccl(c10::make_intrusive<c10d::PrefixStore>("nccl", m.store),
-                                group.rank(), group.size(), m.options.patience);
+                                group.rank(), group.world_size(), m.options.timeout);
     m.processes->setBackend(c10::DeviceType::CUDA, c10d::ProcessGroup::BackendType::NCCL, m.nccl);
   });
 }
 
 }  // namespace
 
-std::string why_no_nccl(const std::vector<std::string>& of_all) {
+std::string why_no_nccl(const std::vector<std::string>& gpus) {
   std::map<std::string, size_t> ranks;
-  for (size_t rank = 0; rank < of_all.size(); ++rank) {
-    const std::string& here = of_all[rank];
+  for (size_t rank = 0; rank < gpus.size(); ++rank) {
+    const std::string& here = gpus[rank];
     if (here.front() == kReason) return fmt::format("rank {}: {}", rank, here.substr(1));
     const auto [other, fresh] = ranks.try_emplace(here, rank);
     if (!fresh)
@@ -53,23 +53,24 @@ std::string why_no_nccl(const std::vector<std::string>& of_all) {
   return "";
 }
 
-void choose_backend_of_all(const Group& group, const torch::Device& device) {
+void choose_backend(const Group& group, const torch::Device& device) {
   if (!group.exchanges()) return;
   const Backend wanted = members_of(group).options.backend;
   if (device.is_cpu() && wanted == Backend::kNccl)
-    throw UsageError("--dist-backend nccl exchanges between GPUs, and the device is cpu",
+    throw UsageError("--dist-backend nccl needs GPUs, but the device is cpu",
                      "give --device cuda, or --dist-backend gloo");
   std::string reason = wanted == Backend::kGloo ? "as asked" : "on the CPU";
   if (device.is_cuda() && wanted != Backend::kGloo) {
-    reason = why_no_nccl(group.texts_of_all(what_is_here(device)));
+    reason = why_no_nccl(group.all_gather(describe_gpu(device)));
     if (reason.empty()) use_nccl(group);
   }
   if (!reason.empty() && wanted == Backend::kNccl)
-    throw Error(fmt::format("--dist-backend nccl cannot be: {}", reason),
-                "one process for each GPU, or --dist-backend gloo, which goes by way of the CPU");
+    throw Error(fmt::format("--dist-backend nccl is not possible: {}", reason),
+                "start one process for each GPU, or give --dist-backend gloo, which exchanges "
+                "through the CPU");
   if (device.is_cuda() && !reason.empty() && wanted == Backend::kAuto)
-    log_warning(fmt::format("gradients go by way of the CPU, which is slow: {}", reason));
-  log_info(fmt::format("gradients      by {}", reason.empty() ? "NCCL" : "Gloo"));
+    log_warning(fmt::format("gradients are exchanged through the CPU, which is slow: {}", reason));
+  log_info(fmt::format("gradients      exchanged with {}", reason.empty() ? "NCCL" : "Gloo"));
 }
 
 }  // namespace nestvit::train

@@ -3,7 +3,7 @@
 
 #include "train/torch.h"
 
-// What the wheel was built with; its headers leave the parts out otherwise.
+// The parts that the wheel was built with; without these its headers leave them out.
 #define USE_DISTRIBUTED
 #define USE_C10D_GLOO
 

@@ -1,5 +1,11 @@
-// The processes of a training run: what they agree on, add up and tell one another. A group of one
-// does nothing of it, so that who uses a group need not know. Free of libtorch.
+// The processes of a training run and their collective calls. In a group of one these return what
+// they were given, so the caller needs no second path. Free of libtorch.
+//
+//   Group group(read_launch());                     // in every process of the run
+//   std::vector<double> sums = {images, loss};      // of this process
+//   group.all_reduce_sum(sums);                     // of all processes
+//   if (group.is_root()) write_row(sums);
+//   group.finish();
 #pragma once
 
 #include <chrono>
@@ -17,7 +23,7 @@ class Tensor;
 
 namespace nestvit::train {
 
-// What carries tensors on a GPU from process to process; between CPUs it is always Gloo.
+// The library that carries tensors between processes on GPUs; between CPUs it is always Gloo.
 enum class Backend {
   kAuto,  // NCCL where every process can and has a GPU of its own, else Gloo
   kGloo,
@@ -27,69 +33,59 @@ enum class Backend {
 Backend backend_named(const std::string& name);
 
 struct GroupOptions {
-  // How long an exchange waits for a process that lives but does not come.
-  std::chrono::seconds patience{600};
-  // How long a process may give no sign of life at all; never more than `patience`.
-  std::chrono::seconds silence{30};
-  // One that is named is used by a process alone, too, which then exchanges with itself.
+  // How long an exchange waits for a process that is alive but does not join it.
+  std::chrono::seconds timeout{600};
+  // How long a process may go without a heartbeat; never more than `timeout`.
+  std::chrono::seconds heartbeat_timeout{30};
+  // A named backend is used in a group of one, too: the process then exchanges with itself.
   Backend backend = Backend::kAuto;
 };
 
-// Every call with "all" in its name is made by all processes, in the same order. Where one of them
-// has ended, is silent or does not come, the others throw Error that names it, or, where they
-// cannot since they wait inside a library, end with exit code 1 and the same words: at once when
-// its connections broke, after the limits of GroupOptions otherwise.
+// The collective calls, all_reduce_sum() to all_reduce_mean() and finish(), are made by all
+// processes in the same order. When a process has ended, has lost its heartbeat or does not join a
+// call, the others throw an Error that names it, or, where they cannot because they wait inside a
+// library, exit with code 1 and the same message: at once when its connections broke, after the
+// limits of GroupOptions otherwise.
 class Group {
  public:
   Group();  // of one
   static const Group& alone();
-  // Meets the others. Throws Error that names those who did not come within `patience`.
+  // Connects with the others. Throws Error that names those who did not connect within `timeout`.
   explicit Group(const Launch& launch, const GroupOptions& options = {});
-  ~Group();  // leaves without a word: finish() or fail() come before
+  ~Group();  // does not notify the others: call finish() or report_failure() before
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
 
   int rank() const { return rank_; }
-  int size() const { return size_; }
-  bool first() const { return rank_ == 0; }               // the one that writes files and speaks
-  bool exchanges() const { return members_ != nullptr; }  // false: every call returns what it got
+  int world_size() const { return world_size_; }
+  // The process that writes files and prints.
+  bool is_root() const { return rank_ == 0; }
+  // False in a group of one, unless its options name a backend.
+  bool exchanges() const { return members_ != nullptr; }
 
-  void sum_all(std::span<double> values) const;
-  void sum_all(std::span<int64_t> values) const;
-  int highest_of_all(int value) const;
-  std::string first_of_all(const std::string& text) const;               // rank 0's
-  std::vector<std::string> texts_of_all(const std::string& text) const;  // by rank
+  void all_reduce_sum(std::span<double> values) const;
+  void all_reduce_sum(std::span<int64_t> values) const;
+  int all_reduce_max(int value) const;
+  // The text of rank 0, and the texts of all ranks in their order.
+  std::string broadcast(const std::string& text) const;
+  std::vector<std::string> all_gather(const std::string& text) const;
   // In place: rank 0's values, or the mean of all. Floating point tensors of equal sizes.
-  void copy_first_to_all(const std::vector<at::Tensor>& tensors) const;
-  void average_all(const std::vector<at::Tensor>& tensors) const;
+  void broadcast_tensors(const std::vector<at::Tensor>& tensors) const;
+  void all_reduce_mean(const std::vector<at::Tensor>& tensors) const;
 
-  // The run is over: waits for the others, then stops watching them.
-  void finish_all();
-  // Tells the others why this process ends. False when they know the same reason already, from
-  // another one: then there is nothing to say.
-  bool fail(const std::string& reason);
+  // The run is over: waits for the others, then stops the heartbeat.
+  void finish();
+  // Tells the others why this process ends. False when another process gave the same reason before:
+  // it has been printed already.
+  bool report_failure(const std::string& reason);
 
-  // What exchange.h needs to work on; null for a group of one.
+  // For gradient_reducer.h and backend.h; null when the group exchanges nothing.
   struct Members;
   Members* members() const { return members_.get(); }
 
  private:
-  void meet(const Launch& launch, const GroupOptions& options);
-
-  int rank_ = 0, size_ = 1;
+  int rank_ = 0, world_size_ = 1;
   std::unique_ptr<Members> members_;
-};
-
-// A place for processes to meet, held by a process that is none of them, for as long as it lives.
-class MeetingPoint {
- public:
-  MeetingPoint();  // on this machine, at a free port
-  ~MeetingPoint();
-  uint16_t port() const;
-
- private:
-  struct Server;
-  std::unique_ptr<Server> server_;
 };
 
 }  // namespace nestvit::train

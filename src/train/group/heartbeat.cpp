@@ -1,4 +1,4 @@
-// One thread per process; the store holds who/RANK, sign/RANK and the verdict.
+// One thread per process; the store holds who/RANK, heartbeat/RANK and the failure.
 #include "train/group/heartbeat.h"
 
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <vector>
 
 namespace nestvit::train {
@@ -15,178 +16,180 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-constexpr const char* kVerdict = "verdict";
-constexpr milliseconds kMostBetweenSigns{1000};
-constexpr std::chrono::seconds kGrace{5};  // for a run to notice by itself
+constexpr const char* kFailure = "failure";
+constexpr milliseconds kLongestInterval{1000};
+constexpr std::chrono::seconds kGrace{5};  // for the run to find the failure itself
 constexpr std::chrono::seconds kLongGrace{20}, kNone{0};
 
-std::string sign_key(int rank) { return fmt::format("sign/{}", rank); }
+std::string heartbeat_key(int rank) { return fmt::format("heartbeat/{}", rank); }
 
 }  // namespace
 
-Watch::Watch(c10::intrusive_ptr<c10d::Store> store, int rank, int size, const GroupOptions& options,
-             std::string meeting_point)
+Heartbeat::Heartbeat(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size,
+                     const GroupOptions& options, std::string rendezvous)
     : store_(std::move(store)),
       rank_(rank),
-      size_(size),
+      world_size_(world_size),
       options_(options),
-      meeting_point_(std::move(meeting_point)),
-      interval_(std::min<milliseconds>(kMostBetweenSigns, milliseconds(options.silence) / 8)),
+      rendezvous_(std::move(rendezvous)),
+      interval_(
+          std::min<milliseconds>(kLongestInterval, milliseconds(options.heartbeat_timeout) / 8)),
       next_moved_(Clock::now()) {
-  beat();
+  write_counters();
   thread_ = std::thread([this] { run(); });
-  guard_ = std::thread([this] { guard(); });
+  watcher_ = std::thread([this] { watch_run(); });
 }
 
-void Watch::stop() {
+void Heartbeat::stop() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
-  stopping_.notify_all();
-  for (std::thread* thread : {&thread_, &guard_})
+  changed_.notify_all();
+  for (std::thread* thread : {&thread_, &watcher_})
     if (thread->joinable()) thread->join();
 }
 
 // False when stop() came meanwhile.
-bool Watch::pause(milliseconds time) {
+bool Heartbeat::pause(milliseconds time) {
   std::unique_lock lock(mutex_);
-  return !stopping_.wait_for(lock, time, [this] { return stop_; });
+  return !changed_.wait_for(lock, time, [this] { return stop_; });
 }
 
-// Counts its own rounds instead of time: a process that was stopped for a while is no reason.
-void Watch::guard() {
+void Heartbeat::run() {
+  for (; pause(interval_); ++rounds_) {
+    std::optional<std::string> failure;
+    try {
+      write_counters();
+      failure = read_failure();
+      if (!failure) check_next_rank();
+    } catch (const std::exception&) {
+      failure = store_unreachable();
+    }
+    if (failure) return exit_if_stuck(*failure);
+  }
+}
+
+// Counts its own rounds instead of reading the clock, since this process may have been suspended.
+void Heartbeat::watch_run() {
   int64_t seen = -1;
   milliseconds quiet{0};
   while (pause(interval_)) {
     {
       const std::lock_guard lock(mutex_);
-      if (judged_) return;
+      if (failure_found_) return;
     }
-    const int64_t looks = looks_;
-    quiet = looks == seen ? quiet + interval_ : milliseconds(0);
-    seen = looks;
-    if (quiet > options_.silence) end(gone());
+    const int64_t rounds = rounds_;
+    quiet = rounds == seen ? quiet + interval_ : milliseconds(0);
+    seen = rounds;
+    if (quiet > options_.heartbeat_timeout) exit_now(store_unreachable());
   }
 }
 
-void Watch::run() {
-  for (; pause(interval_); ++looks_) {
-    std::optional<std::string> end;
-    try {
-      beat();
-      end = verdict();
-      if (!end) look_at_next();
-    } catch (const std::exception&) {
-      end = gone();
-    }
-    if (end) return end_if_stuck(*end);
-  }
+void Heartbeat::write_counters() {
+  store_->set(heartbeat_key(rank_), fmt::format("{} {}", ++beats_, exchanges_));
 }
 
-void Watch::beat() { store_->set(sign_key(rank_), fmt::format("{} {}", ++beats_, exchanges_)); }
+Heartbeat::Counters Heartbeat::read_counters(int rank) {
+  Counters counters;
+  if (store_->check({heartbeat_key(rank)})) {
+    const std::string text = store_->get_to_str(heartbeat_key(rank));
+    std::sscanf(text.c_str(), "%ld %ld", &counters.beats, &counters.exchanges);
+  }
+  return counters;
+}
 
-void Watch::look_at_next() {
-  const int next = (rank_ + 1) % size_;
-  const Sign sign = sign_of(next);
+void Heartbeat::check_next_rank() {
+  const int next = (rank_ + 1) % world_size_;
+  const Counters counters = read_counters(next);
   const auto now = Clock::now();
-  if (sign.beats != next_.beats) {
-    next_ = sign;
+  if (counters.beats != next_.beats) {
+    next_ = counters;
     next_moved_ = now;
-  } else if (now - next_moved_ > options_.silence) {
-    judge(fmt::format("{} gave no sign of life for {} s: its machine or the network is down",
-                      named(next), options_.silence.count()));
+  } else if (now - next_moved_ > options_.heartbeat_timeout) {
+    report_failure(fmt::format("no heartbeat from {} for {} s: its machine or the network is down",
+                               name_of(next), options_.heartbeat_timeout.count()));
   }
 }
 
-Watch::Sign Watch::sign_of(int rank) {
-  Sign sign;
-  if (store_->check({sign_key(rank)})) {
-    const std::string text = store_->get_to_str(sign_key(rank));
-    std::sscanf(text.c_str(), "%ld %ld", &sign.beats, &sign.exchanges);
-  }
-  return sign;
+std::optional<std::string> Heartbeat::read_failure() {
+  if (!store_->check({kFailure})) return std::nullopt;
+  return store_->get_to_str(kFailure);
 }
 
-std::optional<std::string> Watch::verdict() {
-  if (!store_->check({kVerdict})) return std::nullopt;
-  return store_->get_to_str(kVerdict);
+std::string Heartbeat::report_failure(const std::string& failure) {
+  return store_->compareSet(kFailure, "", failure);
 }
 
-std::string Watch::judge(const std::string& verdict) {
-  return store_->compareSet(kVerdict, "", verdict);
-}
-
-std::string Watch::named(int rank) {
+std::string Heartbeat::name_of(int rank) {
   const std::string who = fmt::format("who/{}", rank);
   return fmt::format("rank {} ({})", rank,
-                     store_->check({who}) ? store_->get_to_str(who) : "never seen");
+                     store_->check({who}) ? store_->get_to_str(who) : "never connected");
 }
 
-std::string Watch::gone() const {
-  return fmt::format("the process at {} where all meet (rank 0, or the launcher) is out of reach",
-                     meeting_point_);
+std::string Heartbeat::store_unreachable() const {
+  return fmt::format("cannot reach {}, where the processes meet (rank 0 or the launcher)",
+                     rendezvous_);
 }
 
-// The run may wait inside libtorch for somebody who will not come, and nothing wakes it there; once
-// it has noticed, the group's end may wait there, too.
-void Watch::end_if_stuck(const std::string& verdict) {
+// The run may wait inside libtorch for a process that does not answer, and nothing wakes it there.
+// When it has found the failure itself, the group's destructor may wait there, too.
+void Heartbeat::exit_if_stuck(const std::string& failure) {
   {
     std::unique_lock lock(mutex_);
-    judged_ = true;
-    stopping_.wait_for(lock, kGrace, [this] { return stop_ || noticed_; });
-    if (stopping_.wait_for(lock, noticed_ ? kLongGrace : kNone, [this] { return stop_; })) return;
+    failure_found_ = true;
+    changed_.wait_for(lock, kGrace, [this] { return stop_ || run_knows_; });
+    if (changed_.wait_for(lock, run_knows_ ? kLongGrace : kNone, [this] { return stop_; })) return;
   }
-  end(verdict);
+  exit_now(failure);
 }
 
-void Watch::end(const std::string& verdict) const {
-  fmt::print(stderr, "error: rank {} ends: {}\n", rank_, verdict);
+void Heartbeat::exit_now(const std::string& failure) const {
+  fmt::print(stderr, "error: rank {} exits: {}\n", rank_, failure);
   std::fflush(stderr);
   ::_exit(1);
 }
 
-std::string Watch::blame(const std::string& reason) {
+std::string Heartbeat::find_failed_rank(const std::string& reason) {
   {
     const std::lock_guard lock(mutex_);
-    noticed_ = true;
+    run_knows_ = true;
   }
-  stopping_.notify_all();
+  changed_.notify_all();
   try {
-    if (const auto known = verdict()) return *known;
-    return find_culprit(reason);
+    if (const auto known = read_failure()) return *known;
+    return failed_rank(reason);
   } catch (const std::exception&) {
-    return gone();
+    return store_unreachable();
   }
 }
 
-// Signs that do not move while others' do are of a process that has ended; else the one that made
-// fewer exchanges than the others is the one they waited for.
-std::string Watch::find_culprit(const std::string& reason) {
-  std::vector<Sign> before, after;
-  for (int rank = 0; rank < size_; ++rank) before.push_back(sign_of(rank));
+// A rank whose heartbeat stands still has ended. If none has, the rank with the fewest exchanges is
+// the one that the others waited for.
+std::string Heartbeat::failed_rank(const std::string& reason) {
+  std::vector<Counters> before, after;
+  for (int rank = 0; rank < world_size_; ++rank) before.push_back(read_counters(rank));
   std::this_thread::sleep_for(3 * interval_);
-  if (const auto known = verdict()) return *known;
+  if (const auto known = read_failure()) return *known;
   int64_t most = 0, fewest = std::numeric_limits<int64_t>::max();
   std::vector<std::string> ended, behind;
-  for (int rank = 0; rank < size_; ++rank) {
-    after.push_back(sign_of(rank));
+  for (int rank = 0; rank < world_size_; ++rank) {
+    after.push_back(read_counters(rank));
     if (rank != rank_ && after.back().beats == before[static_cast<size_t>(rank)].beats)
-      ended.push_back(named(rank));
+      ended.push_back(name_of(rank));
     most = std::max(most, after.back().exchanges);
     fewest = std::min(fewest, after.back().exchanges);
   }
   if (!ended.empty())
-    return judge(fmt::format("{} {} ended without a word (killed, or its machine is down)",
-                             fmt::join(ended, ", "), ended.size() == 1 ? "has" : "have"));
-  for (int rank = 0; rank < size_ && fewest < most; ++rank)
-    if (after[static_cast<size_t>(rank)].exchanges == fewest) behind.push_back(named(rank));
+    return report_failure(fmt::format("{} ended unexpectedly (killed, or the machine is down)",
+                                      fmt::join(ended, ", ")));
+  for (int rank = 0; rank < world_size_ && fewest < most; ++rank)
+    if (after[static_cast<size_t>(rank)].exchanges == fewest) behind.push_back(name_of(rank));
   if (!behind.empty())
-    return judge(
-        fmt::format("{} lives, but did not come to exchange {} within {} s: too slow, or "
-                    "stuck",
-                    fmt::join(behind, ", "), most, options_.patience.count()));
-  return judge(fmt::format("an exchange between the processes failed: {}", reason));
+    return report_failure(fmt::format(
+        "{} did not join exchange {} within {} s although it is alive: too slow or stuck",
+        fmt::join(behind, ", "), most, options_.timeout.count()));
+  return report_failure(fmt::format("an exchange between the processes failed: {}", reason));
 }
 
 }  // namespace nestvit::train

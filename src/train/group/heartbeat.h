@@ -1,4 +1,4 @@
-// Signs of life of the processes of a group, and who is to blame when an exchange breaks.
+// The heartbeats of a group's processes, and which rank failed when an exchange breaks.
 #pragma once
 
 #include <atomic>
@@ -14,62 +14,64 @@
 
 namespace nestvit::train {
 
-// A thread that leaves a sign of life in the store every second, looks at the next process's, and
-// at the verdict: the first reason that anybody gave for the end of the job. One read and one write
-// a second for each process, however many there are. A second thread looks whether the first comes
-// back from the store, whose library waits for an answer as long as TCP does.
-class Watch {
+// A thread that writes this process's heartbeat, a counter, to the store every second. It watches
+// the next rank's heartbeat and the job's failure: the first reason that any process reported for
+// the end of the job. One read and one write a second for each process, however many there are. A
+// second thread watches the first, since the store's library waits for an answer as long as TCP
+// does.
+class Heartbeat {
  public:
-  // `store`: a connection of the watch's own; it must outlive the watch.
-  Watch(c10::intrusive_ptr<c10d::Store> store, int rank, int size, const GroupOptions& options,
-        std::string meeting_point);
-  ~Watch() { stop(); }
+  // `store`: a connection of the heartbeat's own; it must outlive the heartbeat.
+  Heartbeat(c10::intrusive_ptr<c10d::Store> store, int rank, int world_size,
+            const GroupOptions& options, std::string rendezvous);
+  ~Heartbeat() { stop(); }
 
   void stop();
-  // Counts an exchange that begins: who counts less than the others is the one they wait for.
-  void exchanging() { ++exchanges_; }
+  // At the beginning of an exchange: the rank with the lowest count is the one the others wait for.
+  void count_exchange() { ++exchanges_; }
 
-  // After an exchange failed with `reason`: finds out who is to blame, within a few seconds.
-  std::string blame(const std::string& reason);
-  // Sets the verdict unless there is one. Returns the verdict.
-  std::string judge(const std::string& verdict);
+  // After an exchange failed with `reason`: the job's failure, which names the rank that failed.
+  // Takes a few seconds.
+  std::string find_failed_rank(const std::string& reason);
+  // Reports `failure` unless the job has one already. Returns the job's failure.
+  std::string report_failure(const std::string& failure);
   // "rank 3 (node7, process 4242)"
-  std::string named(int rank);
+  std::string name_of(int rank);
 
  private:
-  struct Sign {
+  struct Counters {
     int64_t beats = 0, exchanges = 0;
   };
 
   void run();
-  void guard();
-  [[noreturn]] void end(const std::string& verdict) const;
+  void watch_run();
+  void write_counters();
+  Counters read_counters(int rank);
+  void check_next_rank();
+  std::optional<std::string> read_failure();
+  std::string failed_rank(const std::string& reason);
+  std::string store_unreachable() const;
+  void exit_if_stuck(const std::string& failure);
+  [[noreturn]] void exit_now(const std::string& failure) const;
   bool pause(std::chrono::milliseconds time);
-  void beat();
-  void look_at_next();
-  std::optional<std::string> verdict();
-  Sign sign_of(int rank);
-  std::string gone() const;
-  void end_if_stuck(const std::string& verdict);
-  std::string find_culprit(const std::string& reason);
 
   c10::intrusive_ptr<c10d::Store> store_;
-  int rank_, size_;
+  int rank_, world_size_;
   GroupOptions options_;
-  std::string meeting_point_;
+  std::string rendezvous_;
   std::atomic<int64_t> exchanges_{0};
-  std::atomic<int64_t> looks_{0};       // rounds of the thread that talks to the store
-  std::chrono::milliseconds interval_;  // between signs
+  std::atomic<int64_t> rounds_{0};      // of the thread that talks to the store
+  std::chrono::milliseconds interval_;  // between heartbeats
   int64_t beats_ = 0;
-  Sign next_;
+  Counters next_;  // of the next rank
   std::chrono::steady_clock::time_point next_moved_;
 
   std::mutex mutex_;
-  std::condition_variable stopping_;
+  std::condition_variable changed_;
   bool stop_ = false;
-  bool noticed_ = false;  // by the run itself: no need to end the process from here
-  bool judged_ = false;
-  std::thread thread_, guard_;
+  bool run_knows_ = false;      // the training run found the failure itself: it ends by an Error
+  bool failure_found_ = false;  // by the first thread
+  std::thread thread_, watcher_;
 };
 
 }  // namespace nestvit::train

@@ -1,4 +1,4 @@
-// What a group of several processes consists of: for group.cpp and exchange.cpp.
+// The parts of a group of several processes.
 #pragma once
 
 #include <fmt/format.h>
@@ -14,25 +14,28 @@
 namespace nestvit::train {
 
 struct Group::Members {
-  c10::intrusive_ptr<c10d::TCPStore> server;  // of rank 0, unless the launcher holds the place
+  // Of rank 0, unless the launcher holds the meeting point.
+  c10::intrusive_ptr<c10d::TCPStore> server;
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::ProcessGroup> processes;
-  c10::intrusive_ptr<c10d::Backend> nccl;  // of processes; null while Gloo carries everything
-  std::optional<Watch> watch;
+  // Also a backend of `processes`; null while Gloo carries everything.
+  c10::intrusive_ptr<c10d::Backend> nccl;
+  std::optional<Heartbeat> heartbeat;
   GroupOptions options;
 
-  // Runs `exchange`; when it fails, throws Error that names the process to blame. Memory that runs
-  // out is nobody else's fault.
+  // Runs `exchange`; when it fails, throws Error that names the rank that failed. A process that
+  // runs out of memory throws that error itself.
   template <class Exchanging>
   void guarded(const Exchanging& exchange) {
-    watch->exchanging();
+    heartbeat->count_exchange();
     try {
       exchange();
     } catch (const c10::OutOfMemoryError&) {
       throw;
     } catch (const std::exception& e) {
-      throw Error(fmt::format("the run cannot go on: {}", watch->blame(first_line(e.what()))),
-                  "the last checkpoint is whole: start the same command with --resume");
+      throw Error(fmt::format("the run cannot continue: {}",
+                              heartbeat->find_failed_rank(first_line(e.what()))),
+                  "the last checkpoint is intact: start the same command with --resume");
     }
   }
 

@@ -8,8 +8,6 @@
 namespace nestvit::train {
 namespace {
 
-thread_local const Group* sharing = nullptr;
-
 // Sums of all processes, of [C] tensors and of the number of values behind each.
 struct Sums {
   torch::Tensor first, second;  // f64 [C]
@@ -22,7 +20,7 @@ Sums summed(const Group& group, const torch::Tensor& first, const torch::Tensor&
   const auto here = [](const torch::Tensor& x) { return x.to(torch::kCPU, torch::kFloat64); };
   const torch::Tensor all =
       torch::cat({here(first), here(second), torch::full({1}, count, torch::kFloat64)});
-  group.sum_all({all.data_ptr<double>(), static_cast<size_t>(all.numel())});
+  group.all_reduce_sum({all.data_ptr<double>(), static_cast<size_t>(all.numel())});
   const auto there = [&](int64_t from) { return all.narrow(0, from, channels).to(first.device()); };
   return {there(0), there(channels), all[-1].item<double>()};
 }
@@ -44,7 +42,7 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
     const auto dims = all_but_channels(x);
     const auto count = static_cast<double>(x.numel() / x.size(1));
     const auto [var, mean] = torch::var_mean(x, dims, /*unbiased=*/false);
-    // In f64: what remains of a mean of squares less a squared mean.
+    // In f64, since the variance is a small difference of two large numbers.
     const torch::Tensor mean64 = mean.to(torch::kFloat64);
     const Sums all =
         summed(*group, mean64 * count, (var.to(torch::kFloat64) + mean64.square()) * count, count);
@@ -76,34 +74,28 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
   }
 };
 
-void move_running(BatchNormTensors& t, const torch::Tensor& mean, const torch::Tensor& var) {
+void move_running(BatchNorm& norm, const torch::Tensor& mean, const torch::Tensor& var) {
   if (recomputing()) return;
   torch::NoGradGuard no_grad;
-  t.mean.lerp_(mean, kBatchNormMomentum);
-  t.var.lerp_(var, kBatchNormMomentum);
+  norm.mean.lerp_(mean, kBatchNormMomentum);
+  norm.var.lerp_(var, kBatchNormMomentum);
 }
 
 }  // namespace
 
-SharedStatistics::SharedStatistics(const Group* group) : before_(sharing) {
-  sharing = group && group->size() > 1 ? group : nullptr;
-}
-SharedStatistics::~SharedStatistics() { sharing = before_; }
-
-torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& t, bool training) {
+torch::Tensor batch_norm(const torch::Tensor& x, BatchNorm& norm, bool training) {
   if (!training)
-    return torch::batch_norm(x, t.weight, t.bias, t.mean, t.var, /*training=*/false,
-                             kBatchNormMomentum, kBatchNormEps,
-                             /*cudnn=*/false);
-  if (sharing) {
-    const auto normed = SharedNorm::apply(x.to(torch::kFloat32), sharing);
-    move_running(t, normed[1], normed[2]);
-    return normed[0] * along_channels(t.weight, x) + along_channels(t.bias, x);
+    return torch::batch_norm(x, norm.weight, norm.bias, norm.mean, norm.var, /*training=*/false,
+                             kBatchNormMomentum, kBatchNormEps, /*cudnn=*/false);
+  if (norm.group) {
+    const auto normed = SharedNorm::apply(x.to(torch::kFloat32), norm.group);
+    move_running(norm, normed[1], normed[2]);
+    return normed[0] * along_channels(norm.weight, x) + along_channels(norm.bias, x);
   }
   auto [y, mean, inv_std] =
-      torch::native_batch_norm(x, t.weight, t.bias, /*mean=*/{}, /*var=*/{},
+      torch::native_batch_norm(x, norm.weight, norm.bias, /*running_mean=*/{}, /*running_var=*/{},
                                /*training=*/true, kBatchNormMomentum, kBatchNormEps);
-  move_running(t, mean, inv_std.pow(-2) - kBatchNormEps);
+  move_running(norm, mean, inv_std.pow(-2) - kBatchNormEps);
   return y;
 }
 

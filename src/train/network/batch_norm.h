@@ -6,27 +6,22 @@
 
 namespace nestvit::train {
 
-// Scale, shift and running statistics, each [C].
-struct BatchNormTensors {
-  torch::Tensor weight, bias, mean, var;
+struct BatchNorm {
+  torch::Tensor weight, bias, mean, var;  // scale, shift and running statistics, each [C]
+  // In training, means and variances are over the inputs of all its processes, forwards and
+  // backwards, so all of them run the same layers. Null: over the inputs of this process.
+  const Group* group = nullptr;
 };
 
 // x [M, C] or [B, C, H, W], each channel by its mean and variance over all else (eps 1e-5); not
 // `training`: by the running ones. Training moves those by a tenth, to the biased variance.
-torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& tensors, bool training);
+torch::Tensor batch_norm(const torch::Tensor& x, BatchNorm& norm, bool training);
 
-// While it lives, training's means and variances in this thread are over the inputs of all
-// processes of `group` (null: of this one), forwards and backwards. All of them then run the same
-// layers.
-class SharedStatistics {
+// The base of modules with batch norm, by which make_network() finds them.
+class HasBatchNorm {
  public:
-  explicit SharedStatistics(const Group* group);
-  ~SharedStatistics();
-  SharedStatistics(const SharedStatistics&) = delete;
-  SharedStatistics& operator=(const SharedStatistics&) = delete;
-
- private:
-  const Group* before_;
+  virtual ~HasBatchNorm() = default;
+  BatchNorm batch;
 };
 
 }  // namespace nestvit::train

@@ -1,7 +1,13 @@
 // The NesT forward on libtorch, image to logits, in one file; reference.md A, timm's module names
-// and order. Shapes: B images, T blocks, N tokens per block, C channels, H heads, D = C/H, K
-// classes. Tokens of a block lie together ([B, T, N, C], contiguous) from the patch embedding to
-// the head; only ConvPool goes back to the plane.
+// and order. NestImpl::forward at the end is all of it:
+//
+//   x = patch_embed(x);                   // [B, channels, S, S] -> [B, T, N, C]
+//   for (level : levels) x = level(x);    // ConvPool, position embedding, encoder layers
+//   return head(norm(x).mean({1, 2}));    // [B, 1, N, C] -> [B, C] -> [B, K]
+//
+// Shapes: B images, T blocks, N tokens per block, C channels, H heads, D = C/H, K classes. The
+// tokens of a block lie together ([B, T, N, C], contiguous) from the patch embedding to the head;
+// only ConvPool goes back to the plane.
 #include "train/network/nest.h"
 
 #include "base/check.h"
@@ -27,15 +33,15 @@ class Linear : public torch::nn::Module {
 };
 
 // The norm of config.norm_type over [B, T, N, C]; its arrays are [C].
-class NormLayer : public torch::nn::Module {
+class NormLayer : public torch::nn::Module, public HasBatchNorm {
  public:
   NormLayer(Norm kind, int64_t width)
       : weight(register_parameter("weight", torch::empty({width}))),
         bias(register_parameter("bias", torch::empty({width}))),
         kind_(kind) {
     if (kind == Norm::kBatch)
-      batch_ = {weight, bias, register_buffer("running_mean", torch::zeros({width})),
-                register_buffer("running_var", torch::ones({width}))};
+      batch = {weight, bias, register_buffer("running_mean", torch::zeros({width})),
+               register_buffer("running_var", torch::ones({width}))};
   }
 
   Tensor forward(const Tensor& x) {
@@ -46,7 +52,7 @@ class NormLayer : public torch::nn::Module {
         return torch::group_norm(x.permute({0, 3, 1, 2}), kGroupNormGroups, weight, bias, kNormEps)
             .permute({0, 2, 3, 1});
       case Norm::kBatch:  // each channel, over the batch, all blocks and tokens
-        return batch_norm(x.reshape({-1, x.size(-1)}), batch_, is_training()).view(x.sizes());
+        return batch_norm(x.reshape({-1, x.size(-1)}), batch, is_training()).view(x.sizes());
     }
     NESTVIT_CHECK(false);
   }
@@ -55,7 +61,6 @@ class NormLayer : public torch::nn::Module {
 
  private:
   Norm kind_;
-  BatchNormTensors batch_;  // of kBatch
 };
 
 // Self-attention inside each block: T only multiplies the batch.
@@ -247,6 +252,22 @@ class PatchEmbed : public torch::nn::Module {
   std::shared_ptr<Proj> proj_;
 };
 
+// A plane is grid x grid blocks of edge x edge tokens. [B, map, map, C] -> [B, T, N, C]
+Tensor blockify(const Tensor& plane, const Level& level) {
+  const int64_t c = plane.size(3);
+  return plane.reshape({-1, level.grid, level.edge, level.grid, level.edge, c})
+      .transpose(2, 3)  // [B, block y, block x, token y, token x, C]
+      .reshape({-1, level.blocks, level.tokens, c});
+}
+
+// The inverse. [B, T, N, C] -> [B, map, map, C]
+Tensor deblockify(const Tensor& x, const Level& level) {
+  const int64_t c = x.size(3);
+  return x.view({-1, level.grid, level.grid, level.edge, level.edge, c})
+      .transpose(2, 3)  // [B, block y, token y, block x, token x, C]
+      .reshape({-1, level.map(), level.map(), c});
+}
+
 // Between levels, the only place where blocks meet: 3x3 convolution, LayerNorm, 3x3 max-pool of
 // stride 2. [B, T, N, C] -> [B, T/4, N, C']
 class ConvPool : public torch::nn::Module {
@@ -259,19 +280,11 @@ class ConvPool : public torch::nn::Module {
         norm_(register_module("norm", std::make_shared<NormLayer>(Norm::kLayer, to.width))) {}
 
   Tensor forward(Tensor x) {
-    const int64_t b = x.size(0), map = from_.map();
-    x = x.view({b, from_.grid, from_.grid, from_.edge, from_.edge, from_.width})
-            .transpose(2, 3)                      // [B, block y, token y, block x, token x, C]
-            .reshape({b, map, map, from_.width})  // the plane, channels last
-            .permute({0, 3, 1, 2});
-    x = torch::conv2d(x, conv_->weight, conv_->bias, /*stride=*/1,
-                      /*padding=*/1);  // [B, C', map, map]
-    x = norm_->forward(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
-    x = pool(x);  // [B, C', half, half]
-    return x.permute({0, 2, 3, 1})
-        .reshape({b, to_.grid, to_.edge, to_.grid, to_.edge, to_.width})
-        .transpose(2, 3)
-        .reshape({b, to_.blocks, to_.tokens, to_.width});
+    x = deblockify(x, from_).permute({0, 3, 1, 2});  // [B, C, map, map]
+    x = torch::conv2d(x, conv_->weight, conv_->bias, /*stride=*/1, /*padding=*/1);
+    x = norm_->forward(x.permute({0, 2, 3, 1})).permute({0, 3, 1, 2});  // [B, C', map, map]
+    x = pool(x);                                                        // [B, C', map/2, map/2]
+    return blockify(x.permute({0, 2, 3, 1}), to_);
   }
 
  private:

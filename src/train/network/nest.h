@@ -29,8 +29,8 @@ class NestImpl : public Network {
 
   void set_grad_checkpointing(bool on) override;
 
-  // Whether encoder layers may take the fused path (fused.h), which they do by default where it
-  // covers them. For tests and measurements that hold one path against the other.
+  // Whether encoder layers may take the fused path (fused/encoder_layer.h), which they do by
+  // default where it covers them. For tests and benchmarks that compare the two paths.
   void use_fused(bool on);
 
   const NestConfig& config() const { return config_; }

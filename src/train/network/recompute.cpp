@@ -9,6 +9,9 @@
 namespace nestvit::train {
 namespace {
 
+// Set around the second run of a layer, by the thread that runs it. It reaches batch norm, the only
+// module that must know, past every module between; as an argument it would stand in the forward of
+// all of them. A network's member would not do: the engine runs backwards in threads of its own.
 thread_local bool second_run = false;
 
 torch::Tensor generator_state(const torch::Device& device) {
@@ -23,7 +26,7 @@ void set_generator_state(const torch::Device& device, const torch::Tensor& state
   generator.set_state(state);
 }
 
-// What the first run found: needed to make the second its copy.
+// The layer, and the state before its first run, from which the second is its copy.
 struct Layer : torch::CustomClassHolder {
   Layer(LayerFunction f, const torch::Device& where)
       : run(std::move(f)),
@@ -36,10 +39,10 @@ struct Layer : torch::CustomClassHolder {
   Amp amp;
 };
 
-// While it lives, the world is as it was at the first run.
-class Replay {
+// While it lives, autocast and the generator are as they were before the first run.
+class SecondRun {
  public:
-  explicit Replay(const Layer& layer)
+  explicit SecondRun(const Layer& layer)
       : device_(layer.device),
         autocast_(layer.amp, device_.type()),
         generator_(generator_state(device_)),
@@ -47,12 +50,12 @@ class Replay {
     set_generator_state(device_, layer.generator);
     second_run = true;
   }
-  ~Replay() {
+  ~SecondRun() {
     set_generator_state(device_, generator_);
     second_run = outer_;
   }
-  Replay(const Replay&) = delete;
-  Replay& operator=(const Replay&) = delete;
+  SecondRun(const SecondRun&) = delete;
+  SecondRun& operator=(const SecondRun&) = delete;
 
  private:
   torch::AutoGradMode graph_{true};  // the engine runs backwards without
@@ -78,7 +81,7 @@ class Recomputed : public torch::autograd::Function<Recomputed> {
     const torch::Tensor x = context->get_saved_variables()[0].detach().requires_grad_();
     torch::Tensor y;
     {
-      const Replay replay(layer);
+      const SecondRun second(layer);
       y = layer.run(x);
     }
     torch::autograd::backward({y}, {gradients[0]});  // parameters get theirs here

@@ -1,4 +1,4 @@
-// Gradient checkpointing: a layer that keeps only its input, and is computed again in the backward.
+// Gradient checkpointing: a layer keeps only its input and is computed again in the backward.
 #pragma once
 
 #include <functional>
@@ -9,12 +9,12 @@ namespace nestvit::train {
 
 using LayerFunction = std::function<torch::Tensor(const torch::Tensor&)>;
 
-// layer(x), with the same gradients, to the bit, for x and for the parameters that `layer` uses.
-// The second run draws the same random numbers, under the same autocast. An input without a
-// gradient is passed to `layer` as it is: there is nothing to save.
+// layer(x), with bit-identical gradients for x and for the parameters that `layer` uses. The second
+// run draws the same random numbers, under the same autocast. An input that needs no gradient is
+// passed to `layer` directly: there is nothing to save.
 torch::Tensor recomputed(const LayerFunction& layer, const torch::Tensor& x);
 
-// Whether this is a layer's second run: running statistics have counted the batch already.
+// Whether this is a layer's second run, whose batch the running statistics include already.
 bool recomputing();
 
 }  // namespace nestvit::train

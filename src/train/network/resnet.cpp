@@ -42,27 +42,30 @@ class ConvNorm {
       : kernel_(kernel), stride_(stride) {
     const auto conv_module = owner.register_module(conv, std::make_shared<Part>());
     weight_ = conv_module->register_parameter("weight", torch::empty({out, in, kernel, kernel}));
-    norm_ = owner.register_module(norm, std::make_shared<Part>());
-    tensors_.weight = norm_->register_parameter("weight", torch::empty({out}));
-    tensors_.bias = norm_->register_parameter("bias", torch::empty({out}));
-    tensors_.mean = norm_->register_buffer("running_mean", torch::zeros({out}));
-    tensors_.var = norm_->register_buffer("running_var", torch::ones({out}));
+    norm_ = owner.register_module(norm, std::make_shared<BatchNormModule>(out));
   }
 
   Tensor forward(const Tensor& x) {  // [B, C, H, H] -> [B, C', H/stride, H/stride]
     int64_t rest = 0;
     const Tensor padded = same_padded(x, kernel_, stride_, /*value=*/0, &rest);
     const Tensor y = torch::conv2d(padded, weight_, /*bias=*/{}, stride_, /*padding=*/rest);
-    return batch_norm(y, tensors_, norm_->is_training());
+    return batch_norm(y, norm_->batch, norm_->is_training());
   }
 
  private:
   struct Part : torch::nn::Module {};
+  struct BatchNormModule : torch::nn::Module, HasBatchNorm {
+    explicit BatchNormModule(int64_t width) {
+      batch.weight = register_parameter("weight", torch::empty({width}));
+      batch.bias = register_parameter("bias", torch::empty({width}));
+      batch.mean = register_buffer("running_mean", torch::zeros({width}));
+      batch.var = register_buffer("running_var", torch::ones({width}));
+    }
+  };
 
   int64_t kernel_, stride_;
   Tensor weight_;
-  std::shared_ptr<Part> norm_;
-  BatchNormTensors tensors_;
+  std::shared_ptr<BatchNormModule> norm_;
 };
 
 // relu(x' + branch), where x' is the input, or its projection to the branch's shape.

@@ -1,4 +1,4 @@
-// Between nestvit's data and libtorch's: batches, named tensors, modules.
+// Copies by name and shape; see tensors.h.
 #include "train/network/tensors.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Between nestvit's data and libtorch's: batches, named tensors, modules.
+// Conversions between nestvit's data and libtorch's: batches, named tensors, modules.
 #pragma once
 
 #include "image/image.h"

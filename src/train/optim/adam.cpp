@@ -1,4 +1,4 @@
-// The three ways to Adam's update; see adam.h.
+// Adam's three kernels; see adam.h.
 #include "train/optim/adam.h"
 
 #include <algorithm>
@@ -29,8 +29,8 @@ bool kernel_covers(const AdamParameter& p, const torch::Tensor& like) {
          p.second.strides() == p.value.strides();
 }
 
-// The kernel walks all four tensors alike. A convolution's gradient may have other strides where a
-// side is 1.
+// The kernel walks all four tensors in the same order, but a convolution's gradient may have other
+// strides where a side is 1.
 torch::Tensor laid_out_as(const torch::Tensor& value, const torch::Tensor& gradient) {
   return gradient.strides() == value.strides() ? gradient
                                                : torch::empty_like(value).copy_(gradient);
@@ -49,14 +49,14 @@ void update_fused(const AdamSettings& s, int64_t step,
   std::map<std::pair<double, double>, Lists> groups;  // by rate and decay
   for (const AdamParameter& p : parameters)
     groups[{p.rate, p.decay}].add(p, laid_out_as(p.value, p.gradient));
-  // It reads the step from the device, each tensor's own; theirs are all the same.
+  // The kernel reads the step of each tensor from the device; here all tensors share one.
   const torch::Tensor count =
       torch::full({}, t, torch::dtype(torch::kFloat32).device(parameters.front().value.device()));
   for (const auto& [key, lists] : groups) {
     const auto& [rate, decay] = key;
     const double its_rate = rate * first;
     const std::vector<torch::Tensor> steps(lists.values.size(), count);
-    // It multiplies its weight decay with its rate; a rate of 0 decays nothing.
+    // The kernel multiplies weight decay and rate; a rate of 0 decays nothing.
     at::_fused_adamw_(lists.values, lists.gradients, lists.first, lists.second, {}, steps, its_rate,
                       s.beta1, s.beta2, its_rate == 0 ? 0 : decay / its_rate, s.eps * second,
                       /*amsgrad=*/false, /*maximize=*/false);

@@ -1,4 +1,4 @@
-// Autocast as a scope, and the loss scale's rises and falls.
+// Autocast as a scope, and the changes of the loss scale.
 #include "train/optim/amp.h"
 
 #include "base/check.h"
@@ -13,8 +13,8 @@ Autocast::Autocast(Amp amp, at::DeviceType device)
   const bool on = amp == Amp::kBf16 || amp == Amp::kFp16;
   at::autocast::set_autocast_enabled(device, on);
   if (on) at::autocast::set_autocast_dtype(device, amp == Amp::kBf16 ? at::kBFloat16 : at::kHalf);
-  // Every weight is cast once per forward. Kept casts would outlive the graph they were made in
-  // when layers are computed again in the backward.
+  // Off: every weight is cast only once per forward, and when layers are computed again in the
+  // backward, cached casts would outlive the graph that they belong to.
   at::autocast::set_autocast_cache_enabled(false);
 }
 

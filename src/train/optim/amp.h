@@ -22,7 +22,8 @@ class Autocast {
 
  private:
   at::DeviceType device_;
-  bool enabled_, cached_;  // what was in force before
+  // The settings before.
+  bool enabled_, cached_;
   at::ScalarType dtype_;
 };
 
@@ -38,8 +39,8 @@ class LossScale {
   void restore(double scale, int64_t good_steps);
 
   void good();
-  // After a step whose gradients overflowed. False when the scale was at its floor: smaller ones do
-  // not help, the numbers themselves are broken.
+  // After a step whose gradients overflowed. False when the scale was at its floor: the gradients
+  // are then infinite or NaN at any scale.
   bool overflow();
 
  private:

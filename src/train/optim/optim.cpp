@@ -29,14 +29,13 @@ bool official_matrix(const Param& param) {
   }
 }
 
-// What timm's param_groups_weight_decay leaves out.
+// Biases and norms, which timm's param_groups_weight_decay does not decay.
 bool flat(const Param& param) { return param.shape.size() <= 1 || param.name.ends_with(".bias"); }
 
 }  // namespace
 
-Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model,
-                     const OptimConfig& config)
-    : config_(config) {
+Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model, const Recipe& recipe)
+    : recipe_(recipe) {
   const auto parameters = module.named_parameters();
   size_t known = 0;
   const std::vector<Param> table = parameter_table(model);
@@ -45,15 +44,15 @@ Optimizer::Optimizer(torch::nn::Module& module, const Architecture& model,
     const torch::Tensor* value = parameters.find(param.name);
     NESTVIT_CHECK(value != nullptr);
     ++known;
-    if (frozen(param.name, config.freeze)) {
+    if (frozen(param.name, recipe.freeze)) {
       torch::Tensor(*value).set_requires_grad(false);
       continue;
     }
-    const bool any = config.weight_decay > 0 && !(config.exclude_1d && flat(param));
-    const bool decay = any && adaptive() && nestvit::decayed(param, config.wd_ignore);
-    const bool l2 = any && config.optim != Optim::kAdamW && official_matrix(param);
+    const bool any = recipe.weight_decay > 0 && !(recipe.weight_decay_exclude_1d && flat(param));
+    const bool decay = any && adaptive() && nestvit::decayed(param, recipe.optim_wd_ignore);
+    const bool l2 = any && recipe.optim != Optim::kAdamW && official_matrix(param);
     entries_.push_back({param.name, *value, decay, l2,
-                        learning_rate_share(param, table.back().layer, config.layer_decay),
+                        learning_rate_share(param, table.back().layer, recipe.layer_decay),
                         torch::zeros_like(*value),
                         adaptive() ? torch::zeros_like(*value) : torch::Tensor()});
   }
@@ -64,7 +63,7 @@ torch::Tensor Optimizer::l2_term() const {
   torch::Tensor sum = torch::zeros({}, entries_.front().value.options());
   for (const Entry& entry : entries_)
     if (entry.in_l2) sum = sum + entry.value.square().sum();
-  return sum * (0.5 * config_.weight_decay);
+  return sum * (0.5 * recipe_.weight_decay);
 }
 
 double Optimizer::step(double learning_rate, double factor) {
@@ -81,11 +80,15 @@ double Optimizer::step(double learning_rate, double factor) {
     clear_gradients();
     return norm;
   }
-  if (config_.grad_clip_max_norm > 0)
-    at::_foreach_mul_(gradients, std::min(1.0, config_.grad_clip_max_norm / (norm + 1e-6)));
+  if (recipe_.grad_clip_max_norm > 0)
+    at::_foreach_mul_(gradients, std::min(1.0, recipe_.grad_clip_max_norm / (norm + 1e-6)));
 
   ++steps_;
-  adaptive() ? update_adam(gradients, learning_rate) : update_sgd(gradients, learning_rate);
+  if (adaptive()) {
+    update_adam(gradients, learning_rate);
+  } else {
+    update_sgd(gradients, learning_rate);
+  }
   clear_gradients();
   return norm;
 }
@@ -100,11 +103,12 @@ void Optimizer::update_adam(const std::vector<torch::Tensor>& gradients, double 
     const Entry& entry = entries_[i];
     const double rate = learning_rate * entry.share;
     parameters.push_back({entry.value, gradients[i], entry.first, entry.second, rate,
-                          entry.decayed ? rate * config_.weight_decay : 0});
+                          entry.decayed ? rate * recipe_.weight_decay : 0});
   }
+  const double beta1 = recipe_.opt_betas.at(0), beta2 = recipe_.opt_betas.at(1);
   adam_update(adam_kernel(parameters),
-              {config_.beta1, config_.beta2, config_.eps, adam_correction(config_.beta1, steps_),
-               adam_correction(config_.beta2, steps_)},
+              {beta1, beta2, recipe_.opt_eps, adam_correction(beta1, steps_),
+               adam_correction(beta2, steps_)},
               steps_, parameters);
 }
 
@@ -121,24 +125,24 @@ void Optimizer::update_sgd(const std::vector<torch::Tensor>& gradients, double l
     values.push_back(entry.value);
     buffers.push_back(entry.first);
   }
-  at::_foreach_mul_(buffers, config_.sgd_momentum);
+  at::_foreach_mul_(buffers, recipe_.sgd_momentum);
   at::_foreach_add_(buffers, gradients);
   const auto update = at::_foreach_mul(gradients, learning_rate);
-  at::_foreach_add_(update, buffers, learning_rate * config_.sgd_momentum);
+  at::_foreach_add_(update, buffers, learning_rate * recipe_.sgd_momentum);
   scale(update);
   at::_foreach_sub_(values, update);
 }
 
-std::vector<Optimizer::Group> Optimizer::groups() const {
-  std::map<std::pair<double, bool>, Group, std::greater<>> groups;
+std::vector<Optimizer::ParameterGroup> Optimizer::groups() const {
+  std::map<std::pair<double, bool>, ParameterGroup, std::greater<>> groups;
   for (const Entry& entry : entries_) {
     const bool decayed = entry.decayed || entry.in_l2;
-    Group& group =
-        groups.try_emplace({entry.share, decayed}, Group{decayed, 0, 0, entry.share}).first->second;
+    const ParameterGroup none{decayed, 0, 0, entry.share};
+    ParameterGroup& group = groups.try_emplace({entry.share, decayed}, none).first->second;
     group.tensors += 1;
     group.values += entry.value.numel();
   }
-  std::vector<Group> list;
+  std::vector<ParameterGroup> list;
   for (const auto& [_, group] : groups) list.push_back(group);
   return list;
 }
@@ -175,8 +179,8 @@ void Optimizer::load_state(const TensorMap& state) {
   if (step.dtype() != DType::kI64 || step.size() != 1 || step.as<int64_t>()[0] < 0)
     throw Error("the optimiser state's step is not one non-negative integer", hint);
 
-  std::vector<std::pair<torch::Tensor, const Tensor*>>
-      copies;  // all are checked before the first is made
+  // All copies are checked before the first is made.
+  std::vector<std::pair<torch::Tensor, const Tensor*>> copies;
   const auto match = [&](const std::string& name, const torch::Tensor& target) {
     const Tensor& source = find_tensor(state, name, "the optimiser state");
     if (source.shape() != target.sizes().vec())

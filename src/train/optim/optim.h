@@ -13,43 +13,32 @@
 
 namespace nestvit::train {
 
-struct OptimConfig {
-  Optim optim = Optim::kAdamW;
-  double weight_decay = 0.05;
-  std::vector<std::string> wd_ignore = {"pos_embedding"};
-  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
-  double sgd_momentum = 0.9;
-  double grad_clip_max_norm = 0;         // 0: off
-  std::vector<std::string> freeze = {};  // param_groups.h
-  double layer_decay = 1;                // likewise
-  bool exclude_1d = false;               // timm's: neither biases nor norms are decayed
-};
-
 class Optimizer {
  public:
-  // Frozen parameters get no gradient from now on, and neither update, decay nor state.
-  Optimizer(torch::nn::Module& module, const Architecture& model, const OptimConfig& config);
+  // By the keys of `recipe` from optim to grad_clip_max_norm, freeze and layer_decay. Frozen
+  // parameters get no gradient from now on, and neither update, decay nor state.
+  Optimizer(torch::nn::Module& module, const Architecture& model, const Recipe& recipe);
 
   // 0.5 * weight_decay * sum ||p||^2 over parameters of more than one dimension in the official
   // layout; a zero scalar for adamw, which decays in step() instead.
   torch::Tensor l2_term() const;
 
   // Multiplies the gradients by `factor`, clips, updates and clears them. Returns the global
-  // gradient norm before clipping; when it is no number, nothing is updated. A parameter without a
+  // gradient norm before clipping; when it is not finite, nothing is updated. A parameter without a
   // gradient counts as one with a gradient of 0, as in the reference.
   double step(double learning_rate, double factor = 1);
 
   // Parameters that are trained alike, for the start-up print.
-  struct Group {
+  struct ParameterGroup {
     bool decayed;
     int tensors;
     int64_t values;
     double share = 1;  // of the learning rate
   };
-  std::vector<Group> groups()
-      const;  // by share, largest first, and what decays before what does not
+  // By share, the largest first; of equal shares the decayed ones first.
+  std::vector<ParameterGroup> groups() const;
 
-  // What is trained, in the order of the parameter table.
+  // The trained parameters, in the order of the parameter table.
   std::vector<torch::Tensor> parameters() const;
   std::vector<torch::Tensor> moments() const;
   int64_t steps() const { return steps_; }
@@ -65,20 +54,21 @@ class Optimizer {
   struct Entry {
     std::string name;
     torch::Tensor value;
-    bool decayed;                 // by step() (adamw, adam)
-    bool in_l2;                   // by l2_term() (adam, sgd)
-    double share;                 // of the learning rate
-    torch::Tensor first, second;  // moments: exp_avg and exp_avg_sq, or momentum_buffer and nothing
+    bool decayed;  // by step() (adamw, adam)
+    bool in_l2;    // by l2_term() (adam, sgd)
+    double share;  // of the learning rate
+    // Moments: exp_avg and exp_avg_sq, or momentum_buffer and nothing.
+    torch::Tensor first, second;
   };
 
-  bool adaptive() const { return config_.optim != Optim::kSgd; }
+  bool adaptive() const { return recipe_.optim != Optim::kSgd; }
   void update_adam(const std::vector<torch::Tensor>& gradients, double learning_rate);
   void update_sgd(const std::vector<torch::Tensor>& gradients, double learning_rate);
   void scale(const std::vector<torch::Tensor>& update) const;
   void clear_gradients();
 
   std::vector<Entry> entries_;
-  OptimConfig config_;
+  Recipe recipe_;
   int64_t steps_ = 0;
 };
 

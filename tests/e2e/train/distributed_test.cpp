@@ -1,5 +1,5 @@
 // Several processes train as one does, evaluate as one does, resume at any number, and end together
-// with an error that names the one to blame.
+// with an error that names the rank that failed.
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -109,7 +109,7 @@ TEST_F(DistributedTest, ANamedBackendChangesNothingForOneProcess) {
   run_well(steps(12, "plain", everything()));
   Arguments a = steps(12, "gloo", everything());
   a.insert(a.end(), {"--dist-backend", "gloo"});
-  EXPECT_THAT(run_well(a).text, HasSubstr("gradients      by Gloo"));
+  EXPECT_THAT(run_well(a).text, HasSubstr("gradients      exchanged with Gloo"));
   expect_same_steps("plain", "gloo");
   for (const auto& [name, tensor] : load_model(root_ / "plain/last").tensors)
     EXPECT_EQ(load_model(root_ / "gloo/last").tensors.at(name).to_f32(), tensor.to_f32()) << name;
@@ -218,7 +218,7 @@ TEST_F(DistributedTest, AKilledProcessIsNamedAndTheRunGoesOn) {
     EXPECT_LT(std::chrono::steady_clock::now() - killed, std::chrono::seconds(20));
     EXPECT_EQ(ended.code, 1) << ended.text;
     EXPECT_THAT(ended.text, HasSubstr(fmt::format("rank {} was ended by signal 9", victim)));
-    EXPECT_THAT(ended.text, HasSubstr(fmt::format("cannot go on: rank {} (", victim)));
+    EXPECT_THAT(ended.text, HasSubstr(fmt::format("cannot continue: rank {} (", victim)));
     EXPECT_NO_THROW(load_model(workdir() / "last"));
   }
   const pid_t child = start({"train", "--resume", workdir().string(), "--nproc", "2"});

@@ -154,10 +154,10 @@ TEST_F(TrainCommandTest, MistakesOfTheCommandLineExitWith2) {
   expect({"--num-classes", "1"}, "2 classes");
   for (const char* device : {"tpu", "cuda:", "cuda:x", "cuda:-1", "cuda:100", ""})
     expect({"--device", device}, "no such device");
-  expect({"--amp", "--amp-dtype", "tf32"}, "tf32 is a GPU's");
+  expect({"--amp", "--amp-dtype", "tf32"}, "tf32 needs a GPU");
   expect({"--dist-backend", "mpi"}, "auto, nccl or gloo");
   expect({"--nproc", "2", "--dist-backend", "mpi"}, "auto, nccl or gloo");
-  expect({"--dist-backend", "nccl"}, "between GPUs");
+  expect({"--dist-backend", "nccl"}, "needs GPUs");
   expect({"--cuda-graph"}, "the device is cpu");
   expect({"--data-dir", "elsewhere"}, "two data folders");
   EXPECT_EQ(run({"train"}).code, 2);

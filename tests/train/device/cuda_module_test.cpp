@@ -1,4 +1,4 @@
-// The module of CUDA's parts where there is none to load, and who may use NCCL. Needs no GPU.
+// The module of CUDA's parts where there is none to load. Needs no GPU.
 #include "train/device/cuda_module.h"
 
 #include <dlfcn.h>
@@ -8,8 +8,6 @@
 
 #include <cstdlib>
 #include <fstream>
-
-#include "train/group/backend.h"
 
 namespace nestvit::train {
 namespace {
@@ -65,7 +63,7 @@ TEST(CudaModule, LoadsBesideLibtorchsCudaLibrary) {
   const std::string library = std::string(folder) + "/libtorch_cuda.so";
   ASSERT_NE(dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL), nullptr) << dlerror();
   const CudaModule& module = cuda_module();
-  ASSERT_TRUE(module.nccl && module.bus_address && module.replay);
+  ASSERT_TRUE(module.nccl && module.bus_address && module.make_graph);
   if (torch::cuda::is_available()) return;
   c10d::TCPStoreOptions options;
   options.port = 0;
@@ -79,22 +77,6 @@ TEST(CudaModule, LoadsBesideLibtorchsCudaLibrary) {
     EXPECT_THAT(error.what(), HasSubstr("no GPUs found"));
   }
   EXPECT_THROW(module.bus_address(torch::Device(torch::kCUDA, 0)), c10::Error);
-}
-
-TEST(Nccl, WantsTheModuleEverywhereAndAGpuForEach) {
-  EXPECT_EQ(why_no_nccl({"+a 0000:01:00.0"}), "");
-  EXPECT_EQ(why_no_nccl({"+a 0000:01:00.0", "+b 0000:01:00.0", "+a 0000:02:00.0"}), "");
-  EXPECT_THAT(why_no_nccl({"+a 0000:01:00.0", "+b 0000:01:00.0", "+a 0000:01:00.0"}),
-              HasSubstr("ranks 0 and 2 have the same GPU (a 0000:01:00.0)"));
-  EXPECT_EQ(why_no_nccl({"+a 0000:01:00.0", "-it is not there"}), "rank 1: it is not there");
-}
-
-TEST(Nccl, IsRefusedOnTheCpu) {
-  const Group named(Launch(), {.backend = Backend::kNccl});
-  EXPECT_THROW(choose_backend_of_all(named, torch::kCPU), UsageError);
-  const Group gloo(Launch(), {.backend = Backend::kGloo});
-  EXPECT_NO_THROW(choose_backend_of_all(gloo, torch::kCPU));
-  EXPECT_NO_THROW(choose_backend_of_all(Group::alone(), torch::kCPU));
 }
 
 }  // namespace

@@ -1,13 +1,12 @@
-// A learner whose forward and backward are replayed takes the same steps as one that does them.
-// What stands in for a CUDA graph does the work again and leaves its results where the first ones
-// were.
+// A learner whose forward and backward run as a graph takes the same steps as one without. The
+// stand-in for a CUDA graph does the work again and leaves its results where the first ones were.
 #include "train/device/graph.h"
 
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
 #include "image/augment/mix.h"
-#include "train/device/cuda_graph.h"
+#include "train/device/device.h"
 #include "train/learner_fixture.h"
 #include "train/network/tensors.h"
 
@@ -22,7 +21,7 @@ struct Counts {
   int made = 0, runs = 0;
 };
 
-class InPlace : public Replay {
+class InPlace : public Graph {
  public:
   InPlace(Work work, Counts& counts) : work_(std::move(work)), counts_(counts) { ++counts_.made; }
   const std::vector<torch::Tensor>& run() override {
@@ -55,8 +54,8 @@ Recipe everything() {
 }
 
 // Steps of three batches, of which the last is not whole at the end of an "epoch".
-TensorMap trained(const Recipe& recipe, const MakeReplay& replay, std::vector<double>& losses) {
-  Learner learner(recipe, torch::kCPU, Group::alone(), replay);
+TensorMap trained(const Recipe& recipe, const MakeGraph& make_graph, std::vector<double>& losses) {
+  Learner learner(recipe, torch::kCPU, Group::alone(), make_graph);
   learner.start(random_weights(recipe));
   int64_t number = 0;
   for (int64_t step = 1; step <= 6; ++step) {
@@ -71,17 +70,17 @@ TensorMap trained(const Recipe& recipe, const MakeReplay& replay, std::vector<do
   return all;
 }
 
-TEST(Replay, TakesTheSameStepsToTheBit) {
+TEST(BatchGraph, TakesTheSameStepsToTheBit) {
   const Recipe recipe = everything();
   Counts counts;
-  const MakeReplay in_place = [&](Work work, const torch::Device&) {
+  const MakeGraph in_place = [&](Work work, const torch::Device&) {
     return std::make_unique<InPlace>(std::move(work), counts);
   };
   std::vector<double> expected_losses, losses;
   const TensorMap expected = trained(recipe, nullptr, expected_losses);
   const TensorMap got = trained(recipe, in_place, losses);
   EXPECT_EQ(counts.made, 1);
-  EXPECT_EQ(counts.runs, 6 * 3 - 2) << "batches of another size are not replayed";
+  EXPECT_EQ(counts.runs, 6 * 3 - 2) << "batches of another size do not run as the graph";
   EXPECT_EQ(losses, expected_losses);
   EXPECT_NE(losses.front(), losses.back());
   ASSERT_EQ(got.size(), expected.size());
@@ -89,27 +88,23 @@ TEST(Replay, TakesTheSameStepsToTheBit) {
     EXPECT_TRUE(torch::equal(to_torch(got.at(name)), to_torch(tensor))) << name;
 }
 
-void expect_refused(const Recipe& recipe, const TrainOptions& options, const std::string& word) {
+void expect_refused(const Recipe& recipe, const std::string& device, const Group& group,
+                    const std::string& word) {
   try {
-    check_cuda_graph(recipe, options);
+    check_cuda_graph(recipe, device, group);
     ADD_FAILURE() << "no error about " << word;
   } catch (const UsageError& error) {
     EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
   }
 }
 
-TEST(Replay, IsRefusedWhereNothingCanBeRecorded) {
-  TrainOptions options;
-  EXPECT_NO_THROW(check_cuda_graph(tiny(4), options));
-  EXPECT_EQ(cuda_graph(options), nullptr);
-  options.cuda_graph = true;
-  expect_refused(tiny(4), options, "the device is cpu");
-  options.device = "cuda:1";
-  EXPECT_NO_THROW(check_cuda_graph(tiny(4), options));
-  expect_refused(tiny(4, {{"grad_checkpointing", "true"}}), options, "grad_checkpointing");
+TEST(CudaGraph, IsRefusedWhereNothingCanBeRecorded) {
+  expect_refused(tiny(4), "cpu", Group::alone(), "the device is cpu");
+  EXPECT_NO_THROW(check_cuda_graph(tiny(4), "cuda:1", Group::alone()));
+  expect_refused(tiny(4, {{"grad_checkpointing", "true"}}), "cuda:1", Group::alone(),
+                 "grad_checkpointing");
   const Group exchanging(Launch(), {.backend = Backend::kGloo});
-  options.group = &exchanging;
-  expect_refused(tiny(4), options, "exchanges gradients");
+  expect_refused(tiny(4), "cuda:1", exchanging, "exchanges gradients");
 }
 
 }  // namespace

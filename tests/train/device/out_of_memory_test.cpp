@@ -18,7 +18,7 @@ using ::testing::Not;
 
 Error error_of(const std::function<void()>& body) {
   try {
-    with_memory(body);
+    explain_out_of_memory(body);
   } catch (const Error& e) {
     return e;
   }
@@ -26,7 +26,7 @@ Error error_of(const std::function<void()>& body) {
   return Error("");
 }
 
-TEST(Memory, WhatRunsOutIsSaidWithWhatToDo) {
+TEST(OutOfMemory, WhatRunsOutIsSaidWithWhatToDo) {
   const Error gpu = error_of([] {
     TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory. Tried to allocate 2.00 GiB. ",
                      "GPU 0 has a total capacity of 79.11 GiB");
@@ -43,10 +43,10 @@ TEST(Memory, WhatRunsOutIsSaidWithWhatToDo) {
   EXPECT_THAT(error_of([] { throw std::bad_alloc(); }).what(), HasSubstr("no memory left"));
 }
 
-TEST(Memory, OtherErrorsPass) {
-  EXPECT_NO_THROW(with_memory([] {}));
-  EXPECT_THROW(with_memory([] { TORCH_CHECK(false, "another"); }), c10::Error);
-  EXPECT_THROW(with_memory([] { throw UsageError("wrong"); }), UsageError);
+TEST(OutOfMemory, OtherErrorsPass) {
+  EXPECT_NO_THROW(explain_out_of_memory([] {}));
+  EXPECT_THROW(explain_out_of_memory([] { TORCH_CHECK(false, "another"); }), c10::Error);
+  EXPECT_THROW(explain_out_of_memory([] { throw UsageError("wrong"); }), UsageError);
 }
 
 }  // namespace

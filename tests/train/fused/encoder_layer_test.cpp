@@ -275,7 +275,7 @@ TEST(FusedAdam, EqualsTheSeparateOperations) {
   Nest net(config), wide(config);
   for (Nest* each : {&net, &wide}) load_tensors(**each, initial_tensors(config, 1));
   wide->to(torch::kFloat64);
-  OptimConfig settings;
+  Recipe settings;
   settings.weight_decay = 0.1;
   settings.layer_decay = 0.9;
   Optimizer fused(*net, config, settings), separate(*wide, config, settings);

@@ -15,7 +15,7 @@
 #include "base/environment.h"
 #include "base/log.h"
 #include "cli/program/exec.h"
-#include "train/group/group.h"
+#include "train/group/rendezvous.h"
 
 namespace nestvit::cli {
 namespace {

@@ -18,6 +18,7 @@
 #include "run/recipe/recipe.h"
 #include "train/device/out_of_memory.h"
 #include "train/device/process_setup.h"
+#include "train/eval_only.h"
 #include "train/group/group.h"
 #include "train/trainer.h"
 
@@ -143,7 +144,7 @@ int stopped_by(int signal, const std::string& what) {
 
 // Processors that are this process's own: a launcher that binds has shared them out already.
 int processors_of(const Launch& launch) {
-  return train::processors_for_each(launch.bound ? 1 : launch.local_size);
+  return train::processors_per_process(launch.bound ? 1 : launch.local_size);
 }
 
 // The device is no part of the run: unsaid, it would go on on the CPU.
@@ -183,18 +184,19 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
                  const Launch& launch, const train::Group& group) {
   const Prepared prepared = prepare(arguments, invocation, launch);
   announce(prepared);
-  if (group.size() > 1)
-    log_info(fmt::format("processes      {}, {} on this machine", group.size(), launch.local_size));
+  if (group.world_size() > 1)
+    log_info(fmt::format("processes      {}, {} on this machine", group.world_size(),
+                         launch.local_size));
   train::TrainOptions options = train_options(arguments, prepared, launch);
   options.group = &group;
   if (prepared.recipe.eval_only) {
     int signal = 0;
-    train::with_memory(
+    train::explain_out_of_memory(
         [&] { signal = train::evaluate_only(prepared.recipe, *prepared.val, options); });
     return signal == 0 ? 0 : stopped_by(signal, "stopped: nothing was written");
   }
   train::TrainResult result;
-  train::with_memory(
+  train::explain_out_of_memory(
       [&] { result = train::train(prepared.recipe, *prepared.train, *prepared.val, options); });
   const std::string workdir = options.workdir.string();
   if (result.signal != 0)
@@ -208,8 +210,8 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
 
 train::GroupOptions options_of_group(const TrainArguments& arguments) {
   train::GroupOptions options;
-  options.patience = std::chrono::seconds(arguments.dist_timeout);
-  options.silence = std::min(options.silence, options.patience);
+  options.timeout = std::chrono::seconds(arguments.dist_timeout);
+  options.heartbeat_timeout = std::min(options.heartbeat_timeout, options.timeout);
   options.backend = train::backend_named(arguments.dist_backend);
   return options;
 }
@@ -224,16 +226,16 @@ int run_training(const TrainArguments& arguments, const Invocation& invocation) 
         "the launcher has started the processes: leave --nproc out");
   if (arguments.nproc > 1) return cli::launch(arguments.nproc, invocation, stop_signal);
   train::Group group(launch, group_options);
-  if (!group.first()) log_nothing();
+  if (!group.is_root()) log_nothing();
   try {
     const int code = run_in_group(arguments, invocation, launch, group);
-    group.finish_all();
+    group.finish();
     return code;
   } catch (const UsageError& error) {
-    if (!group.fail(error.what())) return 2;
+    if (!group.report_failure(error.what())) return 2;
     throw;
   } catch (const std::exception& error) {
-    if (!group.fail(error.what())) return 1;
+    if (!group.report_failure(error.what())) return 1;
     throw;
   }
 }

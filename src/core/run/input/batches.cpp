@@ -17,12 +17,12 @@ constexpr int64_t kSamplesPerLoader = 1 << 18;
 }  // namespace
 
 Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
-                 const Dealt& dealt)
+                 const StepShard& shard)
     : recipe_(recipe),
       stream_(images),
       last_(last),
       workers_(workers),
-      dealt_(dealt),
+      shard_(shard),
       augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
       mix_(mix_settings(recipe)) {
   if (recipe.data.sampler == Sampler::kBalanced)
@@ -44,7 +44,7 @@ std::vector<int64_t> Batches::order(int64_t number, int64_t count) const {
   std::vector<int64_t> all = stream((number - 1) * size, count);
   auto kept = all.begin();
   for (auto batch = all.begin(); batch != all.end(); batch += size, ++number)
-    if (dealt_.mine(number, step_batches(recipe_))) kept = std::copy_n(batch, size, kept);
+    if (shard_.owns(number, step_batches(recipe_))) kept = std::copy_n(batch, size, kept);
   all.erase(kept, all.end());
   return all;
 }

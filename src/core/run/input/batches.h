@@ -1,6 +1,6 @@
 // The training batches of a run, from any one on: order, decoding, augmentation, mixing. Batch b is
-// a pure function of the recipe and b; step_batches() of them make an optimiser step, which the
-// processes of a run deal out among themselves. Free of libtorch.
+// a pure function of the recipe and b; step_batches() of them make an optimiser step, and each
+// process of a run has its shard of them. Free of libtorch.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@
 
 namespace nestvit {
 
-// Which batches of a step are a process's: every size-th from the rank-th on.
-struct Dealt {
+// The batches of a step that one process owns: every size-th from the rank-th on.
+struct StepShard {
   int rank = 0, size = 1;
 
-  bool mine(int64_t number, int64_t step_batches) const {
+  bool owns(int64_t number, int64_t step_batches) const {
     return (number - 1) % step_batches % size == rank;
   }
 };
@@ -30,7 +30,7 @@ class Batches {
   // `last`: the number of the run's last batch. Throws Error from next() for an image that cannot
   // be read, unless the recipe leaves such images out.
   Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
-          const Dealt& dealt = {});
+          const StepShard& shard = {});
 
   // Images and labels of batch `number`, the first being 1; those of this process follow one
   // another. Empty when all its images were left out.
@@ -52,7 +52,7 @@ class Batches {
   EpochStream stream_;
   int64_t last_;
   int workers_;
-  Dealt dealt_;
+  StepShard shard_;
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
   std::optional<BalancedOrder> balanced_;

@@ -305,6 +305,7 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
   StepPlan plan;
   plan.total =
       r.num_train_steps > 0 ? r.num_train_steps : train_size * r.num_epochs / step_images(r);
+  plan.epochs = r.num_epochs;
   plan.per_epoch = plan.total / r.num_epochs;
   if (plan.per_epoch == 0) {
     if (r.num_train_steps > 0)
@@ -325,6 +326,12 @@ StepPlan step_plan(const Recipe& r, int64_t train_size) {
   plan.per_evaluation =
       static_cast<int64_t>(std::clamp(every, 1.0, static_cast<double>(plan.total)));
   return plan;
+}
+
+double StepPlan::epoch(int64_t step) const {
+  const int64_t last = (epochs - 1) * per_epoch;  // where the last epoch begins
+  if (step <= last) return static_cast<double>(step) / static_cast<double>(per_epoch);
+  return epochs - 1 + static_cast<double>(step - last) / static_cast<double>(total - last);
 }
 
 Schedule schedule_of(const Recipe& r, const StepPlan& plan) {

@@ -216,11 +216,24 @@ std::vector<std::string> locked_keys(Recipe& recipe);
 std::string digest(Recipe recipe);
 
 // Steps of the run, by the reference's arithmetic (reference.md F.3): partial batches straddle
-// epoch borders.
+// epoch borders. Steps that remain after the last whole epoch or evaluation interval belong to the
+// last one.
 struct StepPlan {
   int64_t total = 0;
   int64_t per_epoch = 0;
   int64_t per_evaluation = 0;
+  int epochs = 1;
+
+  bool epoch_ends(int64_t step) const { return ends(step, per_epoch); }
+  bool evaluation_ends(int64_t step) const { return ends(step, per_evaluation); }
+  // Epochs done after `step`: step / per_epoch, but in the last epoch a share of all its steps, so
+  // that the last step makes `epochs`.
+  double epoch(int64_t step) const;
+
+ private:
+  bool ends(int64_t step, int64_t interval) const {
+    return step == total || (step > 0 && step % interval == 0 && step + interval <= total);
+  }
 };
 StepPlan step_plan(const Recipe& recipe, int64_t train_size);
 // The learning rate of every step. Throws as Schedule::check().

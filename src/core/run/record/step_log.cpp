@@ -54,7 +54,7 @@ void StepReport::log(int64_t step, float learning_rate) {
   const double loss = window_.loss / steps;
   RunPoint point;
   point.step = step;
-  point.epoch = static_cast<double>(step) / static_cast<double>(plan_.per_epoch);
+  point.epoch = plan_.epoch(step);
   point.learning_rate = static_cast<double>(learning_rate);
   point.images_per_second = window_timing_.images_per_s();
   point.data_wait = 100 * window_timing_.wait_share();
@@ -79,14 +79,10 @@ void StepReport::log(int64_t step, float learning_rate) {
 }
 
 void StepReport::show(int64_t step, bool last) {
-  const int64_t epoch = (step - 1) / plan_.per_epoch;
+  const int64_t epoch = std::min<int64_t>((step - 1) / plan_.per_epoch, plan_.epochs - 1);
   const int64_t first = epoch * plan_.per_epoch;
-  const int64_t steps = std::min(plan_.per_epoch, plan_.total - first);
-  if (!progress_) {
-    // Steps beyond the last whole epoch belong to it (reference.md F.3 floors).
-    const int64_t shown = std::min<int64_t>(epoch + 1, recipe_.num_epochs);
-    progress_.emplace(fmt::format("epoch {}/{}", shown, recipe_.num_epochs), steps);
-  }
+  const int64_t steps = epoch + 1 == plan_.epochs ? plan_.total - first : plan_.per_epoch;
+  if (!progress_) progress_.emplace(fmt::format("epoch {}/{}", epoch + 1, plan_.epochs), steps);
   if (!progress_->due() && !last) return;
   const double run_s = std::chrono::duration<double>(Clock::now() - started_).count();
   const double left =

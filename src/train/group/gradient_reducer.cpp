@@ -1,13 +1,13 @@
-// The reducer's settings, and the order of calls that it expects.
-#include "train/group/reducer.h"
+// The settings of c10d's reducer, and the order of calls that it expects.
+#include "train/group/gradient_reducer.h"
 
 #include "train/group/members.h"
 
 namespace nestvit::train {
 namespace {
 
-// Its buckets are filled in the order of the backward, so the last parameters come first; after the
-// first step it sorts them anew by the order that it saw.
+// Buckets are filled in the order of the backward, so the last parameters come first. After the
+// first step c10d sorts them by the order that it saw.
 std::unique_ptr<c10d::Reducer> make_reducer(const c10::intrusive_ptr<c10d::ProcessGroup>& processes,
                                             const std::vector<torch::Tensor>& parameters) {
   const std::vector<bool> sparse(parameters.size(), false);
@@ -25,14 +25,14 @@ std::unique_ptr<c10d::Reducer> make_reducer(const c10::intrusive_ptr<c10d::Proce
 
 }  // namespace
 
-Exchange::Exchange(const Group& group, const std::vector<torch::Tensor>& parameters)
+GradientReducer::GradientReducer(const Group& group, const std::vector<torch::Tensor>& parameters)
     : group_(group), parameters_(parameters) {
   if (auto* members = group.members())
     members->guarded([&] { reducer_ = make_reducer(members->processes, parameters_); });
 }
 
-Exchange::~Exchange() {
-  // Its destructor may throw when the backward was cut off; nothing is left to save then.
+GradientReducer::~GradientReducer() {
+  // Its destructor may throw when the backward was interrupted. Leaking it is harmless then.
   try {
     reducer_.reset();
   } catch (const std::exception&) {
@@ -40,7 +40,7 @@ Exchange::~Exchange() {
   }
 }
 
-void Exchange::backward(const torch::Tensor& loss, bool last) {
+void GradientReducer::backward(const torch::Tensor& loss, bool last) {
   if (!reducer_ || !last) {
     if (loss.defined()) loss.backward();
     return;
