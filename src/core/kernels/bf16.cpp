@@ -1,18 +1,14 @@
-// Mixed-precision products in plain C++, and the choice among the sets by what the processor has.
+// Mixed-precision products in plain C++: the reference of isa/bf16_avx512.cpp. Not in isa/, since
+// it uses <cmath> and base/half.h; it is compiled for every processor.
 #include "kernels/bf16.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/half.h"
-#include "kernels/isa.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
-
-#if defined(__x86_64__)
-extern const Bf16Products kBf16Avx512;
-#endif
-
 namespace {
 
 // x [count, k], or turned [k, count], into panels of `panel` of the `count`.
@@ -103,20 +99,7 @@ void attend(const AttentionShape& s, const float* q, int64_t queries, const floa
 
 }  // namespace
 
-const std::vector<const Bf16Products*>& bf16_products() {
-  static constexpr Bf16Products kPlain = {"plain",     pack_left, pack_right, round,
-                                          row_product, attend,    product};
-  static const std::vector<const Bf16Products*> all = [] {
-    std::vector<const Bf16Products*> list;
-#if defined(__x86_64__)
-    if (uses(Isa::kAvx512Bf16)) list.push_back(&kBf16Avx512);
-#endif
-    list.push_back(&kPlain);
-    return list;
-  }();
-  return all;
-}
-
-bool bf16_products_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
+constinit const Bf16Products kBf16Plain = {"plain",     pack_left, pack_right, round,
+                                           row_product, attend,    product};
 
 }  // namespace nestvit::kernels

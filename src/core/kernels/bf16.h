@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/training.h"
 
@@ -58,11 +57,5 @@ static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
 static constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
   return (n + kRightPanel - 1) / kRightPanel * kRightPanel * ((k + 1) / 2);
 }
-
-// Those that this processor runs, best first; the last is plain C++, and slower than f32.
-const std::vector<const Bf16Products*>& bf16_products();
-// Whether the first of them is faster than both f32 and oneDNN's bf16: where the processor has
-// AVX512_BF16, but not AMX, whose tiles are oneDNN's to use.
-bool bf16_products_pay();
 
 }  // namespace nestvit::kernels

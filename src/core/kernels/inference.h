@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/training.h"
 
@@ -80,10 +79,11 @@ static inline int64_t packed_size(const InferenceKernels& kernels, int64_t n, in
   return packed_columns(kernels, n) * k;
 }
 constexpr int64_t kQueryRows = 32;  // whose scores attend() keeps in the first-level cache
-// Floats of the scratch of attend(), here and in Bf16Products.
-int64_t attend_scratch(const AttentionShape& shape);
-
-// Those that this process uses, best first; the last is plain C++.
-const std::vector<const InferenceKernels*>& inference_kernels();
+// Floats of the scratch of attend(), here and in Bf16Products: impl/attention.h, Work.
+static constexpr int64_t attend_scratch(const AttentionShape& shape) {
+  const int64_t n = shape.tokens, d = shape.head_dim;
+  const int64_t np = n + kWidestLanes, dp = d + kWidestLanes;
+  return kQueryRows * (np + dp) + np + d * np + n * dp;
+}
 
 }  // namespace nestvit::kernels

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace nestvit::kernels {
 
@@ -47,8 +46,5 @@ struct Int8Products {
 // with zeros. Offsets are what the activations' 128 adds to the sums of a tap, negated.
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales);
-
-// Those that this process uses, best first; the last is plain C++, and far slower than f32.
-const std::vector<const Int8Products*>& int8_products();
 
 }  // namespace nestvit::kernels

@@ -9,7 +9,7 @@
 #include <chrono>
 
 #include "base/check.h"
-#include "kernels/bf16.h"
+#include "kernels/dispatch.h"
 #include "kernels/isa.h"
 #include "kernels/reference.h"
 

@@ -4,9 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "kernels/bf16.h"
-#include "kernels/inference.h"
-#include "kernels/int8.h"
+#include "kernels/dispatch.h"
 
 namespace nestvit {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/training.h"
+#include "kernels/dispatch.h"
 #include "train/fused/pieces.h"
 #include "train/fused/product.h"
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/dispatch.h"
+
 // libtorch's own BLAS, which torch::mm calls; column-major, as Fortran has it.
 extern "C" void sgemm_(const char* transa, const char* transb, const int* m, const int* n,
                        const int* k, const float* alpha, const float* a, const int* lda,

@@ -6,10 +6,11 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/half.h"
 #include "core/kernels/attend_case.h"
-#include "kernels/inference.h"
+#include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {

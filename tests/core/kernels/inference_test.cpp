@@ -8,8 +8,10 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <vector>
 
 #include "core/kernels/attend_case.h"
+#include "kernels/dispatch.h"
 #include "kernels/isa.h"
 #include "support/random_floats.h"
 

@@ -8,7 +8,9 @@
 #include <functional>
 #include <limits>
 #include <numbers>
+#include <vector>
 
+#include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/bf16.h"
+#include "kernels/dispatch.h"
 #include "support/near_tensors.h"
 #include "train/fused/pieces.h"
 #include "train/network/nest.h"

@@ -170,7 +170,7 @@ void adam(const AdamStep& s, int64_t count, const float* g, float* m, float* v, 
   }
 }
 
-constexpr TrainingKernels table(const char* name) {
+constexpr TrainingKernels training_table(const char* name) {
   return {
       name,     layer_norm_rows, layer_norm_backward, add_bias,  add_branch,         scale_and_sum,
       sum_rows, bias_gelu,       bias_gelu_backward,  attention, attention_backward, adam};

@@ -7,6 +7,7 @@
 #include "kernels/impl/attention_bf16.h"
 #include "kernels/impl/simd_avx512.h"
 #include "kernels/impl/simd_bf16.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -98,8 +99,7 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
 
 }  // namespace
 
-extern const Bf16Products kBf16Avx512;
-const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
-                                  row_product,   attend_in<InBf16>, product};
+constinit const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
+                                            row_product,   attend_in<InBf16>, product};
 
 }  // namespace nestvit::kernels

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include "kernels/int8.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -143,7 +144,6 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
-extern const Int8Products kInt8Avx2;
-const Int8Products kInt8Avx2 = {"avx2", round, product};
+constinit const Int8Products kInt8Avx2 = {"avx2", round, product};
 
 }  // namespace nestvit::kernels

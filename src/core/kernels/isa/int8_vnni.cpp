@@ -5,6 +5,7 @@
 
 #include "kernels/impl/simd_avx512.h"
 #include "kernels/int8.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -114,7 +115,6 @@ void product(const Int8Product& p) { p.tap_count == 1 ? panels<true>(p) : panels
 
 }  // namespace
 
-extern const Int8Products kInt8Vnni;
-const Int8Products kInt8Vnni = {"avx512_vnni", round, product};
+constinit const Int8Products kInt8Vnni = {"avx512_vnni", round, product};
 
 }  // namespace nestvit::kernels
