@@ -188,8 +188,8 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
   const FastModel packed = fast_pack(model, NumberType::kF32);
   fmt::print(
       "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
-      kernels::inference_kernels().front()->name, kernels::bf16_products().front()->name,
-      kernels::int8_products().front()->name);
+      kernels::inference_kernels().front()->name, kernels::bf16_kernels().front()->name,
+      kernels::int8_kernels().front()->name);
   for (const FastLevel& level : packed.levels)
     if (level.conv)
       fmt::print("level {}   f32 convolution {}\n", level.shape.index,

@@ -37,8 +37,8 @@ float product_of(uint32_t x, uint32_t y) {
   return low(x) * low(y) + high(x) * high(y);
 }
 
-void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-             float* c) {
+void gemm(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+          float* c) {
   const int64_t pairs = (k + 1) / 2;
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
@@ -56,7 +56,7 @@ void round(const float* x, int64_t pairs, uint32_t* packed) {
     packed[i] = f32_to_bf16(x[2 * i]) | static_cast<uint32_t>(f32_to_bf16(x[2 * i + 1])) << 16;
 }
 
-void row_product(const Bf16RowProduct& p) {
+void gemm_rows(const Bf16GemmRows& p) {
   for (int64_t i = 0; i < p.m; ++i)
     for (int64_t j = 0; j < p.n; ++j) {
       const uint32_t* right =
@@ -99,7 +99,7 @@ void attend(const AttentionShape& s, const float* q, int64_t queries, const floa
 
 }  // namespace
 
-constinit const Bf16Products kBf16Plain = {"plain",     pack_left, pack_right, round,
-                                           row_product, attend,    product};
+constinit const Bf16Kernels kBf16Plain = {"plain",   pack_left, pack_right, round,
+                                          gemm_rows, attend,    gemm};
 
 }  // namespace nestvit::kernels

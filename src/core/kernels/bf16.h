@@ -20,8 +20,8 @@ struct Operand {
   bool turned = false;
 };
 
-// As Product of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
-struct Bf16RowProduct {
+// As Gemm of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
+struct Bf16GemmRows {
   const uint32_t* a;
   int64_t lda;
   const int64_t* taps;
@@ -34,7 +34,7 @@ struct Bf16RowProduct {
   int64_t ldc;
 };
 
-struct Bf16Products {
+struct Bf16Kernels {
   const char* name;  // of the instruction set
 
   // a [m, k] and b [k, n] into bf16_left_size(m, k) and bf16_right_size(k, n) values.
@@ -42,13 +42,13 @@ struct Bf16Products {
   void (*pack_right)(Operand b, int64_t k, int64_t n, uint32_t* packed);
   // x [2 * pairs] -> packed [pairs]
   void (*round)(const float* x, int64_t pairs, uint32_t* packed);
-  void (*row_product)(const Bf16RowProduct& product);
+  void (*gemm_rows)(const Bf16GemmRows& p);
   // As InferenceKernels::attend, of operands and weights rounded to bf16; softmax is f32.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
                  const float* v, float* out, float* scratch);
   // c [m, n] = a b, row-major and dense; with `add`, c += a b.
-  void (*product)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-                  float* c);
+  void (*gemm)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+               float* c);
 };
 
 static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {

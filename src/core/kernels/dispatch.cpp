@@ -45,8 +45,8 @@ const std::vector<const InferenceKernels*>& inference_kernels() {
   return sets;
 }
 
-const std::vector<const Bf16Products*>& bf16_products() {
-  static const auto sets = usable<Bf16Products>({
+const std::vector<const Bf16Kernels*>& bf16_kernels() {
+  static const auto sets = usable<Bf16Kernels>({
 #if defined(__x86_64__)
     {Isa::kAvx512Bf16, &kBf16Avx512},
 #endif
@@ -55,8 +55,8 @@ const std::vector<const Bf16Products*>& bf16_products() {
   return sets;
 }
 
-const std::vector<const Int8Products*>& int8_products() {
-  static const auto sets = usable<Int8Products>({
+const std::vector<const Int8Kernels*>& int8_kernels() {
+  static const auto sets = usable<Int8Kernels>({
 #if defined(__x86_64__)
     {Isa::kAvx512Vnni, &kInt8Vnni}, {Isa::kAvx2, &kInt8Avx2},
 #endif
@@ -65,6 +65,6 @@ const std::vector<const Int8Products*>& int8_products() {
   return sets;
 }
 
-bool bf16_products_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
+bool bf16_kernels_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
 
 }  // namespace nestvit::kernels

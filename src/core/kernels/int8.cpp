@@ -31,7 +31,7 @@ int32_t product_of(uint32_t a, uint32_t w) {
   return sum;
 }
 
-void product(const Int8Product& p) {
+void gemm(const Int8Gemm& p) {
   const int64_t words = p.width / 4, stride = words + 1;
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   for (int64_t i = 0; i < p.m; ++i)
@@ -55,7 +55,7 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
-constinit const Int8Products kInt8Plain = {"plain", round, product};
+constinit const Int8Kernels kInt8Plain = {"plain", round, gemm};
 
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales) {

@@ -60,7 +60,7 @@ FastForward::FastForward(const LoadedModel& model, int threads, NumberType preci
       model_(fast_pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
-                  ? kernels::bf16_products().front()->attend
+                  ? kernels::bf16_kernels().front()->attend
                   : kernels_.attend) {
   NESTVIT_CHECK(fast_covers(config_));
 }

@@ -215,7 +215,7 @@ bool autocast_to_bf16() {
 bool fused_covers(const Tensor& x) {
   if (!x.device().is_cpu() || x.scalar_type() != torch::kFloat32) return false;
   return !at::autocast::is_autocast_enabled(at::kCPU) ||
-         (autocast_to_bf16() && kernels::bf16_products_pay());
+         (autocast_to_bf16() && kernels::bf16_kernels_pay());
 }
 
 Tensor encoder_layer(const Tensor& x, const FusedLayer& l) {

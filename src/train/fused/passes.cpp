@@ -31,7 +31,7 @@ void LayerPass::pack_weight(Slot slot) {
   const Operand operand = weight_operand(slot);
   const int64_t k = operand.turned ? in : out, n = operand.turned ? out : in;
   packed_[slot].resize(static_cast<size_t>(kernels::bf16_right_size(k, n)));
-  kernels::bf16_products().front()->pack_right(operand, k, n, packed_[slot].data());
+  kernels::bf16_kernels().front()->pack_right(operand, k, n, packed_[slot].data());
 }
 
 int64_t LayerPass::scratch(int64_t rows) const {

@@ -28,7 +28,7 @@ void f32_product(Operand a, Operand b, const ProductSize& size, const Destinatio
 void Products::operator()(Operand a, const RightOperand& b, const ProductSize& s,
                           const Destination& result, float* scratch) const {
   if (!bf16_) return f32_product(a, b.operand, s, result);
-  const kernels::Bf16Products& kernel = *kernels::bf16_products().front();
+  const kernels::Bf16Kernels& kernel = *kernels::bf16_kernels().front();
   auto* left = reinterpret_cast<uint32_t*>(scratch);
   kernel.pack_left(a, s.m, s.k, left);
   const uint32_t* right = b.packed;
@@ -37,7 +37,7 @@ void Products::operator()(Operand a, const RightOperand& b, const ProductSize& s
     kernel.pack_right(b.operand, s.k, s.n, packed);
     right = packed;
   }
-  kernel.product(left, right, s.m, s.n, s.k, result.add, result.c);
+  kernel.gemm(left, right, s.m, s.n, s.k, result.add, result.c);
 }
 
 int64_t Products::scratch(int64_t rows, int64_t wide) const {

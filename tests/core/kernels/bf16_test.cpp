@@ -33,9 +33,9 @@ std::vector<Size> sizes() {
   return all;
 }
 
-class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
+class Bf16 : public ::testing::TestWithParam<const Bf16Kernels*> {
  protected:
-  const Bf16Products& kernel = *GetParam();
+  const Bf16Kernels& kernel = *GetParam();
 
   // Packed values beyond the operand's size would be read as numbers: NaN is what stands there.
   Floats multiply(Operand a, Operand b, const Size& s, bool add, Floats c) {
@@ -44,7 +44,7 @@ class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
         right(bf16_right_size(s.k, s.n), kNans);
     kernel.pack_left(a, s.m, s.k, left.data());
     kernel.pack_right(b, s.k, s.n, right.data());
-    kernel.product(left.data(), right.data(), s.m, s.n, s.k, add, c.data());
+    kernel.gemm(left.data(), right.data(), s.m, s.n, s.k, add, c.data());
     return c;
   }
 };
@@ -79,8 +79,8 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
         }
 }
 
-// What the rows' products say of a padded plane is what product() says of the same pairs in order.
-TEST_P(Bf16, RowProductEqualsDoublePrecision) {
+// What the rows' products say of a padded plane is what gemm() says of the same pairs in order.
+TEST_P(Bf16, GemmRowsEqualsDoublePrecision) {
   const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   const std::vector<int64_t> one = {0}, nine = {0, 3, 6, 30, 33, 36, 60, 63, 66};  // in pairs
   for (const auto& [taps, width] : {std::pair{one, int64_t{20}}, {nine, int64_t{3}}})
@@ -95,8 +95,8 @@ TEST_P(Bf16, RowProductEqualsDoublePrecision) {
           std::vector<uint32_t> rows(pairs), panels(bf16_right_size(k, n));
           kernel.round(a.data(), pairs, rows.data());
           kernel.pack_right({weight.data(), true}, k, n, panels.data());
-          kernel.row_product({rows.data(), lda, taps.data(), static_cast<int64_t>(taps.size()),
-                              width, panels.data(), bias.data(), m, n, add, c.data(), ldc});
+          kernel.gemm_rows({rows.data(), lda, taps.data(), static_cast<int64_t>(taps.size()), width,
+                            panels.data(), bias.data(), m, n, add, c.data(), ldc});
           for (int64_t i = 0; i < m; ++i) {
             EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
             for (int64_t j = 0; j < n; ++j) {
@@ -176,8 +176,8 @@ TEST_P(Bf16, RoundsAsHalfDoes) {
   EXPECT_TRUE(std::isnan(multiply({nan.data()}, {one.data()}, {1, 1, 1}, false, {0})[0]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_products()),
-                         [](const ::testing::TestParamInfo<const Bf16Products*>& set) {
+INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_kernels()),
+                         [](const ::testing::TestParamInfo<const Bf16Kernels*>& set) {
                            return set.param->name;
                          });
 

@@ -48,7 +48,7 @@ std::vector<Size> sizes() {
   return all;
 }
 
-TEST_P(Inference, ProductEqualsDoublePrecision) {
+TEST_P(Inference, GemmEqualsDoublePrecision) {
   for (const Size& s : sizes())
     for (const bool add : {false, true}) {
       const int64_t k = s.width * static_cast<int64_t>(s.taps.size());
@@ -58,8 +58,8 @@ TEST_P(Inference, ProductEqualsDoublePrecision) {
       Floats bias = random_floats(s.n, 4), c = before;
       bias.resize(packed_columns(kernel, s.n), NAN);
       const Floats panels = packed(weight, s.n, k);
-      kernel.product({a.data(), lda, s.taps.data(), static_cast<int64_t>(s.taps.size()), s.width,
-                      panels.data(), bias.data(), s.m, s.n, add, c.data(), ldc});
+      kernel.gemm({a.data(), lda, s.taps.data(), static_cast<int64_t>(s.taps.size()), s.width,
+                   panels.data(), bias.data(), s.m, s.n, add, c.data(), ldc});
       for (int64_t i = 0; i < s.m; ++i)
         for (int64_t j = 0; j < ldc; ++j) {
           const float old = before[i * ldc + j], got = c[i * ldc + j];
@@ -83,16 +83,16 @@ TEST_P(Inference, ProductEqualsDoublePrecision) {
 }
 
 // A row's values do not depend on the rows beside it.
-TEST_P(Inference, ProductOfARowIsTheSameAnywhere) {
+TEST_P(Inference, GemmOfARowIsTheSameAnywhere) {
   constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60, kTap = 0;
   const Floats a = random_floats(kRows * kWidth, 1), weight = random_floats(kColumns * kWidth, 2);
   const Floats bias(packed_columns(kernel, kColumns)), panels = packed(weight, kColumns, kWidth);
   Floats all(kRows * kColumns), one(kColumns);
-  kernel.product({a.data(), kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), kRows, kColumns,
-                  false, all.data(), kColumns});
+  kernel.gemm({a.data(), kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), kRows, kColumns,
+               false, all.data(), kColumns});
   for (int64_t i = 0; i < kRows; ++i) {
-    kernel.product({a.data() + i * kWidth, kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), 1,
-                    kColumns, false, one.data(), kColumns});
+    kernel.gemm({a.data() + i * kWidth, kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), 1,
+                 kColumns, false, one.data(), kColumns});
     EXPECT_THAT(one, ::testing::ElementsAreArray(&all[i * kColumns], kColumns)) << i;
   }
 }
@@ -128,7 +128,7 @@ struct LinearCase {
 // that are left over.
 const std::vector<int64_t> kStrassenWidths = {32, 33, 48, 96, 384, 544, 1024};
 
-TEST_P(Inference, StrassenRoundsLittleMoreThanTheProduct) {
+TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
   for (const int64_t k : kStrassenWidths)
     for (const auto& [m, n] : {std::pair<int64_t, int64_t>{4, 96}, {16, 192}, {23, 210}, {3, 50}}) {
       LinearCase c(m, n, k);
@@ -137,9 +137,8 @@ TEST_P(Inference, StrassenRoundsLittleMoreThanTheProduct) {
       bias.resize(packed_columns(kernel, n));
       Floats scratch(kernel.strassen_scratch(m, k), NAN);
       const int64_t tap = 0;
-      Product p{c.a.data(), k,    &tap,          1, k, panels.data(), bias.data(), m,
-                n,          true, direct.data(), n};
-      kernel.product(p);
+      Gemm p{c.a.data(), k, &tap, 1, k, panels.data(), bias.data(), m, n, true, direct.data(), n};
+      kernel.gemm(p);
       p.c = halved.data();
       kernel.strassen(p, scratch.data());
       // Sums of 1.5 k terms instead of k, of operands that are sums of up to four: in the mean of
@@ -160,8 +159,8 @@ TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
     const Floats panels = packed(c.weight, c.n, k);
     Floats all(c.m * c.n), scratch(kernel.strassen_scratch(c.m, k), NAN);
     const int64_t tap = 0;
-    Product p{c.a.data(),    k,   &tap, 1,     k,          panels.data(),
-              c.bias.data(), c.m, c.n,  false, all.data(), c.n};
+    Gemm p{c.a.data(),    k,   &tap, 1,     k,          panels.data(),
+           c.bias.data(), c.m, c.n,  false, all.data(), c.n};
     kernel.strassen(p, scratch.data());
     for (const auto& [first, rows] : {std::pair<int64_t, int64_t>{0, 4}, {4, 8}, {8, 20}}) {
       Floats part(rows * c.n);

@@ -77,7 +77,7 @@ void weights(const AttentionShape& shape, const float* q, const float* k, float 
              const Scratch& s) {
   const int64_t N = shape.tokens, D = shape.head_dim, np = whole_registers(s.np);
   turn(k, shape.ld, N, D, s.np, s.turned);
-  small_product({q, shape.ld, 1}, {s.turned, s.np}, N, s.np, D, {s.p, s.np});
+  small_gemm({q, shape.ld, 1}, {s.turned, s.np}, N, s.np, D, {s.p, s.np});
   for (int64_t r = 0; r < N; ++r) {
     float* x = s.p + r * s.np;
     const float inverse = exponentials(x, N, np, scale);
@@ -94,8 +94,8 @@ void attention(const AttentionShape& shape, const float* q, const float* k, cons
   for (int64_t h = 0; h < shape.heads; ++h) {
     const int64_t at = h * D, kv = shape.kv_heads == 1 ? 0 : at;
     weights(shape, q + at, k + kv, scale, s);
-    small_product({s.p, s.np, 1}, columns(v + kv, shape.ld, N, D, s.dp, s.copy), N, D, N,
-                  {out + at, shape.ld_out});
+    small_gemm({s.p, s.np, 1}, columns(v + kv, shape.ld, N, D, s.dp, s.copy), N, D, N,
+               {out + at, shape.ld_out});
   }
 }
 
@@ -124,13 +124,13 @@ void attention_backward(const AttentionShape& shape, const float* q, const float
     const Strided p_turned{s.p, 1, s.np};
     const Strided ds{s.ds, s.np, 1}, ds_turned{s.ds, 1, s.np};
     weights(shape, q + at, k + kv, scale, s);
-    small_product(p_turned, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
-                  {dv + kv, ld}, add);
+    small_gemm(p_turned, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
+               {dv + kv, ld}, add);
     turn(v + kv, ld, N, D, s.np, s.turned);
-    small_product({dout + at, shape.ld_out, 1}, {s.turned, s.np}, N, s.np, D, {s.ds, s.np});
+    small_gemm({dout + at, shape.ld_out, 1}, {s.turned, s.np}, N, s.np, D, {s.ds, s.np});
     softmax_backward(s, N, scale);
-    small_product(ds, columns(k + kv, ld, N, D, s.dp, s.copy), N, D, N, {dq + at, ld});
-    small_product(ds_turned, columns(q + at, ld, N, D, s.dp, s.copy), N, D, N, {dk + kv, ld}, add);
+    small_gemm(ds, columns(k + kv, ld, N, D, s.dp, s.copy), N, D, N, {dq + at, ld});
+    small_gemm(ds_turned, columns(q + at, ld, N, D, s.dp, s.copy), N, D, N, {dk + kv, ld}, add);
   }
 }
 

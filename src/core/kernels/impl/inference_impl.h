@@ -59,7 +59,7 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name, kPanel,     pack_panel,       product,  strassen, strassen_scratch, layer_norm_rows,
+  return {name, kPanel,     pack_panel,       gemm,     strassen, strassen_scratch, layer_norm_rows,
           gelu, gelu_short, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
 }
 

@@ -65,7 +65,7 @@ inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t ro
 
 // kRows rows as round() leaves them, times the first kVecs registers of a panel.
 template <int kRows, int kVecs>
-inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
+inline void row_tile(const Bf16GemmRows& p, int64_t i, int64_t j) {
   const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
   fetch_for_writing<kRows, kVecs>(target);
@@ -80,7 +80,7 @@ inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
   store_tile(sum, kRows, target);
 }
 
-void row_product(const Bf16RowProduct& p) {
+void gemm_rows(const Bf16GemmRows& p) {
   each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
     row_tile<kRows, kVecs>(p, i, j);
   });
@@ -88,8 +88,8 @@ void row_product(const Bf16RowProduct& p) {
 
 void round(const float* x, int64_t pairs, uint32_t* packed) { round_row(x, 2 * pairs, packed); }
 
-void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-             float* c) {
+void gemm(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+          float* c) {
   const int64_t pairs = (k + 1) / 2;
   for (int64_t j = 0; j < n; j += kRightPanel)
     for (int64_t i = 0; i < m; i += kTileHeight)
@@ -99,7 +99,7 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
 
 }  // namespace
 
-constinit const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
-                                            row_product,   attend_in<InBf16>, product};
+constinit const Bf16Kernels kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
+                                           gemm_rows,     attend_in<InBf16>, gemm};
 
 }  // namespace nestvit::kernels

@@ -93,7 +93,7 @@ inline void multiply(Ints (&sum)[kRows][kPanelVectors], int first, const int (*h
 }
 
 // c of a row: sums times the columns' scales, and bias.
-inline void store(const __m256 (&sum)[kPanelVectors], const Int8Product& p, int64_t i, int64_t j) {
+inline void store(const __m256 (&sum)[kPanelVectors], const Int8Gemm& p, int64_t i, int64_t j) {
   float* c = p.c + i * p.ldc + j;
   const int64_t kept = p.n - j < kInt8Panel ? p.n - j : kInt8Panel;
   float values[kInt8Panel];
@@ -105,7 +105,7 @@ inline void store(const __m256 (&sum)[kPanelVectors], const Int8Product& p, int6
 }
 
 template <int kRows>
-void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
+void tile(const Int8Gemm& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
   __m256 sum[kRows][kPanelVectors] = {};
@@ -133,7 +133,7 @@ void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
   for (int r = 0; r < kRows; ++r) store(sum[r], p, i + r, j);
 }
 
-void product(const Int8Product& p) {
+void gemm(const Int8Gemm& p) {
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   for (int64_t j = 0; j < p.n; j += kInt8Panel) {
     int64_t i = 0;
@@ -144,6 +144,6 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
-constinit const Int8Products kInt8Avx2 = {"avx2", round, product};
+constinit const Int8Kernels kInt8Avx2 = {"avx2", round, gemm};
 
 }  // namespace nestvit::kernels

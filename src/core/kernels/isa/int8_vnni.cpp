@@ -69,7 +69,7 @@ inline void multiply(Ints (&sum)[kRows][kVecs], const uint32_t* a, int64_t strid
 
 // With one tap the sums go from register to register.
 template <int kRows, int kVecs, bool kOneTap>
-inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
+inline void tile(const Int8Gemm& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
@@ -104,17 +104,17 @@ inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
 }
 
 template <bool kOneTap>
-void panels(const Int8Product& p) {
+void panels(const Int8Gemm& p) {
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
     tile<kRows, kVecs, kOneTap>(p, columns, i, j);
   });
 }
 
-void product(const Int8Product& p) { p.tap_count == 1 ? panels<true>(p) : panels<false>(p); }
+void gemm(const Int8Gemm& p) { p.tap_count == 1 ? panels<true>(p) : panels<false>(p); }
 
 }  // namespace
 
-constinit const Int8Products kInt8Vnni = {"avx512_vnni", round, product};
+constinit const Int8Kernels kInt8Vnni = {"avx512_vnni", round, gemm};
 
 }  // namespace nestvit::kernels

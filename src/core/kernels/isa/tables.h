@@ -17,7 +17,7 @@ namespace nestvit::kernels {
 
 extern const TrainingKernels kTrainingPlain, kTrainingAvx2, kTrainingAvx512;
 extern const InferenceKernels kInferencePlain, kInferenceAvx2, kInferenceAvx512;
-extern const Bf16Products kBf16Plain, kBf16Avx512;
-extern const Int8Products kInt8Plain, kInt8Avx2, kInt8Vnni;
+extern const Bf16Kernels kBf16Plain, kBf16Avx512;
+extern const Int8Kernels kInt8Plain, kInt8Avx2, kInt8Vnni;
 
 }  // namespace nestvit::kernels
