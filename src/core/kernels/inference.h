@@ -51,7 +51,7 @@ struct InferenceKernels {
   void (*gelu)(float* x, int64_t rows, int64_t C, bool tanh);
   // The same to 1.7e-4, beyond 4 to 4.3e-5 of x, in less time: for what is then rounded to bf16 or
   // int8.
-  void (*gelu_short)(float* x, int64_t rows, int64_t C, bool tanh);
+  void (*gelu_approx)(float* x, int64_t rows, int64_t C, bool tanh);
   // Attention of some of a block's tokens: as TrainingKernels::attention, but of `queries` rows of
   // q and of out, with the keys and values of all shape.tokens.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,

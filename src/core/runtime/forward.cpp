@@ -226,7 +226,8 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   });
   timed(level.shape, Part::kFc1,
         [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
-  const auto gelu = layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_short;
+  const auto gelu =
+      layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_approx;
   timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
   timed(level.shape, Part::kFc2,
         [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });

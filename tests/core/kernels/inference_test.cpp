@@ -191,13 +191,13 @@ TEST_P(Inference, Gelu) {
     }
 }
 
-TEST_P(Inference, ShortGeluIsNearerThanRoundingToBf16) {
+TEST_P(Inference, ApproxGeluIsNearerThanRoundingToBf16) {
   for (const bool tanh : {false, true}) {
     Floats x;
     for (int i = -12000; i <= 12000; ++i) x.push_back(static_cast<float>(i) / 1000);
     x.insert(x.end(), {-3e38f, 3e38f});
     Floats y = x;
-    kernel.gelu_short(y.data(), 1, static_cast<int64_t>(x.size()), tanh);
+    kernel.gelu_approx(y.data(), 1, static_cast<int64_t>(x.size()), tanh);
     for (size_t i = 0; i < x.size(); ++i)
       EXPECT_NEAR(y[i], gelu_of(x[i], tanh), 1.7e-4 * std::max(1.0, std::fabs(double{x[i]}) / 4))
           << x[i];

@@ -36,13 +36,14 @@ void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
 }
 
 template <const float (&kCoefficients)[8]>
-void gelu_short_values(float* x, int64_t count) {
+void gelu_approx_values(float* x, int64_t count) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) x[i] *= phi_short(x[i], kCoefficients);
+  for (int64_t i = 0; i < count; ++i) x[i] *= phi_approx(x[i], kCoefficients);
 }
 
-void gelu_short(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_short_values<kShortByTanh>(x, rows * C) : gelu_short_values<kShortByErf>(x, rows * C);
+void gelu_approx(float* x, int64_t rows, int64_t C, bool tanh) {
+  tanh ? gelu_approx_values<kApproxByTanh>(x, rows * C)
+       : gelu_approx_values<kApproxByErf>(x, rows * C);
 }
 
 void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
@@ -59,8 +60,9 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name, kPanel,     pack_panel,       gemm,     strassen, strassen_scratch, layer_norm_rows,
-          gelu, gelu_short, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
+  return {
+      name, kPanel,      pack_panel,       gemm,     strassen, strassen_scratch, layer_norm_rows,
+      gelu, gelu_approx, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
 }
 
 }  // namespace
