@@ -11,11 +11,12 @@
 namespace nestvit::kernels {
 namespace {
 
-// x [count, k], or turned [k, count], into panels of `panel` of the `count`.
-void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+// x [count, k], or transposed [k, count], into panels of `panel` of the `count`.
+void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
+          uint32_t* packed) {
   const auto rounded = [&](int64_t i, int64_t p) -> uint32_t {
     if (i >= count || p >= k) return 0;
-    return f32_to_bf16(x[turned ? p * count + i : i * k + p]);
+    return f32_to_bf16(x[transposed ? p * count + i : i * k + p]);
   };
   for (int64_t start = 0; start < count; start += panel)
     for (int64_t p = 0; p < k; p += 2)
@@ -24,11 +25,11 @@ void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, 
 }
 
 void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
-  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+  pack(a.data, a.transposed, m, k, kLeftPanel, packed);
 }
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
-  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+  pack(b.data, !b.transposed, n, k, kRightPanel, packed);
 }
 
 float product_of(uint32_t x, uint32_t y) {

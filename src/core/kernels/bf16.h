@@ -14,10 +14,10 @@ namespace nestvit::kernels {
 
 constexpr int64_t kLeftPanel = 16, kRightPanel = 48;
 
-// A matrix as it lies in memory, row-major and dense; or, turned, what it is the transpose of.
+// A row-major, dense matrix, or the transpose of one.
 struct Operand {
   const float* data;
-  bool turned = false;
+  bool transposed = false;
 };
 
 // As Gemm of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
@@ -26,7 +26,7 @@ struct Bf16GemmRows {
   int64_t lda;
   const int64_t* taps;
   int64_t tap_count, width;
-  const uint32_t* weight;  // by pack_right(), turned
+  const uint32_t* weight;  // by pack_right(), transposed
   const float* bias;       // [n], with room for whole panels
   int64_t m, n;
   bool add;

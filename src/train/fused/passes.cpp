@@ -29,7 +29,7 @@ void LayerPass::pack_weight(Slot slot) {
   if (slot == kFc1Weight) out = s_.mlp;
   if (slot == kFc2Weight) in = s_.mlp;
   const Operand operand = weight_operand(slot);
-  const int64_t k = operand.turned ? in : out, n = operand.turned ? out : in;
+  const int64_t k = operand.transposed ? in : out, n = operand.transposed ? out : in;
   packed_[slot].resize(static_cast<size_t>(kernels::bf16_right_size(k, n)));
   kernels::bf16_kernels().front()->pack_right(operand, k, n, packed_[slot].data());
 }

@@ -17,10 +17,10 @@ void f32_product(Operand a, Operand b, const ProductSize& size, const Destinatio
   // Row-major c is column-major c^T = op(b)^T op(a)^T.
   const int rows = static_cast<int>(size.m), cols = static_cast<int>(size.n),
             depth = static_cast<int>(size.k);
-  const int lda = a.turned ? rows : depth, ldb = b.turned ? depth : cols;
+  const int lda = a.transposed ? rows : depth, ldb = b.transposed ? depth : cols;
   const float one = 1, beta = result.add ? 1 : 0;
-  sgemm_(b.turned ? "T" : "N", a.turned ? "T" : "N", &cols, &rows, &depth, &one, b.data, &ldb,
-         a.data, &lda, &beta, result.c, &cols);
+  sgemm_(b.transposed ? "T" : "N", a.transposed ? "T" : "N", &cols, &rows, &depth, &one, b.data,
+         &ldb, a.data, &lda, &beta, result.c, &cols);
 }
 
 }  // namespace

@@ -52,21 +52,21 @@ class Bf16 : public ::testing::TestWithParam<const Bf16Kernels*> {
 TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
   const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   for (const Size& s : sizes())
-    for (const bool turn_a : {false, true})
-      for (const bool turn_b : {false, true})
+    for (const bool transpose_a : {false, true})
+      for (const bool transpose_b : {false, true})
         for (const bool add : {false, true}) {
           const Floats a = random_floats(s.m * s.k, 1), b = random_floats(s.k * s.n, 2);
           constexpr float kBeside = 7;
           Floats c = random_floats(s.m * s.n, 3);
           c.push_back(kBeside);
-          const Floats got = multiply({a.data(), turn_a}, {b.data(), turn_b}, s, add, c);
+          const Floats got = multiply({a.data(), transpose_a}, {b.data(), transpose_b}, s, add, c);
           EXPECT_EQ(got.back(), kBeside);
           for (int64_t i = 0; i < s.m; ++i)
             for (int64_t j = 0; j < s.n; ++j) {
               double want = add ? c[i * s.n + j] : 0, terms = std::fabs(want);
               for (int64_t p = 0; p < s.k; ++p) {
-                const double term = rounded(a[turn_a ? p * s.m + i : i * s.k + p]) *
-                                    rounded(b[turn_b ? j * s.k + p : p * s.n + j]);
+                const double term = rounded(a[transpose_a ? p * s.m + i : i * s.k + p]) *
+                                    rounded(b[transpose_b ? j * s.k + p : p * s.n + j]);
                 want += term;
                 terms += std::fabs(term);
               }
@@ -74,7 +74,8 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
               const double bound =
                   std::numeric_limits<float>::epsilon() * static_cast<double>(s.k + 2) * terms;
               ASSERT_NEAR(got[i * s.n + j], want, bound)
-                  << s.m << " x " << s.n << " x " << s.k << ", turned " << turn_a << turn_b << add;
+                  << s.m << " x " << s.n << " x " << s.k << ", transposed " << transpose_a
+                  << transpose_b << add;
             }
         }
 }

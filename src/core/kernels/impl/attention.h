@@ -7,8 +7,8 @@
 //   words(n)                       how many of them hold n values
 //   add(sum, left, right)          sum + left * right, of a word and the words at an address
 //   queries(q, shape, rows, room)  -> rows of words, in `room` or where they lie
-//   keys(k, shape, np, to)         k [N, D] turned: words(D) rows of np columns, padded with zeros
-//   values(v, shape, dp, to)       v [N, D]: words(N) rows of dp columns, padded with zeros
+//   keys(k, shape, np, to)         k [N, D] transposed: words(D) rows of np columns, padded with
+//   zeros values(v, shape, dp, to)       v [N, D]: words(N) rows of dp columns, padded with zeros
 //   weigh(x, np, factor, largest)  np scores -> words of 2^(factor (x - largest)); returns their
 //   sum
 #pragma once

@@ -40,8 +40,8 @@ struct InBf16 {
   static void keys(const float* k, const AttentionShape& s, int64_t np, uint32_t* to) {
     for (int64_t n = 0; n < s.tokens; n += kLanes)
       for (int64_t d = 0; d < s.head_dim; d += 2 * kLanes)
-        turn_pairs(k + n * s.ld + d, s.tokens - n < kLanes ? s.tokens - n : kLanes, s.ld,
-                   s.head_dim - d, np, to + d / 2 * np + n);
+        transpose_pairs(k + n * s.ld + d, s.tokens - n < kLanes ? s.tokens - n : kLanes, s.ld,
+                        s.head_dim - d, np, to + d / 2 * np + n);
   }
   // Pairs of neighbours in a column.
   static void values(const float* v, const AttentionShape& s, int64_t dp, uint32_t* to) {

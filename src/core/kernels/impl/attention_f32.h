@@ -36,7 +36,7 @@ struct InF32 {
     return {q, s.ld};
   }
   static void keys(const float* k, const AttentionShape& s, int64_t np, float* to) {
-    turn(k, s.ld, s.tokens, s.head_dim, np, to);
+    transpose(k, s.ld, s.tokens, s.head_dim, np, to);
   }
   // Copied even where D is whole registers: rows that lie a multiple of many cache lines apart push
   // each other out of the first-level cache.

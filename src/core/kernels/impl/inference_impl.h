@@ -16,7 +16,7 @@ void pack_panel(const float* weight, int64_t n, int64_t k, float* packed) {
   const int64_t whole = k / kLanes * kLanes;
   for (int64_t j = 0; j < kPanel; j += kLanes)
     for (int64_t p = 0; p < whole; p += kLanes)
-      turn_tile(weight + j * k + p, k, n - j, packed + p * kPanel + j, kPanel);
+      transpose_tile(weight + j * k + p, k, n - j, packed + p * kPanel + j, kPanel);
   for (int64_t p = whole; p < k; ++p)
     for (int64_t c = 0; c < kPanel; ++c) packed[p * kPanel + c] = c < n ? weight[c * k + p] : 0;
 }

@@ -35,20 +35,21 @@ void pack_along(const float* x, int64_t count, int64_t k, int64_t panel, uint32_
       const int64_t there = count - start - i;
       const int64_t rows = there < 0 ? 0 : there < kLanes ? there : kLanes;
       for (int64_t p = 0; p < k; p += 2 * kLanes)
-        turn_pairs(x + (start + i) * k + p, rows, k, k - p, panel, packed + p / 2 * panel + i);
+        transpose_pairs(x + (start + i) * k + p, rows, k, k - p, panel, packed + p / 2 * panel + i);
     }
 }
 
-void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
-  turned ? pack_across(x, count, k, panel, packed) : pack_along(x, count, k, panel, packed);
+void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
+          uint32_t* packed) {
+  transposed ? pack_across(x, count, k, panel, packed) : pack_along(x, count, k, panel, packed);
 }
 
 void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
-  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+  pack(a.data, a.transposed, m, k, kLeftPanel, packed);
 }
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
-  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+  pack(b.data, !b.transposed, n, k, kRightPanel, packed);
 }
 
 // 8 rows of a panel times one panel.
