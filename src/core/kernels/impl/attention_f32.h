@@ -47,11 +47,11 @@ struct InF32 {
       for (int64_t d = whole; d < dp; ++d) to[d] = d < D ? v[d] : 0;
     }
   }
-  static float weigh(float* x, int64_t np, float factor, float largest) {
-    const float top = factor * largest;
+  static float exp_weights(float* x, int64_t np, float factor, float largest) {
+    const float max = factor * largest;
     Vec sums{};
     for (int64_t c = 0; c < np; c += kLanes) {
-      const Vec value = weight_of(factor * load(x + c) - top);
+      const Vec value = weight_of(factor * load(x + c) - max);
       sums += value;
       store(value, x + c);
     }

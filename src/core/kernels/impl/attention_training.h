@@ -60,9 +60,9 @@ inline Vec power_of_two(Vec t) {
 // Returns 1 / sum. `np` is whole_registers().
 inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
   for (int64_t c = N; c < np; ++c) x[c] = -1e30f;
-  Vec tops = load(x), sums{};
-  for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
-  const float largest = largest_of(tops);
+  Vec row_max = load(x), sums{};
+  for (int64_t c = kLanes; c < np; c += kLanes) row_max = larger(row_max, load(x + c));
+  const float largest = largest_of(row_max);
   const float factor = scale * 1.44269504f;
   for (int64_t c = 0; c < np; c += kLanes) {
     const Vec value = power_of_two(factor * (load(x + c) - largest));

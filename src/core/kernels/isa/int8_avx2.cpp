@@ -23,12 +23,12 @@ typedef int Ints __attribute__((vector_size(32)));
 // The largest |x|, by their bits: NaN and infinity are larger than any number.
 float largest_size(const float* x, int64_t count) {
   const __m128i size = _mm_set1_epi32(0x7fffffff);
-  __m128i top = _mm_setzero_si128();
+  __m128i max = _mm_setzero_si128();
   for (int64_t i = 0; i < count; i += 4)
-    top = _mm_max_epi32(top, _mm_and_si128(_mm_castps_si128(_mm_loadu_ps(x + i)), size));
-  top = _mm_max_epi32(top, _mm_shuffle_epi32(top, 0x4e));
-  top = _mm_max_epi32(top, _mm_shuffle_epi32(top, 0xb1));
-  return __builtin_bit_cast(float, _mm_cvtsi128_si32(top));
+    max = _mm_max_epi32(max, _mm_and_si128(_mm_castps_si128(_mm_loadu_ps(x + i)), size));
+  max = _mm_max_epi32(max, _mm_shuffle_epi32(max, 0x4e));
+  max = _mm_max_epi32(max, _mm_shuffle_epi32(max, 0xb1));
+  return __builtin_bit_cast(float, _mm_cvtsi128_si32(max));
 }
 
 void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {

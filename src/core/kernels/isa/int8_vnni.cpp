@@ -19,18 +19,18 @@ inline __m512 load_first(const float* x, int64_t count) {
 // The largest |x|, by their bits: NaN and infinity are larger than any number.
 float largest_size(const float* x, int64_t count) {
   const __m512i size = _mm512_set1_epi32(0x7fffffff);
-  __m512i top[4] = {};
+  __m512i max[4] = {};
   int64_t i = 0;
   for (; i + 4 * kLanes <= count; i += 4 * kLanes)
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j)
-      top[j] =
-          _mm512_max_epi32(top[j], _mm512_and_si512(_mm512_loadu_si512(x + i + j * kLanes), size));
+      max[j] =
+          _mm512_max_epi32(max[j], _mm512_and_si512(_mm512_loadu_si512(x + i + j * kLanes), size));
   for (; i < count; i += kLanes)
-    top[0] = _mm512_max_epi32(
-        top[0], _mm512_and_si512(_mm512_castps_si512(load_first(x + i, count - i)), size));
+    max[0] = _mm512_max_epi32(
+        max[0], _mm512_and_si512(_mm512_castps_si512(load_first(x + i, count - i)), size));
   const __m512i all =
-      _mm512_max_epi32(_mm512_max_epi32(top[0], top[1]), _mm512_max_epi32(top[2], top[3]));
+      _mm512_max_epi32(_mm512_max_epi32(max[0], max[1]), _mm512_max_epi32(max[2], max[3]));
   return __builtin_bit_cast(float, _mm512_reduce_max_epi32(all));
 }
 
