@@ -100,7 +100,14 @@ void attend(const AttentionShape& s, const float* q, int64_t queries, const floa
 
 }  // namespace
 
-constinit const Bf16Kernels kBf16Plain = {"plain",   pack_left, pack_right, round,
-                                          gemm_rows, attend,    gemm};
+constinit const Bf16Kernels kBf16Plain = {
+    .name = "plain",
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .round = round,
+    .gemm_rows = gemm_rows,
+    .attend = attend,
+    .gemm = gemm,
+};
 
 }  // namespace nestvit::kernels

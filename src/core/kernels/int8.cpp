@@ -55,7 +55,7 @@ void gemm(const Int8Gemm& p) {
 
 }  // namespace
 
-constinit const Int8Kernels kInt8Plain = {"plain", round, gemm};
+constinit const Int8Kernels kInt8Plain = {.name = "plain", .round = round, .gemm = gemm};
 
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales) {

@@ -61,8 +61,21 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 
 constexpr InferenceKernels inference_table(const char* name) {
   return {
-      name, kPanel,      pack_panel,       gemm,     strassen, strassen_scratch, layer_norm_rows,
-      gelu, gelu_approx, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
+      .name = name,
+      .panel = kPanel,
+      .pack = pack_panel,
+      .gemm = gemm,
+      .strassen = strassen,
+      .strassen_scratch = strassen_scratch,
+      .layer_norm = layer_norm_rows,
+      .gelu = gelu,
+      .gelu_approx = gelu_approx,
+      .attend = attend_in<InF32>,
+      .max_pool = max_pool,
+      .whole_channels = kLanes,
+      .winograd_in = winograd_in,
+      .winograd_out = winograd_out,
+  };
 }
 
 }  // namespace

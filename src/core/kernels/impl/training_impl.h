@@ -172,8 +172,19 @@ void adam(const AdamStep& s, int64_t count, const float* g, float* m, float* v, 
 
 constexpr TrainingKernels training_table(const char* name) {
   return {
-      name,     layer_norm_rows, layer_norm_backward, add_bias,  add_branch,         scale_and_sum,
-      sum_rows, bias_gelu,       bias_gelu_backward,  attention, attention_backward, adam};
+      .name = name,
+      .layer_norm = layer_norm_rows,
+      .layer_norm_backward = layer_norm_backward,
+      .add_bias = add_bias,
+      .add_branch = add_branch,
+      .scale_and_sum = scale_and_sum,
+      .sum_rows = sum_rows,
+      .bias_gelu = bias_gelu,
+      .bias_gelu_backward = bias_gelu_backward,
+      .attention = attention,
+      .attention_backward = attention_backward,
+      .adam = adam,
+  };
 }
 
 }  // namespace

@@ -100,7 +100,14 @@ void gemm(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k,
 
 }  // namespace
 
-constinit const Bf16Kernels kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
-                                           gemm_rows,     attend_in<InBf16>, gemm};
+constinit const Bf16Kernels kBf16Avx512 = {
+    .name = "avx512_bf16",
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .round = round,
+    .gemm_rows = gemm_rows,
+    .attend = attend_in<InBf16>,
+    .gemm = gemm,
+};
 
 }  // namespace nestvit::kernels

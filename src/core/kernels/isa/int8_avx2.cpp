@@ -144,6 +144,6 @@ void gemm(const Int8Gemm& p) {
 
 }  // namespace
 
-constinit const Int8Kernels kInt8Avx2 = {"avx2", round, gemm};
+constinit const Int8Kernels kInt8Avx2 = {.name = "avx2", .round = round, .gemm = gemm};
 
 }  // namespace nestvit::kernels

@@ -115,6 +115,6 @@ void gemm(const Int8Gemm& p) { p.tap_count == 1 ? panels<true>(p) : panels<false
 
 }  // namespace
 
-constinit const Int8Kernels kInt8Vnni = {"avx512_vnni", round, gemm};
+constinit const Int8Kernels kInt8Vnni = {.name = "avx512_vnni", .round = round, .gemm = gemm};
 
 }  // namespace nestvit::kernels
