@@ -96,8 +96,18 @@ TEST_P(Bf16, GemmRowsEqualsDoublePrecision) {
           std::vector<uint32_t> rows(pairs), panels(bf16_right_size(k, n));
           kernel.round(a.data(), pairs, rows.data());
           kernel.pack_right({weight.data(), true}, k, n, panels.data());
-          kernel.gemm_rows({rows.data(), lda, taps.data(), static_cast<int64_t>(taps.size()), width,
-                            panels.data(), bias.data(), m, n, add, c.data(), ldc});
+          kernel.gemm_rows({.a = rows.data(),
+                            .lda = lda,
+                            .taps = taps.data(),
+                            .tap_count = static_cast<int64_t>(taps.size()),
+                            .width = width,
+                            .weight = panels.data(),
+                            .bias = bias.data(),
+                            .m = m,
+                            .n = n,
+                            .add = add,
+                            .c = c.data(),
+                            .ldc = ldc});
           for (int64_t i = 0; i < m; ++i) {
             EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
             for (int64_t j = 0; j < n; ++j) {

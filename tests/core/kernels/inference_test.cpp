@@ -36,6 +36,32 @@ class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
   }
 };
 
+// A linear layer on dense rows.
+struct Linear {
+  const float* a;
+  int64_t width;
+  const float *weight, *bias;
+  int64_t m, n;
+  bool add = false;
+  float* c;
+};
+
+Gemm one_tap(const Linear& l) {
+  static constexpr int64_t kTap = 0;
+  return {.a = l.a,
+          .lda = l.width,
+          .taps = &kTap,
+          .tap_count = 1,
+          .width = l.width,
+          .weight = l.weight,
+          .bias = l.bias,
+          .m = l.m,
+          .n = l.n,
+          .add = l.add,
+          .c = l.c,
+          .ldc = l.n};
+}
+
 struct Size {
   int64_t m, n, width;
   std::vector<int64_t> taps;
@@ -58,8 +84,18 @@ TEST_P(Inference, GemmEqualsDoublePrecision) {
       Floats bias = random_floats(s.n, 4), c = before;
       bias.resize(packed_columns(kernel, s.n), NAN);
       const Floats panels = packed(weight, s.n, k);
-      kernel.gemm({a.data(), lda, s.taps.data(), static_cast<int64_t>(s.taps.size()), s.width,
-                   panels.data(), bias.data(), s.m, s.n, add, c.data(), ldc});
+      kernel.gemm({.a = a.data(),
+                   .lda = lda,
+                   .taps = s.taps.data(),
+                   .tap_count = static_cast<int64_t>(s.taps.size()),
+                   .width = s.width,
+                   .weight = panels.data(),
+                   .bias = bias.data(),
+                   .m = s.m,
+                   .n = s.n,
+                   .add = add,
+                   .c = c.data(),
+                   .ldc = ldc});
       for (int64_t i = 0; i < s.m; ++i)
         for (int64_t j = 0; j < ldc; ++j) {
           const float old = before[i * ldc + j], got = c[i * ldc + j];
@@ -84,15 +120,22 @@ TEST_P(Inference, GemmEqualsDoublePrecision) {
 
 // A row's values do not depend on the rows beside it.
 TEST_P(Inference, GemmOfARowIsTheSameAnywhere) {
-  constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60, kTap = 0;
+  constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60;
   const Floats a = random_floats(kRows * kWidth, 1), weight = random_floats(kColumns * kWidth, 2);
   const Floats bias(packed_columns(kernel, kColumns)), panels = packed(weight, kColumns, kWidth);
   Floats all(kRows * kColumns), one(kColumns);
-  kernel.gemm({a.data(), kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), kRows, kColumns,
-               false, all.data(), kColumns});
+  const auto gemm = [&](int64_t row, int64_t rows, Floats& c) {
+    kernel.gemm(one_tap({.a = a.data() + row * kWidth,
+                         .width = kWidth,
+                         .weight = panels.data(),
+                         .bias = bias.data(),
+                         .m = rows,
+                         .n = kColumns,
+                         .c = c.data()}));
+  };
+  gemm(0, kRows, all);
   for (int64_t i = 0; i < kRows; ++i) {
-    kernel.gemm({a.data() + i * kWidth, kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), 1,
-                 kColumns, false, one.data(), kColumns});
+    gemm(i, 1, one);
     EXPECT_THAT(one, ::testing::ElementsAreArray(&all[i * kColumns], kColumns)) << i;
   }
 }
@@ -136,8 +179,14 @@ TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
       Floats direct = c.before, halved = c.before, bias = c.bias;
       bias.resize(packed_columns(kernel, n));
       Floats scratch(kernel.strassen_scratch(m, k), NAN);
-      const int64_t tap = 0;
-      Gemm p{c.a.data(), k, &tap, 1, k, panels.data(), bias.data(), m, n, true, direct.data(), n};
+      Gemm p = one_tap({.a = c.a.data(),
+                        .width = k,
+                        .weight = panels.data(),
+                        .bias = bias.data(),
+                        .m = m,
+                        .n = n,
+                        .add = true,
+                        .c = direct.data()});
       kernel.gemm(p);
       p.c = halved.data();
       kernel.strassen(p, scratch.data());
@@ -158,9 +207,13 @@ TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
     const LinearCase c(28, 192, k);
     const Floats panels = packed(c.weight, c.n, k);
     Floats all(c.m * c.n), scratch(kernel.strassen_scratch(c.m, k), NAN);
-    const int64_t tap = 0;
-    Gemm p{c.a.data(),    k,   &tap, 1,     k,          panels.data(),
-           c.bias.data(), c.m, c.n,  false, all.data(), c.n};
+    Gemm p = one_tap({.a = c.a.data(),
+                      .width = k,
+                      .weight = panels.data(),
+                      .bias = c.bias.data(),
+                      .m = c.m,
+                      .n = c.n,
+                      .c = all.data()});
     kernel.strassen(p, scratch.data());
     for (const auto& [first, rows] : {std::pair<int64_t, int64_t>{0, 4}, {4, 8}, {8, 20}}) {
       Floats part(rows * c.n);

@@ -106,8 +106,19 @@ TEST_P(Int8, GemmEqualsDoublePrecisionOfRoundedOperands) {
           Floats bias = random_floats(n, 3), c = before;
           bias.resize((n + kInt8Panel - 1) / kInt8Panel * kInt8Panel);
           const Packed w(weight, n, tap_count, width);
-          kernel.gemm({a.data(), taps.data(), tap_count, width, w.words.data(), w.offsets.data(),
-                       w.scales.data(), bias.data(), m, n, add, c.data(), ldc});
+          kernel.gemm({.a = a.data(),
+                       .taps = taps.data(),
+                       .tap_count = tap_count,
+                       .width = width,
+                       .weight = w.words.data(),
+                       .offsets = w.offsets.data(),
+                       .scales = w.scales.data(),
+                       .bias = bias.data(),
+                       .m = m,
+                       .n = n,
+                       .add = add,
+                       .c = c.data(),
+                       .ldc = ldc});
           for (int64_t i = 0; i < m; ++i) {
             EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
             for (int64_t j = 0; j < n; ++j) {
@@ -149,8 +160,19 @@ Floats product_of(const Int8Kernels& set, const Operands& o) {
   const Packed w(o.weight, o.n, o.tap_count(), o.width);
   const Floats bias(w.scales.size());
   Floats c(o.m * o.n);
-  set.gemm({packed.data(), o.taps.data(), o.tap_count(), o.width, w.words.data(), w.offsets.data(),
-            w.scales.data(), bias.data(), o.m, o.n, /*add=*/false, c.data(), o.n});
+  set.gemm({.a = packed.data(),
+            .taps = o.taps.data(),
+            .tap_count = o.tap_count(),
+            .width = o.width,
+            .weight = w.words.data(),
+            .offsets = w.offsets.data(),
+            .scales = w.scales.data(),
+            .bias = bias.data(),
+            .m = o.m,
+            .n = o.n,
+            .add = false,
+            .c = c.data(),
+            .ldc = o.n});
   return c;
 }
 
