@@ -45,8 +45,14 @@ void LayerPass::forward(const Piece& piece, float* y, float* scratch) const {
   const float* x = a_.x + piece.first * C;
   float* middle = a_.middle + piece.first * C;
   y += piece.first * C;
-  piece.attends ? attention_forward(piece, x, middle, scratch) : copy(x, count, middle);
-  piece.mixes ? mlp_forward(piece, middle, y, scratch) : copy(middle, count, y);
+  if (piece.attends)
+    attention_forward(piece, x, middle, scratch);
+  else
+    copy(x, count, middle);
+  if (piece.mixes)
+    mlp_forward(piece, middle, y, scratch);
+  else
+    copy(middle, count, y);
 }
 
 void LayerPass::backward(const Piece& piece, const float* dy, float* dx,
@@ -57,11 +63,14 @@ void LayerPass::backward(const Piece& piece, const float* dy, float* dx,
         *packed = second + piece.rows * wide(), *heads = packed + packed_size(piece.rows);
   dy += piece.first * C;
   dx += piece.first * C;
-  piece.mixes ? mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second, packed})
-              : copy(dy, piece.rows * C, dmiddle);
-  piece.attends
-      ? attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads, packed})
-      : copy(dmiddle, piece.rows * C, dx);
+  if (piece.mixes)
+    mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second, packed});
+  else
+    copy(dy, piece.rows * C, dmiddle);
+  if (piece.attends)
+    attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads, packed});
+  else
+    copy(dmiddle, piece.rows * C, dx);
 }
 
 // y = x + keep1 * proj(attention(norm1(x)))

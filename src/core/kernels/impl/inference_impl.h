@@ -32,7 +32,10 @@ void gelu_values_by_erf(float* x, int64_t count) {
 }
 
 void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_values_by_tanh(x, rows * C) : gelu_values_by_erf(x, rows * C);
+  if (tanh)
+    gelu_values_by_tanh(x, rows * C);
+  else
+    gelu_values_by_erf(x, rows * C);
 }
 
 template <const float (&kCoefficients)[8]>
@@ -42,8 +45,10 @@ void gelu_approx_values(float* x, int64_t count) {
 }
 
 void gelu_approx(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_approx_values<kApproxByTanh>(x, rows * C)
-       : gelu_approx_values<kApproxByErf>(x, rows * C);
+  if (tanh)
+    gelu_approx_values<kApproxByTanh>(x, rows * C);
+  else
+    gelu_approx_values<kApproxByErf>(x, rows * C);
 }
 
 void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,

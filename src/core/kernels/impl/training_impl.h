@@ -148,14 +148,18 @@ void bias_gelu_backward_rows(const float* x, const float* bias, int64_t rows, in
 }
 
 void bias_gelu(const float* x, const float* bias, int64_t rows, int64_t C, bool tanh, float* y) {
-  tanh ? bias_gelu_rows<gelu_by_tanh>(x, bias, rows, C, y)
-       : bias_gelu_rows<gelu_by_erf>(x, bias, rows, C, y);
+  if (tanh)
+    bias_gelu_rows<gelu_by_tanh>(x, bias, rows, C, y);
+  else
+    bias_gelu_rows<gelu_by_erf>(x, bias, rows, C, y);
 }
 
 void bias_gelu_backward(const float* x, const float* bias, int64_t rows, int64_t C, bool tanh,
                         float* y, float* dy, float* dbias) {
-  tanh ? bias_gelu_backward_rows<gelu_by_tanh>(x, bias, rows, C, y, dy, dbias)
-       : bias_gelu_backward_rows<gelu_by_erf>(x, bias, rows, C, y, dy, dbias);
+  if (tanh)
+    bias_gelu_backward_rows<gelu_by_tanh>(x, bias, rows, C, y, dy, dbias);
+  else
+    bias_gelu_backward_rows<gelu_by_erf>(x, bias, rows, C, y, dy, dbias);
 }
 
 // ---- optimiser ----

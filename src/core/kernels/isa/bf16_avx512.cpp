@@ -41,7 +41,10 @@ void pack_along(const float* x, int64_t count, int64_t k, int64_t panel, uint32_
 
 void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
           uint32_t* packed) {
-  transposed ? pack_across(x, count, k, panel, packed) : pack_along(x, count, k, panel, packed);
+  if (transposed)
+    pack_across(x, count, k, panel, packed);
+  else
+    pack_along(x, count, k, panel, packed);
 }
 
 void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {

@@ -111,7 +111,12 @@ void panels(const Int8Gemm& p) {
   });
 }
 
-void gemm(const Int8Gemm& p) { p.tap_count == 1 ? panels<true>(p) : panels<false>(p); }
+void gemm(const Int8Gemm& p) {
+  if (p.tap_count == 1)
+    panels<true>(p);
+  else
+    panels<false>(p);
+}
 
 }  // namespace
 
