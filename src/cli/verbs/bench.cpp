@@ -14,9 +14,7 @@
 #include "cli/model/model_source.h"
 #include "cli/program/exec.h"
 #include "cli/program/options.h"
-#include "kernels/bf16.h"
-#include "kernels/inference.h"
-#include "kernels/int8.h"
+#include "kernels/dispatch.h"
 #include "model/architecture.h"
 #include "model/params.h"
 #include "runtime/compute_thread.h"
@@ -190,8 +188,8 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
   const FastModel packed = fast_pack(model, NumberType::kF32);
   fmt::print(
       "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
-      kernels::inference_kernels().front()->name, kernels::bf16_products().front()->name,
-      kernels::int8_products().front()->name);
+      kernels::inference_kernels().front()->name, kernels::bf16_kernels().front()->name,
+      kernels::int8_kernels().front()->name);
   for (const FastLevel& level : packed.levels)
     if (level.conv)
       fmt::print("level {}   f32 convolution {}\n", level.shape.index,

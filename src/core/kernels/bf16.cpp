@@ -1,25 +1,22 @@
-// Mixed-precision products in plain C++, and the choice among the sets by what the processor has.
+// Mixed-precision products in plain C++: the reference of isa/bf16_avx512.cpp. Not in isa/, since
+// it uses <cmath> and base/half.h; it is compiled for every processor.
 #include "kernels/bf16.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/half.h"
-#include "kernels/isa.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
-
-#if defined(__x86_64__)
-extern const Bf16Products kBf16Avx512;
-#endif
-
 namespace {
 
-// x [count, k], or turned [k, count], into panels of `panel` of the `count`.
-void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
+// x [count, k], or transposed [k, count], into panels of `panel` of the `count`.
+void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
+          uint32_t* packed) {
   const auto rounded = [&](int64_t i, int64_t p) -> uint32_t {
     if (i >= count || p >= k) return 0;
-    return f32_to_bf16(x[turned ? p * count + i : i * k + p]);
+    return f32_to_bf16(x[transposed ? p * count + i : i * k + p]);
   };
   for (int64_t start = 0; start < count; start += panel)
     for (int64_t p = 0; p < k; p += 2)
@@ -28,11 +25,11 @@ void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, 
 }
 
 void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
-  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+  pack(a.data, a.transposed, m, k, kLeftPanel, packed);
 }
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
-  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+  pack(b.data, !b.transposed, n, k, kRightPanel, packed);
 }
 
 float product_of(uint32_t x, uint32_t y) {
@@ -41,8 +38,8 @@ float product_of(uint32_t x, uint32_t y) {
   return low(x) * low(y) + high(x) * high(y);
 }
 
-void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-             float* c) {
+void gemm(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+          float* c) {
   const int64_t pairs = (k + 1) / 2;
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
@@ -60,7 +57,7 @@ void round(const float* x, int64_t pairs, uint32_t* packed) {
     packed[i] = f32_to_bf16(x[2 * i]) | static_cast<uint32_t>(f32_to_bf16(x[2 * i + 1])) << 16;
 }
 
-void row_product(const Bf16RowProduct& p) {
+void gemm_rows(const Bf16GemmRows& p) {
   for (int64_t i = 0; i < p.m; ++i)
     for (int64_t j = 0; j < p.n; ++j) {
       const uint32_t* right =
@@ -103,20 +100,14 @@ void attend(const AttentionShape& s, const float* q, int64_t queries, const floa
 
 }  // namespace
 
-const std::vector<const Bf16Products*>& bf16_products() {
-  static constexpr Bf16Products kPlain = {"plain",     pack_left, pack_right, round,
-                                          row_product, attend,    product};
-  static const std::vector<const Bf16Products*> all = [] {
-    std::vector<const Bf16Products*> list;
-#if defined(__x86_64__)
-    if (uses(Isa::kAvx512Bf16)) list.push_back(&kBf16Avx512);
-#endif
-    list.push_back(&kPlain);
-    return list;
-  }();
-  return all;
-}
-
-bool bf16_products_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
+constinit const Bf16Kernels kBf16Plain = {
+    .name = "plain",
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .round = round,
+    .gemm_rows = gemm_rows,
+    .attend = attend,
+    .gemm = gemm,
+};
 
 }  // namespace nestvit::kernels

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/training.h"
 
@@ -15,19 +14,19 @@ namespace nestvit::kernels {
 
 constexpr int64_t kLeftPanel = 16, kRightPanel = 48;
 
-// A matrix as it lies in memory, row-major and dense; or, turned, what it is the transpose of.
+// A row-major, dense matrix, or the transpose of one.
 struct Operand {
   const float* data;
-  bool turned = false;
+  bool transposed = false;
 };
 
-// As Product of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
-struct Bf16RowProduct {
+// As Gemm of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
+struct Bf16GemmRows {
   const uint32_t* a;
   int64_t lda;
   const int64_t* taps;
   int64_t tap_count, width;
-  const uint32_t* weight;  // by pack_right(), turned
+  const uint32_t* weight;  // by pack_right(), transposed
   const float* bias;       // [n], with room for whole panels
   int64_t m, n;
   bool add;
@@ -35,7 +34,7 @@ struct Bf16RowProduct {
   int64_t ldc;
 };
 
-struct Bf16Products {
+struct Bf16Kernels {
   const char* name;  // of the instruction set
 
   // a [m, k] and b [k, n] into bf16_left_size(m, k) and bf16_right_size(k, n) values.
@@ -43,13 +42,13 @@ struct Bf16Products {
   void (*pack_right)(Operand b, int64_t k, int64_t n, uint32_t* packed);
   // x [2 * pairs] -> packed [pairs]
   void (*round)(const float* x, int64_t pairs, uint32_t* packed);
-  void (*row_product)(const Bf16RowProduct& product);
+  void (*gemm_rows)(const Bf16GemmRows& p);
   // As InferenceKernels::attend, of operands and weights rounded to bf16; softmax is f32.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
                  const float* v, float* out, float* scratch);
   // c [m, n] = a b, row-major and dense; with `add`, c += a b.
-  void (*product)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-                  float* c);
+  void (*gemm)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+               float* c);
 };
 
 static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
@@ -58,11 +57,5 @@ static constexpr int64_t bf16_left_size(int64_t m, int64_t k) {
 static constexpr int64_t bf16_right_size(int64_t k, int64_t n) {
   return (n + kRightPanel - 1) / kRightPanel * kRightPanel * ((k + 1) / 2);
 }
-
-// Those that this processor runs, best first; the last is plain C++, and slower than f32.
-const std::vector<const Bf16Products*>& bf16_products();
-// Whether the first of them is faster than both f32 and oneDNN's bf16: where the processor has
-// AVX512_BF16, but not AMX, whose tiles are oneDNN's to use.
-bool bf16_products_pay();
 
 }  // namespace nestvit::kernels

@@ -1,56 +1,70 @@
-// The kernels in plain C++, and the choice among the sets.
-#include "kernels/impl/inference_impl.h"
+// Chooses among the tables of isa/ by the instruction sets that this process uses.
+#include "kernels/dispatch.h"
+
+#include <initializer_list>
+
 #include "kernels/isa.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
-
-#if defined(__x86_64__)
-extern const TrainingKernels kTrainingAvx2, kTrainingAvx512;
-extern const InferenceKernels kInferenceAvx2, kInferenceAvx512;
-#endif
-
 namespace {
-constexpr int64_t kWidest = 16;  // lanes, of any set
+
+template <class Kernels>
+struct Set {
+  Isa needs;
+  const Kernels* table;
+};
+
+template <class Kernels>
+std::vector<const Kernels*> usable(std::initializer_list<Set<Kernels>> sets) {
+  std::vector<const Kernels*> tables;
+  for (const Set<Kernels>& set : sets)
+    if (uses(set.needs)) tables.push_back(set.table);
+  return tables;
 }
 
-int64_t attention_scratch(const AttentionShape& shape) {
-  const int64_t n = shape.tokens, d = shape.head_dim;
-  const int64_t np = n + kWidest, dp = d + kWidest;
-  return 2 * n * np + d * np + n * dp;
-}
-
-int64_t attend_scratch(const AttentionShape& shape) {
-  const int64_t n = shape.tokens, d = shape.head_dim;
-  const int64_t np = n + kWidest, dp = d + kWidest;
-  return kQueryRows * (np + dp) + np + d * np + n * dp;  // attention_tiles.h, Work
-}
+}  // namespace
 
 const std::vector<const TrainingKernels*>& training_kernels() {
-  static constexpr TrainingKernels kPlain = table("plain");
-  static const std::vector<const TrainingKernels*> all = [] {
-    std::vector<const TrainingKernels*> list;
+  static const auto sets = usable<TrainingKernels>({
 #if defined(__x86_64__)
-    if (uses(Isa::kAvx512)) list.push_back(&kTrainingAvx512);
-    if (uses(Isa::kAvx2)) list.push_back(&kTrainingAvx2);
+    {Isa::kAvx512, &kTrainingAvx512}, {Isa::kAvx2, &kTrainingAvx2},
 #endif
-    list.push_back(&kPlain);
-    return list;
-  }();
-  return all;
+        {Isa::kPlain, &kTrainingPlain},
+  });
+  return sets;
 }
 
 const std::vector<const InferenceKernels*>& inference_kernels() {
-  static constexpr InferenceKernels kPlain = inference_table("plain");
-  static const std::vector<const InferenceKernels*> all = [] {
-    std::vector<const InferenceKernels*> list;
+  static const auto sets = usable<InferenceKernels>({
 #if defined(__x86_64__)
-    if (uses(Isa::kAvx512)) list.push_back(&kInferenceAvx512);
-    if (uses(Isa::kAvx2)) list.push_back(&kInferenceAvx2);
+    {Isa::kAvx512, &kInferenceAvx512}, {Isa::kAvx2, &kInferenceAvx2},
 #endif
-    list.push_back(&kPlain);
-    return list;
-  }();
-  return all;
+        {Isa::kPlain, &kInferencePlain},
+  });
+  return sets;
 }
+
+const std::vector<const Bf16Kernels*>& bf16_kernels() {
+  static const auto sets = usable<Bf16Kernels>({
+#if defined(__x86_64__)
+    {Isa::kAvx512Bf16, &kBf16Avx512},
+#endif
+        {Isa::kPlain, &kBf16Plain},
+  });
+  return sets;
+}
+
+const std::vector<const Int8Kernels*>& int8_kernels() {
+  static const auto sets = usable<Int8Kernels>({
+#if defined(__x86_64__)
+    {Isa::kAvx512Vnni, &kInt8Vnni}, {Isa::kAvx2, &kInt8Avx2},
+#endif
+        {Isa::kPlain, &kInt8Plain},
+  });
+  return sets;
+}
+
+bool bf16_kernels_pay() { return uses(Isa::kAvx512Bf16) && !has_amx_bf16(); }
 
 }  // namespace nestvit::kernels

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "kernels/training.h"
 
@@ -15,7 +14,7 @@ namespace nestvit::kernels {
 // p], added to what c holds when `add` is set. A linear layer has one tap, at 0; a 3 x 3
 // convolution over a plane with a border has nine, and its rows are the pixels of a row of the
 // plane. What a value of c is made of, and in which order, does not depend on m, n or its place.
-struct Product {
+struct Gemm {
   const float* a;
   int64_t lda;
   const int64_t* taps;
@@ -35,14 +34,14 @@ struct InferenceKernels {
   // One panel: W [n, k] of at most `panel` rows into k * panel floats, at a cache line's border.
   // The panels of a weight lie one after the other.
   void (*pack)(const float* weight, int64_t n, int64_t k, float* packed);
-  void (*product)(const Product& product);
+  void (*gemm)(const Gemm& p);
 
   // The same of one tap, by Strassen's seven products instead of eight: up to 1.1 times as fast,
   // about twice the rounding, and bounded by the largest sizes in a and W rather than by a value's
   // own terms (kernels/strassen.h). What a value is made of depends on the other rows of its four,
   // counted from a, and on nothing else. Widths whose halves do not fill registers, and other sets
-  // than AVX-512's, are left to product(). Scratch: strassen_scratch(m, width) floats.
-  void (*strassen)(const Product& product, float* scratch);
+  // than AVX-512's, are left to gemm(). Scratch: strassen_scratch(m, width) floats.
+  void (*strassen)(const Gemm& p, float* scratch);
   int64_t (*strassen_scratch)(int64_t m, int64_t width);
 
   // As in TrainingKernels.
@@ -52,7 +51,7 @@ struct InferenceKernels {
   void (*gelu)(float* x, int64_t rows, int64_t C, bool tanh);
   // The same to 1.7e-4, beyond 4 to 4.3e-5 of x, in less time: for what is then rounded to bf16 or
   // int8.
-  void (*gelu_short)(float* x, int64_t rows, int64_t C, bool tanh);
+  void (*gelu_approx)(float* x, int64_t rows, int64_t C, bool tanh);
   // Attention of some of a block's tokens: as TrainingKernels::attention, but of `queries` rows of
   // q and of out, with the keys and values of all shape.tokens.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
@@ -80,10 +79,11 @@ static inline int64_t packed_size(const InferenceKernels& kernels, int64_t n, in
   return packed_columns(kernels, n) * k;
 }
 constexpr int64_t kQueryRows = 32;  // whose scores attend() keeps in the first-level cache
-// Floats of the scratch of attend(), here and in Bf16Products.
-int64_t attend_scratch(const AttentionShape& shape);
-
-// Those that this process uses, best first; the last is plain C++.
-const std::vector<const InferenceKernels*>& inference_kernels();
+// Floats of the scratch of attend(), here and in Bf16Kernels: impl/attention.h, Work.
+static constexpr int64_t attend_scratch(const AttentionShape& shape) {
+  const int64_t n = shape.tokens, d = shape.head_dim;
+  const int64_t np = n + kWidestLanes, dp = d + kWidestLanes;
+  return kQueryRows * (np + dp) + np + d * np + n * dp;
+}
 
 }  // namespace nestvit::kernels

@@ -1,17 +1,13 @@
-// Products of 8-bit integers in plain C++, and the choice among the sets by what the processor has.
+// Products of 8-bit integers in plain C++, the reference of isa/int8_*.cpp, and how every set's
+// weights are packed. Not in isa/, since it uses base/int8.h; it is compiled for every processor.
 #include "kernels/int8.h"
 
 #include <cstring>
 
 #include "base/int8.h"
-#include "kernels/isa.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
-
-#if defined(__x86_64__)
-extern const Int8Products kInt8Vnni, kInt8Avx2;
-#endif
-
 namespace {
 
 void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
@@ -35,7 +31,7 @@ int32_t product_of(uint32_t a, uint32_t w) {
   return sum;
 }
 
-void product(const Int8Product& p) {
+void gemm(const Int8Gemm& p) {
   const int64_t words = p.width / 4, stride = words + 1;
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   for (int64_t i = 0; i < p.m; ++i)
@@ -59,6 +55,8 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
+constinit const Int8Kernels kInt8Plain = {.name = "plain", .round = round, .gemm = gemm};
+
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales) {
   const int64_t words = width / 4, k = tap_count * width;
@@ -79,20 +77,6 @@ void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width,
       offsets[t * columns + j] = -static_cast<int32_t>(kInt8Zero) * sum;
     }
   }
-}
-
-const std::vector<const Int8Products*>& int8_products() {
-  static constexpr Int8Products kPlain = {"plain", round, product};
-  static const std::vector<const Int8Products*> all = [] {
-    std::vector<const Int8Products*> list;
-#if defined(__x86_64__)
-    if (uses(Isa::kAvx512Vnni)) list.push_back(&kInt8Vnni);
-    if (uses(Isa::kAvx2)) list.push_back(&kInt8Avx2);
-#endif
-    list.push_back(&kPlain);
-    return list;
-  }();
-  return all;
 }
 
 }  // namespace nestvit::kernels

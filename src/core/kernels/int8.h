@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace nestvit::kernels {
 
@@ -18,7 +17,7 @@ static constexpr int64_t int8_row_words(int64_t width) { return width / 4 + 1; }
 // added to what c holds when `add` is set; taps count rows of a, as a 3 x 3 convolution over a
 // plane wants them ({0} for a linear layer).
 // What a value of c is made of does not depend on m, n or its place.
-struct Int8Product {
+struct Int8Gemm {
   const uint32_t* a;  // by round()
   const int64_t* taps;
   int64_t tap_count, width;
@@ -32,14 +31,14 @@ struct Int8Product {
   int64_t ldc;
 };
 
-struct Int8Products {
+struct Int8Kernels {
   const char* name;  // of the instruction set
 
   // x [rows, width] -> packed [rows, int8_row_words(width)]: round(x / s) + 128 with s = max|x| /
   // 127 of the row, so that |x - s q| <= s / 2. Where x is not finite, nor is s, nor what is made
   // of the row.
   void (*round)(const float* x, int64_t rows, int64_t width, uint32_t* packed);
-  void (*product)(const Int8Product& product);
+  void (*gemm)(const Int8Gemm& p);
 };
 
 // W [n <= 48, tap_count * width], one panel, rows rounded by base/int8.h: packed [tap_count * width
@@ -47,8 +46,5 @@ struct Int8Products {
 // with zeros. Offsets are what the activations' 128 adds to the sums of a tap, negated.
 void int8_pack(const float* weight, int64_t n, int64_t tap_count, int64_t width, int64_t columns,
                uint32_t* packed, int32_t* offsets, float* scales);
-
-// Those that this process uses, best first; the last is plain C++, and far slower than f32.
-const std::vector<const Int8Products*>& int8_products();
 
 }  // namespace nestvit::kernels

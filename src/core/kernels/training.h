@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace nestvit::kernels {
 
@@ -69,9 +68,14 @@ struct TrainingKernels {
   void (*adam)(const AdamStep& step, int64_t count, const float* g, float* m, float* v, float* p);
 };
 
-int64_t attention_scratch(const AttentionShape& shape);
+constexpr int64_t kWidestLanes = 16;  // floats of the widest register of any set
 
-// Those that this processor runs, best first; the last is plain C++.
-const std::vector<const TrainingKernels*>& training_kernels();
+// Floats of the scratch of attention() and attention_backward(): impl/attention_training.h,
+// Scratch.
+static constexpr int64_t attention_scratch(const AttentionShape& shape) {
+  const int64_t n = shape.tokens, d = shape.head_dim;
+  const int64_t np = n + kWidestLanes, dp = d + kWidestLanes;
+  return 2 * n * np + d * np + n * dp;
+}
 
 }  // namespace nestvit::kernels

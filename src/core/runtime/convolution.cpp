@@ -1,7 +1,7 @@
 // Weights of a convolution, ordered for the taps or transformed for Winograd's products.
 #include "runtime/convolution.h"
 
-#include "kernels/inference.h"
+#include "kernels/dispatch.h"
 
 namespace nestvit {
 namespace {

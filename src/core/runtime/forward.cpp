@@ -9,7 +9,7 @@
 #include <chrono>
 
 #include "base/check.h"
-#include "kernels/bf16.h"
+#include "kernels/dispatch.h"
 #include "kernels/isa.h"
 #include "kernels/reference.h"
 
@@ -60,7 +60,7 @@ FastForward::FastForward(const LoadedModel& model, int threads, NumberType preci
       model_(fast_pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
-                  ? kernels::bf16_products().front()->attend
+                  ? kernels::bf16_kernels().front()->attend
                   : kernels_.attend) {
   NESTVIT_CHECK(fast_covers(config_));
 }
@@ -226,7 +226,8 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   });
   timed(level.shape, Part::kFc1,
         [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
-  const auto gelu = layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_short;
+  const auto gelu =
+      layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_approx;
   timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
   timed(level.shape, Part::kFc2,
         [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });

@@ -4,16 +4,14 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "kernels/bf16.h"
-#include "kernels/inference.h"
-#include "kernels/int8.h"
+#include "kernels/dispatch.h"
 
 namespace nestvit {
 namespace {
 
 const kernels::InferenceKernels& best() { return *kernels::inference_kernels().front(); }
-const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
-const kernels::Int8Products& best_int8() { return *kernels::int8_products().front(); }
+const kernels::Bf16Kernels& best_bf16() { return *kernels::bf16_kernels().front(); }
+const kernels::Int8Kernels& best_int8() { return *kernels::int8_kernels().front(); }
 
 constexpr int64_t kWidestInt8 = 1 << 16;  // 255 * 127 times that many stay within 32 bits
 
@@ -123,15 +121,15 @@ void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc
   const auto taps = static_cast<int64_t>(taps_.size());
   switch (precision_) {
     case NumberType::kF32:
-      return best().product(
+      return best().gemm(
           {rows, width_, taps_.data(), taps, width_, panels_, bias_, m, n_, add, y, ldc});
     case NumberType::kBf16:
-      return best_bf16().row_product({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
-                                      words(panels_), bias_, m, n_, add, y, ldc});
+      return best_bf16().gemm_rows({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
+                                    words(panels_), bias_, m, n_, add, y, ldc});
     case NumberType::kInt8:
-      return best_int8().product({words(rows), taps_.data(), taps, width_, words(panels_),
-                                  reinterpret_cast<const int32_t*>(extra_),
-                                  extra_ + taps * columns_, bias_, m, n_, add, y, ldc});
+      return best_int8().gemm({words(rows), taps_.data(), taps, width_, words(panels_),
+                               reinterpret_cast<const int32_t*>(extra_), extra_ + taps * columns_,
+                               bias_, m, n_, add, y, ldc});
   }
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/training.h"
+#include "kernels/dispatch.h"
 
 namespace nestvit::train {
 namespace {

@@ -203,9 +203,6 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
   }
 };
 
-}  // namespace
-
-namespace {
 bool autocast_to_bf16() {
   return at::autocast::is_autocast_enabled(at::kCPU) &&
          at::autocast::get_autocast_dtype(at::kCPU) == at::kBFloat16;
@@ -215,7 +212,44 @@ bool autocast_to_bf16() {
 bool fused_covers(const Tensor& x) {
   if (!x.device().is_cpu() || x.scalar_type() != torch::kFloat32) return false;
   return !at::autocast::is_autocast_enabled(at::kCPU) ||
-         (autocast_to_bf16() && kernels::bf16_products_pay());
+         (autocast_to_bf16() && kernels::bf16_kernels_pay());
+}
+
+Tensor head_major(const Tensor& proj_weight, int64_t heads) {
+  const int64_t c = proj_weight.size(0);
+  return proj_weight.view({c, c / heads, heads}).transpose(1, 2).reshape({c, c});
+}
+
+FusedLayer fused_layer(const torch::nn::Module& module, int64_t heads, bool tanh_gelu,
+                       const std::array<Tensor, 2>& keep) {
+  const auto parameters = module.named_parameters();
+  const bool multi_query = parameters.contains("attn.kv.weight");
+  const auto joined = [&](const std::string& name) {
+    return multi_query ? torch::cat({parameters["attn.q." + name], parameters["attn.kv." + name]})
+                       : parameters["attn.qkv." + name];
+  };
+  const Tensor qkv_weight = joined("weight");
+  const bool qkv_bias = parameters.contains(multi_query ? "attn.q.bias" : "attn.qkv.bias");
+  return {
+      .norm1_weight = parameters["norm1.weight"],
+      .norm1_bias = parameters["norm1.bias"],
+      .qkv_weight = qkv_weight,
+      .qkv_bias =
+          qkv_bias ? joined("bias") : torch::zeros({qkv_weight.size(0)}, qkv_weight.options()),
+      .proj_weight = head_major(parameters["attn.proj.weight"], heads),
+      .proj_bias = parameters["attn.proj.bias"],
+      .norm2_weight = parameters["norm2.weight"],
+      .norm2_bias = parameters["norm2.bias"],
+      .fc1_weight = parameters["mlp.fc1.weight"],
+      .fc1_bias = parameters["mlp.fc1.bias"],
+      .fc2_weight = parameters["mlp.fc2.weight"],
+      .fc2_bias = parameters["mlp.fc2.bias"],
+      .keep1 = keep[0],
+      .keep2 = keep[1],
+      .heads = heads,
+      .kv_heads = multi_query ? 1 : heads,
+      .tanh_gelu = tanh_gelu,
+  };
 }
 
 Tensor encoder_layer(const Tensor& x, const FusedLayer& l) {

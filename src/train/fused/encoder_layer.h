@@ -4,6 +4,8 @@
 // other.
 #pragma once
 
+#include <array>
+
 #include "train/torch.h"
 
 namespace nestvit::train {
@@ -15,12 +17,22 @@ struct FusedLayer {
   torch::Tensor norm2_weight, norm2_bias;  // [C]
   torch::Tensor fc1_weight, fc1_bias;      // [M, C]; [M]
   torch::Tensor fc2_weight, fc2_bias;      // [C, M]; [C]
-  // What each branch of each image is multiplied by (drop-path), [B], or undefined for 1. They get
-  // no gradient.
+  // Drop-path: the factor of each image's attention and MLP branch, [B], or undefined for 1. They
+  // get no gradient.
   torch::Tensor keep1, keep2;
   int64_t heads = 0, kv_heads = 0;  // kv_heads is heads or 1
   bool tanh_gelu = false;
 };
+
+// The layer whose parameters `module` has under timm's names: norm1.weight, attn.qkv.weight (or
+// attn.q.weight and attn.kv.weight, multi-query), attn.proj.weight, mlp.fc1.weight, ... `keep` is
+// {keep1, keep2}. Joined and reordered weights are new tensors, through which gradients flow back.
+FusedLayer fused_layer(const torch::nn::Module& module, int64_t heads, bool tanh_gelu,
+                       const std::array<torch::Tensor, 2>& keep);
+
+// attn.proj.weight [C, C], whose columns are timm's, d*H + h, with columns h*D + d: attention
+// leaves its output in that order, and a weight costs less to reorder than the tokens.
+torch::Tensor head_major(const torch::Tensor& proj_weight, int64_t heads);
 
 // Whether encoder_layer() takes x: f32 on the CPU. Under autocast to bf16, where the processor has
 // AVX512_BF16: the products of the four linear layers and their gradients round their operands to

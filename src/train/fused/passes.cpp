@@ -31,9 +31,9 @@ void LayerPass::pack_weight(Slot slot) {
   if (slot == kFc1Weight) out = s_.mlp;
   if (slot == kFc2Weight) in = s_.mlp;
   const Operand operand = weight_operand(slot);
-  const int64_t k = operand.turned ? in : out, n = operand.turned ? out : in;
+  const int64_t k = operand.transposed ? in : out, n = operand.transposed ? out : in;
   packed_[slot].resize(static_cast<size_t>(kernels::bf16_right_size(k, n)));
-  kernels::bf16_products().front()->pack_right(operand, k, n, packed_[slot].data());
+  kernels::bf16_kernels().front()->pack_right(operand, k, n, packed_[slot].data());
 }
 
 int64_t LayerPass::scratch(int64_t rows) const {
@@ -47,8 +47,14 @@ void LayerPass::forward(const Piece& piece, float* y, float* scratch) const {
   const float* x = a_.x + piece.first * C;
   float* middle = a_.middle + piece.first * C;
   y += piece.first * C;
-  piece.attends ? attention_forward(piece, x, middle, scratch) : copy(x, count, middle);
-  piece.mixes ? mlp_forward(piece, middle, y, scratch) : copy(middle, count, y);
+  if (piece.attends)
+    attention_forward(piece, x, middle, scratch);
+  else
+    copy(x, count, middle);
+  if (piece.mixes)
+    mlp_forward(piece, middle, y, scratch);
+  else
+    copy(middle, count, y);
 }
 
 void LayerPass::backward(const Piece& piece, const float* dy, float* dx,
@@ -59,11 +65,14 @@ void LayerPass::backward(const Piece& piece, const float* dy, float* dx,
         *packed = second + piece.rows * wide(), *heads = packed + packed_size(piece.rows);
   dy += piece.first * C;
   dx += piece.first * C;
-  piece.mixes ? mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second, packed})
-              : copy(dy, piece.rows * C, dmiddle);
-  piece.attends
-      ? attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads, packed})
-      : copy(dmiddle, piece.rows * C, dx);
+  if (piece.mixes)
+    mlp_backward(piece, dy, dmiddle, grads, {normed, branch, first, second, packed});
+  else
+    copy(dy, piece.rows * C, dmiddle);
+  if (piece.attends)
+    attention_backward(piece, dmiddle, dx, grads, {normed, branch, first, heads, packed});
+  else
+    copy(dmiddle, piece.rows * C, dx);
 }
 
 // y = x + keep1 * proj(attention(norm1(x)))

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/training.h"
+#include "kernels/dispatch.h"
 #include "train/fused/pieces.h"
 #include "train/fused/product.h"
 
@@ -106,7 +106,7 @@ class LayerPass {
                           const std::array<float*, kSlots>& grads, const Memory& m) const;
 
   const float* p(Slot slot) const { return a_.params[slot]; }
-  // What tokens are multiplied by: the weight [out, in] in the backward, turned in the forward.
+  // What tokens are multiplied by: the weight [out, in] in the backward, transposed in the forward.
   Operand weight_operand(Slot slot) const { return {p(slot), kind_.pass == Pass::kForward}; }
   RightOperand weight(Slot slot) const {
     return {weight_operand(slot), packed_[slot].empty() ? nullptr : packed_[slot].data()};

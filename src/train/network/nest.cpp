@@ -79,33 +79,12 @@ class BlockAttention : public torch::nn::Module {
   }
 
   Tensor forward(const Tensor& x) {                              // [B, T, N, C] -> [B, T, N, C]
-    const Tensor mixed = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
-    return torch::dropout(torch::linear(mixed, turned_proj(), proj_->bias), proj_drop_,
-                          is_training() && proj_drop_ > 0);
-  }
-
-  void describe(FusedLayer& layer) const {
-    layer.heads = heads_;
-    layer.kv_heads = qkv_ ? heads_ : 1;
-    layer.qkv_weight = qkv_ ? qkv_->weight : torch::cat({q_->weight, kv_->weight});
-    const Tensor& bias = qkv_ ? qkv_->bias : q_->bias;
-    if (!bias.defined()) {
-      layer.qkv_bias = torch::zeros({layer.qkv_weight.size(0)}, layer.qkv_weight.options());
-    } else {
-      layer.qkv_bias = qkv_ ? bias : torch::cat({bias, kv_->bias});
-    }
-    layer.proj_weight = turned_proj();
-    layer.proj_bias = proj_->bias;
+    const Tensor heads = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
+    const Tensor proj = torch::linear(heads, head_major(proj_->weight, heads_), proj_->bias);
+    return torch::dropout(proj, proj_drop_, is_training() && proj_drop_ > 0);
   }
 
  private:
-  // proj.weight's columns are timm's, d*H + h; here h*D + d. Turning it around is cheaper than the
-  // tokens.
-  Tensor turned_proj() const {
-    const int64_t c = proj_->weight.size(0);
-    return proj_->weight.view({c, c / heads_, heads_}).transpose(1, 2).reshape({c, c});
-  }
-
   Tensor multi_head(const Tensor& x) {
     const auto qkv = qkv_->forward(x).chunk(3, /*dim=*/-1);  // 3 x [B, T, N, C]
     const auto heads = [&](const Tensor& z) {                // -> [B*T, H, N, D]
@@ -148,14 +127,6 @@ class Mlp : public torch::nn::Module {
     return drop(fc2_->forward(drop(hidden)));
   }
 
-  void describe(FusedLayer& layer) const {
-    layer.fc1_weight = fc1_->weight;
-    layer.fc1_bias = fc1_->bias;
-    layer.fc2_weight = fc2_->weight;
-    layer.fc2_bias = fc2_->bias;
-    layer.tanh_gelu = approximate_ == "tanh";
-  }
-
  private:
   Tensor drop(const Tensor& x) { return drop_ > 0 ? torch::dropout(x, drop_, is_training()) : x; }
 
@@ -170,6 +141,8 @@ class EncoderLayer : public torch::nn::Module {
   EncoderLayer(const NestConfig& config, const Level& level, double drop_path)
       : fusable_(config.norm_type == Norm::kLayer && config.attn_drop == 0 &&
                  config.proj_drop == 0),
+        heads_(level.heads),
+        tanh_gelu_(config.gelu == Gelu::kTanh),
         drop_path_(drop_path),
         norm1_(
             register_module("norm1", std::make_shared<NormLayer>(config.norm_type, level.width))),
@@ -179,7 +152,8 @@ class EncoderLayer : public torch::nn::Module {
         mlp_(register_module("mlp", std::make_shared<Mlp>(config, level.width))) {}
 
   Tensor forward(Tensor x) {  // [B, T, N, C]
-    if (fusable_ && use_fused && fused_covers(x)) return encoder_layer(x, described(x));
+    if (fusable_ && use_fused && fused_covers(x))
+      return encoder_layer(x, fused_layer(*this, heads_, tanh_gelu_, {keep(x), keep(x)}));
     x = add_branch(x, attn_->forward(norm1_->forward(x)));
     return add_branch(x, mlp_->forward(norm2_->forward(x)));
   }
@@ -200,20 +174,9 @@ class EncoderLayer : public torch::nn::Module {
     return factor.defined() ? torch::addcmul(x, branch, factor) : x + branch;
   }
 
-  FusedLayer described(const Tensor& x) const {
-    FusedLayer layer;
-    layer.norm1_weight = norm1_->weight;
-    layer.norm1_bias = norm1_->bias;
-    attn_->describe(layer);
-    layer.norm2_weight = norm2_->weight;
-    layer.norm2_bias = norm2_->bias;
-    mlp_->describe(layer);
-    layer.keep1 = keep(x);
-    layer.keep2 = keep(x);
-    return layer;
-  }
-
   bool fusable_;
+  int64_t heads_;
+  bool tanh_gelu_;
   double drop_path_;
   std::shared_ptr<NormLayer> norm1_;
   std::shared_ptr<BlockAttention> attn_;
@@ -324,10 +287,6 @@ class NestLevel : public torch::nn::Module {
     }
   }
 
-  void use_fused(bool on) {
-    for (const auto& layer : layers_) layer->use_fused = on;
-  }
-
   Tensor forward(Tensor x) {           // [B, 4T, N, C/s], or [B, T, N, C] at the image side
     if (pool_) x = pool_->forward(x);  // [B, T, N, C]
     x = x + pos_embed_;                // a vector of its own for every block and token
@@ -376,7 +335,8 @@ Tensor NestImpl::forward(Tensor x, std::vector<Tensor>* levels) {
 }
 
 void NestImpl::use_fused(bool on) {
-  for (const auto& level : levels_) level->use_fused(on);
+  for (const auto& module : modules(/*include_self=*/false))
+    if (auto* layer = module->as<EncoderLayer>()) layer->use_fused = on;
 }
 
 }  // namespace nestvit::train

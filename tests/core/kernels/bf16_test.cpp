@@ -6,10 +6,11 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/half.h"
 #include "core/kernels/attend_case.h"
-#include "kernels/inference.h"
+#include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
@@ -34,9 +35,9 @@ std::vector<Size> sizes() {
   return all;
 }
 
-class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
+class Bf16 : public ::testing::TestWithParam<const Bf16Kernels*> {
  protected:
-  const Bf16Products& kernel = *GetParam();
+  const Bf16Kernels& kernel = *GetParam();
 
   // Packed values beyond the operand's size would be read as numbers: NaN is what stands there.
   Floats multiply(Operand a, Operand b, const Size& s, bool add, Floats c) {
@@ -45,7 +46,7 @@ class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
         right(bf16_right_size(s.k, s.n), kNans);
     kernel.pack_left(a, s.m, s.k, left.data());
     kernel.pack_right(b, s.k, s.n, right.data());
-    kernel.product(left.data(), right.data(), s.m, s.n, s.k, add, c.data());
+    kernel.gemm(left.data(), right.data(), s.m, s.n, s.k, add, c.data());
     return c;
   }
 };
@@ -53,21 +54,21 @@ class Bf16 : public ::testing::TestWithParam<const Bf16Products*> {
 TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
   const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   for (const Size& s : sizes())
-    for (const bool turn_a : {false, true})
-      for (const bool turn_b : {false, true})
+    for (const bool transpose_a : {false, true})
+      for (const bool transpose_b : {false, true})
         for (const bool add : {false, true}) {
           const Floats a = random_floats(s.m * s.k, 1), b = random_floats(s.k * s.n, 2);
           constexpr float kBeside = 7;
           Floats c = random_floats(s.m * s.n, 3);
           c.push_back(kBeside);
-          const Floats got = multiply({a.data(), turn_a}, {b.data(), turn_b}, s, add, c);
+          const Floats got = multiply({a.data(), transpose_a}, {b.data(), transpose_b}, s, add, c);
           EXPECT_EQ(got.back(), kBeside);
           for (int64_t i = 0; i < s.m; ++i)
             for (int64_t j = 0; j < s.n; ++j) {
               double want = add ? c[i * s.n + j] : 0, terms = std::fabs(want);
               for (int64_t p = 0; p < s.k; ++p) {
-                const double term = rounded(a[turn_a ? p * s.m + i : i * s.k + p]) *
-                                    rounded(b[turn_b ? j * s.k + p : p * s.n + j]);
+                const double term = rounded(a[transpose_a ? p * s.m + i : i * s.k + p]) *
+                                    rounded(b[transpose_b ? j * s.k + p : p * s.n + j]);
                 want += term;
                 terms += std::fabs(term);
               }
@@ -75,13 +76,14 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
               const double bound =
                   std::numeric_limits<float>::epsilon() * static_cast<double>(s.k + 2) * terms;
               ASSERT_NEAR(got[i * s.n + j], want, bound)
-                  << s.m << " x " << s.n << " x " << s.k << ", turned " << turn_a << turn_b << add;
+                  << s.m << " x " << s.n << " x " << s.k << ", transposed " << transpose_a
+                  << transpose_b << add;
             }
         }
 }
 
-// What the rows' products say of a padded plane is what product() says of the same pairs in order.
-TEST_P(Bf16, RowProductEqualsDoublePrecision) {
+// What the rows' products say of a padded plane is what gemm() says of the same pairs in order.
+TEST_P(Bf16, GemmRowsEqualsDoublePrecision) {
   const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   const std::vector<int64_t> one = {0}, nine = {0, 3, 6, 30, 33, 36, 60, 63, 66};  // in pairs
   for (const auto& [taps, width] : {std::pair{one, int64_t{20}}, {nine, int64_t{3}}})
@@ -96,8 +98,18 @@ TEST_P(Bf16, RowProductEqualsDoublePrecision) {
           std::vector<uint32_t> rows(pairs), panels(bf16_right_size(k, n));
           kernel.round(a.data(), pairs, rows.data());
           kernel.pack_right({weight.data(), true}, k, n, panels.data());
-          kernel.row_product({rows.data(), lda, taps.data(), static_cast<int64_t>(taps.size()),
-                              width, panels.data(), bias.data(), m, n, add, c.data(), ldc});
+          kernel.gemm_rows({.a = rows.data(),
+                            .lda = lda,
+                            .taps = taps.data(),
+                            .tap_count = static_cast<int64_t>(taps.size()),
+                            .width = width,
+                            .weight = panels.data(),
+                            .bias = bias.data(),
+                            .m = m,
+                            .n = n,
+                            .add = add,
+                            .c = c.data(),
+                            .ldc = ldc});
           for (int64_t i = 0; i < m; ++i) {
             EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
             for (int64_t j = 0; j < n; ++j) {
@@ -177,8 +189,8 @@ TEST_P(Bf16, RoundsAsHalfDoes) {
   EXPECT_TRUE(std::isnan(multiply({nan.data()}, {one.data()}, {1, 1, 1}, false, {0})[0]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_products()),
-                         [](const ::testing::TestParamInfo<const Bf16Products*>& set) {
+INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_kernels()),
+                         [](const ::testing::TestParamInfo<const Bf16Kernels*>& set) {
                            return set.param->name;
                          });
 

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <vector>
 
 #include "core/kernels/attend_case.h"
+#include "kernels/dispatch.h"
 #include "kernels/isa.h"
 #include "support/random_floats.h"
 
@@ -36,6 +38,32 @@ class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
   }
 };
 
+// A linear layer on dense rows.
+struct Linear {
+  const float* a;
+  int64_t width;
+  const float *weight, *bias;
+  int64_t m, n;
+  bool add = false;
+  float* c;
+};
+
+Gemm one_tap(const Linear& l) {
+  static constexpr int64_t kTap = 0;
+  return {.a = l.a,
+          .lda = l.width,
+          .taps = &kTap,
+          .tap_count = 1,
+          .width = l.width,
+          .weight = l.weight,
+          .bias = l.bias,
+          .m = l.m,
+          .n = l.n,
+          .add = l.add,
+          .c = l.c,
+          .ldc = l.n};
+}
+
 struct Size {
   int64_t m, n, width;
   std::vector<int64_t> taps;
@@ -48,7 +76,7 @@ std::vector<Size> sizes() {
   return all;
 }
 
-TEST_P(Inference, ProductEqualsDoublePrecision) {
+TEST_P(Inference, GemmEqualsDoublePrecision) {
   for (const Size& s : sizes())
     for (const bool add : {false, true}) {
       const int64_t k = s.width * static_cast<int64_t>(s.taps.size());
@@ -58,8 +86,18 @@ TEST_P(Inference, ProductEqualsDoublePrecision) {
       Floats bias = random_floats(s.n, 4), c = before;
       bias.resize(packed_columns(kernel, s.n), NAN);
       const Floats panels = packed(weight, s.n, k);
-      kernel.product({a.data(), lda, s.taps.data(), static_cast<int64_t>(s.taps.size()), s.width,
-                      panels.data(), bias.data(), s.m, s.n, add, c.data(), ldc});
+      kernel.gemm({.a = a.data(),
+                   .lda = lda,
+                   .taps = s.taps.data(),
+                   .tap_count = static_cast<int64_t>(s.taps.size()),
+                   .width = s.width,
+                   .weight = panels.data(),
+                   .bias = bias.data(),
+                   .m = s.m,
+                   .n = s.n,
+                   .add = add,
+                   .c = c.data(),
+                   .ldc = ldc});
       for (int64_t i = 0; i < s.m; ++i)
         for (int64_t j = 0; j < ldc; ++j) {
           const float old = before[i * ldc + j], got = c[i * ldc + j];
@@ -83,16 +121,23 @@ TEST_P(Inference, ProductEqualsDoublePrecision) {
 }
 
 // A row's values do not depend on the rows beside it.
-TEST_P(Inference, ProductOfARowIsTheSameAnywhere) {
-  constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60, kTap = 0;
+TEST_P(Inference, GemmOfARowIsTheSameAnywhere) {
+  constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60;
   const Floats a = random_floats(kRows * kWidth, 1), weight = random_floats(kColumns * kWidth, 2);
   const Floats bias(packed_columns(kernel, kColumns)), panels = packed(weight, kColumns, kWidth);
   Floats all(kRows * kColumns), one(kColumns);
-  kernel.product({a.data(), kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), kRows, kColumns,
-                  false, all.data(), kColumns});
+  const auto gemm = [&](int64_t row, int64_t rows, Floats& c) {
+    kernel.gemm(one_tap({.a = a.data() + row * kWidth,
+                         .width = kWidth,
+                         .weight = panels.data(),
+                         .bias = bias.data(),
+                         .m = rows,
+                         .n = kColumns,
+                         .c = c.data()}));
+  };
+  gemm(0, kRows, all);
   for (int64_t i = 0; i < kRows; ++i) {
-    kernel.product({a.data() + i * kWidth, kWidth, &kTap, 1, kWidth, panels.data(), bias.data(), 1,
-                    kColumns, false, one.data(), kColumns});
+    gemm(i, 1, one);
     EXPECT_THAT(one, ::testing::ElementsAreArray(&all[i * kColumns], kColumns)) << i;
   }
 }
@@ -128,7 +173,7 @@ struct LinearCase {
 // that are left over.
 const std::vector<int64_t> kStrassenWidths = {32, 33, 48, 96, 384, 544, 1024};
 
-TEST_P(Inference, StrassenRoundsLittleMoreThanTheProduct) {
+TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
   for (const int64_t k : kStrassenWidths)
     for (const auto& [m, n] : {std::pair<int64_t, int64_t>{4, 96}, {16, 192}, {23, 210}, {3, 50}}) {
       LinearCase c(m, n, k);
@@ -136,10 +181,15 @@ TEST_P(Inference, StrassenRoundsLittleMoreThanTheProduct) {
       Floats direct = c.before, halved = c.before, bias = c.bias;
       bias.resize(packed_columns(kernel, n));
       Floats scratch(kernel.strassen_scratch(m, k), NAN);
-      const int64_t tap = 0;
-      Product p{c.a.data(), k,    &tap,          1, k, panels.data(), bias.data(), m,
-                n,          true, direct.data(), n};
-      kernel.product(p);
+      Gemm p = one_tap({.a = c.a.data(),
+                        .width = k,
+                        .weight = panels.data(),
+                        .bias = bias.data(),
+                        .m = m,
+                        .n = n,
+                        .add = true,
+                        .c = direct.data()});
+      kernel.gemm(p);
       p.c = halved.data();
       kernel.strassen(p, scratch.data());
       // Sums of 1.5 k terms instead of k, of operands that are sums of up to four: in the mean of
@@ -159,9 +209,13 @@ TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
     const LinearCase c(28, 192, k);
     const Floats panels = packed(c.weight, c.n, k);
     Floats all(c.m * c.n), scratch(kernel.strassen_scratch(c.m, k), NAN);
-    const int64_t tap = 0;
-    Product p{c.a.data(),    k,   &tap, 1,     k,          panels.data(),
-              c.bias.data(), c.m, c.n,  false, all.data(), c.n};
+    Gemm p = one_tap({.a = c.a.data(),
+                      .width = k,
+                      .weight = panels.data(),
+                      .bias = c.bias.data(),
+                      .m = c.m,
+                      .n = c.n,
+                      .c = all.data()});
     kernel.strassen(p, scratch.data());
     for (const auto& [first, rows] : {std::pair<int64_t, int64_t>{0, 4}, {4, 8}, {8, 20}}) {
       Floats part(rows * c.n);
@@ -192,13 +246,13 @@ TEST_P(Inference, Gelu) {
     }
 }
 
-TEST_P(Inference, ShortGeluIsNearerThanRoundingToBf16) {
+TEST_P(Inference, ApproxGeluIsNearerThanRoundingToBf16) {
   for (const bool tanh : {false, true}) {
     Floats x;
     for (int i = -12000; i <= 12000; ++i) x.push_back(static_cast<float>(i) / 1000);
     x.insert(x.end(), {-3e38f, 3e38f});
     Floats y = x;
-    kernel.gelu_short(y.data(), 1, static_cast<int64_t>(x.size()), tanh);
+    kernel.gelu_approx(y.data(), 1, static_cast<int64_t>(x.size()), tanh);
     for (size_t i = 0; i < x.size(); ++i)
       EXPECT_NEAR(y[i], gelu_of(x[i], tanh), 1.7e-4 * std::max(1.0, std::fabs(double{x[i]}) / 4))
           << x[i];

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 #include "base/int8.h"
+#include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
@@ -33,9 +35,9 @@ struct Row {
   }
 };
 
-class Int8 : public ::testing::TestWithParam<const Int8Products*> {
+class Int8 : public ::testing::TestWithParam<const Int8Kernels*> {
  protected:
-  const Int8Products& kernel = *GetParam();
+  const Int8Kernels& kernel = *GetParam();
 
   std::vector<uint32_t> rounded(const Floats& x, int64_t width) {
     const auto rows = static_cast<int64_t>(x.size()) / width;
@@ -93,7 +95,7 @@ struct Packed {
   }
 };
 
-TEST_P(Int8, ProductEqualsDoublePrecisionOfRoundedOperands) {
+TEST_P(Int8, GemmEqualsDoublePrecisionOfRoundedOperands) {
   const std::vector<int64_t> one = {0}, nine = {0, 1, 2, 15, 16, 17, 30, 31, 32};
   for (const auto& [taps, width] : {std::pair{one, int64_t{4}}, {one, 96}, {one, 3072}, {nine, 12}})
     for (const int64_t m : {1, 2, 3, 7, 8, 13})
@@ -106,8 +108,19 @@ TEST_P(Int8, ProductEqualsDoublePrecisionOfRoundedOperands) {
           Floats bias = random_floats(n, 3), c = before;
           bias.resize((n + kInt8Panel - 1) / kInt8Panel * kInt8Panel);
           const Packed w(weight, n, tap_count, width);
-          kernel.product({a.data(), taps.data(), tap_count, width, w.words.data(), w.offsets.data(),
-                          w.scales.data(), bias.data(), m, n, add, c.data(), ldc});
+          kernel.gemm({.a = a.data(),
+                       .taps = taps.data(),
+                       .tap_count = tap_count,
+                       .width = width,
+                       .weight = w.words.data(),
+                       .offsets = w.offsets.data(),
+                       .scales = w.scales.data(),
+                       .bias = bias.data(),
+                       .m = m,
+                       .n = n,
+                       .add = add,
+                       .c = c.data(),
+                       .ldc = ldc});
           for (int64_t i = 0; i < m; ++i) {
             EXPECT_EQ(c[i * ldc + n], before[i * ldc + n]);
             for (int64_t j = 0; j < n; ++j) {
@@ -142,16 +155,26 @@ struct Operands {
 };
 
 // What `set` makes of them, by its own rounding.
-Floats product_of(const Int8Products& set, const Operands& o) {
+Floats product_of(const Int8Kernels& set, const Operands& o) {
   const auto rows = static_cast<int64_t>(o.a.size()) / o.width;
   std::vector<uint32_t> packed(rows * int8_row_words(o.width));
   set.round(o.a.data(), rows, o.width, packed.data());
   const Packed w(o.weight, o.n, o.tap_count(), o.width);
   const Floats bias(w.scales.size());
   Floats c(o.m * o.n);
-  set.product({packed.data(), o.taps.data(), o.tap_count(), o.width, w.words.data(),
-               w.offsets.data(), w.scales.data(), bias.data(), o.m, o.n, /*add=*/false, c.data(),
-               o.n});
+  set.gemm({.a = packed.data(),
+            .taps = o.taps.data(),
+            .tap_count = o.tap_count(),
+            .width = o.width,
+            .weight = w.words.data(),
+            .offsets = w.offsets.data(),
+            .scales = w.scales.data(),
+            .bias = bias.data(),
+            .m = o.m,
+            .n = o.n,
+            .add = false,
+            .c = c.data(),
+            .ldc = o.n});
   return c;
 }
 
@@ -196,7 +219,7 @@ TEST_P(Int8, SumsOfIntegersAreExact) {
 
 // AVX2's and AVX512_VNNI's arithmetic is the same, down to the last bit of scales and bias.
 TEST(Int8Sets, VectorsAgreeBitForBit) {
-  const auto& sets = int8_products();
+  const auto& sets = int8_kernels();
   for (const int64_t width : {4, 20, 384, 2500})
     for (const int64_t m : {1, 3, 11}) {
       const Operands o{{0, 2},
@@ -211,8 +234,8 @@ TEST(Int8Sets, VectorsAgreeBitForBit) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Int8, ::testing::ValuesIn(int8_products()),
-                         [](const ::testing::TestParamInfo<const Int8Products*>& set) {
+INSTANTIATE_TEST_SUITE_P(Sets, Int8, ::testing::ValuesIn(int8_kernels()),
+                         [](const ::testing::TestParamInfo<const Int8Kernels*>& set) {
                            return set.param->name;
                          });
 

@@ -8,7 +8,9 @@
 #include <functional>
 #include <limits>
 #include <numbers>
+#include <vector>
 
+#include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
@@ -282,7 +284,15 @@ TEST_P(Training, Adam) {
     const Floats g = random_floats(count, 1);
     Floats m = random_floats(count, 2), v = random_floats(count, 3), p = random_floats(count, 4);
     for (float& value : v) value = std::fabs(value);
-    const AdamStep s{0.9f, 0.99f, 1e-8f, 0.1f, 0.01f, 0.19f, 0.02f, 1e-2f, 1e-4f};
+    const AdamStep s{.beta1 = 0.9f,
+                     .beta2 = 0.99f,
+                     .eps = 1e-8f,
+                     .one_minus_beta1 = 0.1f,
+                     .one_minus_beta2 = 0.01f,
+                     .correction1 = 0.19f,
+                     .correction2 = 0.02f,
+                     .rate = 1e-2f,
+                     .decay = 1e-4f};
     Doubles want_m, want_v, want_p;
     for (int64_t i = 0; i < count; ++i) {
       want_m.push_back(double{s.beta1} * m[i] + double{s.one_minus_beta1} * g[i]);

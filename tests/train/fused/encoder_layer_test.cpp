@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/bf16.h"
+#include "kernels/dispatch.h"
 #include "support/near_tensors.h"
 #include "train/fused/pieces.h"
 #include "train/network/nest.h"
@@ -156,7 +156,7 @@ TEST_P(Fused, SameThreadsSameBits) {
 // of many such errors of either sign, is off by about as much of the typical one, and ten products
 // in a row, forward and backward, by some times that.
 TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
-  if (!kernels::bf16_products_pay()) GTEST_SKIP() << "needs AVX512_BF16";
+  if (!kernels::bf16_kernels_pay()) GTEST_SKIP() << "needs AVX512_BF16";
   at::set_num_threads(2);
   const Case& c = GetParam();
   const std::vector<Tensor> inputs = random_inputs(c);
@@ -302,7 +302,7 @@ TEST(FusedModel, TakesWhatItComputes) {
   EXPECT_FALSE(fused_covers(x.to(torch::kFloat64)));
   {
     const Autocast autocast(Amp::kBf16);
-    EXPECT_EQ(fused_covers(x), kernels::bf16_products_pay());
+    EXPECT_EQ(fused_covers(x), kernels::bf16_kernels_pay());
     EXPECT_FALSE(fused_covers(x.to(torch::kBFloat16)));
   }
   const Autocast autocast(Amp::kFp16);

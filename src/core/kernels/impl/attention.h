@@ -1,16 +1,16 @@
-// Attention inside a block in tiles that stay in registers, for any type of operand: f32
-// (inference_attention.h) and pairs of bf16 (bf16_attention.h). Like training_loops.h in an unnamed
-// namespace and free of the standard library.
+// Attention inside a block in tiles that stay in registers, for two types of operand: f32
+// (attention_f32.h) and pairs of bf16 (attention_bf16.h).
 //
-// What a type says, as static functions of `Type`:
-//   Word                           what one multiplication takes of a row: a float, a pair of bf16
-//   words(n)                       how many of them hold n values
-//   add(sum, left, right)          sum + left * right, of a word and the words at an address
-//   queries(q, shape, rows, room)  -> rows of words, in `room` or where they lie
-//   keys(k, shape, np, to)         k [N, D] turned: words(D) rows of np columns, padded with zeros
-//   values(v, shape, dp, to)       v [N, D]: words(N) rows of dp columns, padded with zeros
-//   weigh(x, np, factor, largest)  np scores -> words of 2^(factor (x - largest)); returns their
-//   sum
+// A `Type` has:
+//   Word                         the unit of one multiplication: a float, or a pair of bf16
+//   words(n)                     the number of words that hold n values
+//   add(sum, left, right)        sum + left * right, where `right` points to a register of words
+//   queries(q, shape, rows, query_buffer)
+//                                q [rows, D] as rows of words, in place or in `query_buffer`
+//   keys(k, shape, np, to)       k [N, D] -> its transpose: words(D) rows of np words, zero-padded
+//   values(v, shape, dp, to)     v [N, D] -> words(N) rows of dp words, zero-padded
+//   exp_weights(x, np, factor, max)
+//                                np scores x -> words of 2^(factor (x - max)); returns their sum
 #pragma once
 
 #include "kernels/impl/simd.h"
@@ -66,8 +66,8 @@ struct Work {
   float* start;               // [np]: what a score's sum begins with, 0 or kNoScore
   Word* keys;                 // [key_words, np]
   Word* values;               // [value_words, dp]
-  Word* room;                 // for queries
-  Vec tops[kQueryRows];       // the largest score of each row is in one of its lanes
+  Word* query_buffer;         // [rows, words of a query], where the type copies queries
+  Vec row_max[kQueryRows];    // of each row: one of its lanes is the largest score
   float inverse[kQueryRows];  // 1 / the sum of a row's weights
 
   Work(const AttentionShape& s, float* memory)
@@ -80,15 +80,15 @@ struct Work {
         start(scores + kQueryRows * np),
         keys(reinterpret_cast<Word*>(start + np)),
         values(keys + key_words * np),
-        room(values + value_words * dp) {
+        query_buffer(values + value_words * dp) {
     for (int64_t n = 0; n < np; ++n) start[n] = n < s.tokens ? 0 : kNoScore;
   }
 };
 
-// scores [rows, np] = q k^T, and tops.
+// scores [rows, np] = q k^T, and row_max.
 template <class Type>
 inline void score(Work<Type>& w, Rows<typename Type::Word> q, int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i) w.tops[i] = Vec{} + kNoScore;
+  for (int64_t i = 0; i < rows; ++i) w.row_max[i] = Vec{} + kNoScore;
   each_tile(rows, w.np, [&]<int kRows, int kVecs>(int64_t r, int64_t c) {
     Vec sum[kRows][kVecs];
 #pragma GCC unroll 8
@@ -98,13 +98,13 @@ inline void score(Work<Type>& w, Rows<typename Type::Word> q, int64_t rows) {
     add_products<Type>({q.data + r * q.ld, q.ld}, {w.keys + c, w.np}, w.key_words, sum);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      Vec top = w.tops[r + i];
+      Vec max = w.row_max[r + i];
 #pragma GCC unroll 3
       for (int j = 0; j < kVecs; ++j) {
-        top = larger(sum[i][j], top);
+        max = larger(sum[i][j], max);
         store(sum[i][j], w.scores + (r + i) * w.np + c + j * kLanes);
       }
-      w.tops[r + i] = top;
+      w.row_max[r + i] = max;
     }
   });
 }
@@ -118,7 +118,7 @@ inline void store_first(const Vec& v, int64_t count, float* to) {
 
 // out [rows, D] = inverse[row] * (weights v)
 template <class Type>
-inline void mix(const Work<Type>& w, int64_t rows, float* out, int64_t ld_out) {
+inline void weighted_sum(const Work<Type>& w, int64_t rows, float* out, int64_t ld_out) {
   const auto* weights = reinterpret_cast<const typename Type::Word*>(w.scores);
   each_tile(rows, w.dp, [&]<int kRows, int kVecs>(int64_t r, int64_t c) {
     Vec sum[kRows][kVecs] = {};
@@ -157,13 +157,13 @@ void attend_in(const AttentionShape& s, const float* q, int64_t queries, const f
     }
     for (int64_t r = 0; r < queries; r += kQueryRows) {
       const int64_t rows = queries - r < kQueryRows ? queries - r : kQueryRows;
-      score(w, Type::queries(q + r * s.ld, s, rows, w.room), rows);
+      score(w, Type::queries(q + r * s.ld, s, rows, w.query_buffer), rows);
       for (int64_t i = 0; i < rows; ++i) {
-        const float top = largest_of(w.tops[i]);
-        w.inverse[i] = 1.0f / Type::weigh(w.scores + i * w.np, w.np, factor, top);
+        const float max = largest_of(w.row_max[i]);
+        w.inverse[i] = 1.0f / Type::exp_weights(w.scores + i * w.np, w.np, factor, max);
         if (h + 1 < s.kv_heads) fetch_share(s, k, v, r + i, queries);
       }
-      mix(w, rows, out + r * s.ld_out, s.ld_out);
+      weighted_sum(w, rows, out + r * s.ld_out, s.ld_out);
     }
   }
 }

@@ -31,17 +31,17 @@ struct InBf16 {
                          reinterpret_cast<__m512bh>(_mm512_loadu_si512(right))));
   }
   static Rows<uint32_t> queries(const float* q, const AttentionShape& s, int64_t rows,
-                                uint32_t* room) {
+                                uint32_t* query_buffer) {
     const int64_t row = padded(words(s.head_dim));
-    for (int64_t i = 0; i < rows; ++i) round_row(q + i * s.ld, s.head_dim, room + i * row);
-    return {room, row};
+    for (int64_t i = 0; i < rows; ++i) round_row(q + i * s.ld, s.head_dim, query_buffer + i * row);
+    return {query_buffer, row};
   }
   // Pairs of neighbours in a row.
   static void keys(const float* k, const AttentionShape& s, int64_t np, uint32_t* to) {
     for (int64_t n = 0; n < s.tokens; n += kLanes)
       for (int64_t d = 0; d < s.head_dim; d += 2 * kLanes)
-        turn_pairs(k + n * s.ld + d, s.tokens - n < kLanes ? s.tokens - n : kLanes, s.ld,
-                   s.head_dim - d, np, to + d / 2 * np + n);
+        transpose_pairs(k + n * s.ld + d, s.tokens - n < kLanes ? s.tokens - n : kLanes, s.ld,
+                        s.head_dim - d, np, to + d / 2 * np + n);
   }
   // Pairs of neighbours in a column.
   static void values(const float* v, const AttentionShape& s, int64_t dp, uint32_t* to) {
@@ -55,10 +55,10 @@ struct InBf16 {
       }
   }
   // The pairs of two registers take the place of the first.
-  static float weigh(float* x, int64_t np, float factor, float largest) {
-    const __m512 f = _mm512_set1_ps(factor), top = _mm512_set1_ps(factor * largest);
+  static float exp_weights(float* x, int64_t np, float factor, float largest) {
+    const __m512 f = _mm512_set1_ps(factor), max = _mm512_set1_ps(factor * largest);
     const auto part = [&](int64_t c) {
-      return power_of_two(_mm512_fmsub_ps(_mm512_loadu_ps(x + c), f, top));
+      return power_of_two(_mm512_fmsub_ps(_mm512_loadu_ps(x + c), f, max));
     };
     __m512 sum = _mm512_setzero_ps();
     for (int64_t c = 0; c < np; c += 2 * kLanes) {

@@ -36,7 +36,7 @@ struct InF32 {
     return {q, s.ld};
   }
   static void keys(const float* k, const AttentionShape& s, int64_t np, float* to) {
-    turn(k, s.ld, s.tokens, s.head_dim, np, to);
+    transpose(k, s.ld, s.tokens, s.head_dim, np, to);
   }
   // Copied even where D is whole registers: rows that lie a multiple of many cache lines apart push
   // each other out of the first-level cache.
@@ -47,11 +47,11 @@ struct InF32 {
       for (int64_t d = whole; d < dp; ++d) to[d] = d < D ? v[d] : 0;
     }
   }
-  static float weigh(float* x, int64_t np, float factor, float largest) {
-    const float top = factor * largest;
+  static float exp_weights(float* x, int64_t np, float factor, float largest) {
+    const float max = factor * largest;
     Vec sums{};
     for (int64_t c = 0; c < np; c += kLanes) {
-      const Vec value = weight_of(factor * load(x + c) - top);
+      const Vec value = weight_of(factor * load(x + c) - max);
       sums += value;
       store(value, x + c);
     }

@@ -12,19 +12,19 @@ namespace {
 
 // The scratch of one head. Columns beyond N or D up to the next multiple of kLanes are padding.
 struct Scratch {
-  int64_t np, dp;  // N and D, padded
-  float* p;        // [N, np] weights
-  float* ds;       // [N, np] their gradient
-  float* turned;   // [D, np] k^T or v^T
-  float* copy;     // [N, dp] for a D that is not a multiple of kLanes: see columns()
+  int64_t np, dp;     // N and D, padded
+  float* p;           // [N, np] weights
+  float* ds;          // [N, np] their gradient
+  float* transposed;  // [D, np] k^T or v^T
+  float* copy;        // [N, dp] for a D that is not a multiple of kLanes: see columns()
 
   Scratch(const AttentionShape& s, float* memory)
       : np(padded(s.tokens)),
         dp(padded(s.head_dim)),
         p(memory),
         ds(p + s.tokens * np),
-        turned(ds + s.tokens * np),
-        copy(turned + s.head_dim * np) {}
+        transposed(ds + s.tokens * np),
+        copy(transposed + s.head_dim * np) {}
 };
 
 // x [N, D] as a matrix that can be read in whole registers: itself, or a padded copy.
@@ -60,9 +60,9 @@ inline Vec power_of_two(Vec t) {
 // Returns 1 / sum. `np` is whole_registers().
 inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
   for (int64_t c = N; c < np; ++c) x[c] = -1e30f;
-  Vec tops = load(x), sums{};
-  for (int64_t c = kLanes; c < np; c += kLanes) tops = larger(tops, load(x + c));
-  const float largest = largest_of(tops);
+  Vec row_max = load(x), sums{};
+  for (int64_t c = kLanes; c < np; c += kLanes) row_max = larger(row_max, load(x + c));
+  const float largest = largest_of(row_max);
   const float factor = scale * 1.44269504f;
   for (int64_t c = 0; c < np; c += kLanes) {
     const Vec value = power_of_two(factor * (load(x + c) - largest));
@@ -76,8 +76,8 @@ inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
 void weights(const AttentionShape& shape, const float* q, const float* k, float scale,
              const Scratch& s) {
   const int64_t N = shape.tokens, D = shape.head_dim, np = whole_registers(s.np);
-  turn(k, shape.ld, N, D, s.np, s.turned);
-  small_product({q, shape.ld, 1}, {s.turned, s.np}, N, s.np, D, {s.p, s.np});
+  transpose(k, shape.ld, N, D, s.np, s.transposed);
+  small_gemm({q, shape.ld, 1}, {s.transposed, s.np}, N, s.np, D, {s.p, s.np});
   for (int64_t r = 0; r < N; ++r) {
     float* x = s.p + r * s.np;
     const float inverse = exponentials(x, N, np, scale);
@@ -94,8 +94,8 @@ void attention(const AttentionShape& shape, const float* q, const float* k, cons
   for (int64_t h = 0; h < shape.heads; ++h) {
     const int64_t at = h * D, kv = shape.kv_heads == 1 ? 0 : at;
     weights(shape, q + at, k + kv, scale, s);
-    small_product({s.p, s.np, 1}, columns(v + kv, shape.ld, N, D, s.dp, s.copy), N, D, N,
-                  {out + at, shape.ld_out});
+    small_gemm({s.p, s.np, 1}, columns(v + kv, shape.ld, N, D, s.dp, s.copy), N, D, N,
+               {out + at, shape.ld_out});
   }
 }
 
@@ -121,16 +121,16 @@ void attention_backward(const AttentionShape& shape, const float* q, const float
   for (int64_t h = 0; h < shape.heads; ++h) {
     const int64_t at = h * D, kv = shape.kv_heads == 1 ? 0 : at;
     const bool add = shape.kv_heads == 1 && h > 0;
-    const Strided p_turned{s.p, 1, s.np};
-    const Strided ds{s.ds, s.np, 1}, ds_turned{s.ds, 1, s.np};
+    const Strided p_transposed{s.p, 1, s.np};
+    const Strided ds{s.ds, s.np, 1}, ds_transposed{s.ds, 1, s.np};
     weights(shape, q + at, k + kv, scale, s);
-    small_product(p_turned, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
-                  {dv + kv, ld}, add);
-    turn(v + kv, ld, N, D, s.np, s.turned);
-    small_product({dout + at, shape.ld_out, 1}, {s.turned, s.np}, N, s.np, D, {s.ds, s.np});
+    small_gemm(p_transposed, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
+               {dv + kv, ld}, add);
+    transpose(v + kv, ld, N, D, s.np, s.transposed);
+    small_gemm({dout + at, shape.ld_out, 1}, {s.transposed, s.np}, N, s.np, D, {s.ds, s.np});
     softmax_backward(s, N, scale);
-    small_product(ds, columns(k + kv, ld, N, D, s.dp, s.copy), N, D, N, {dq + at, ld});
-    small_product(ds_turned, columns(q + at, ld, N, D, s.dp, s.copy), N, D, N, {dk + kv, ld}, add);
+    small_gemm(ds, columns(k + kv, ld, N, D, s.dp, s.copy), N, D, N, {dq + at, ld});
+    small_gemm(ds_transposed, columns(q + at, ld, N, D, s.dp, s.copy), N, D, N, {dk + kv, ld}, add);
   }
 }
 

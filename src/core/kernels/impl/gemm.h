@@ -1,4 +1,4 @@
-// InferenceKernels::product: tiles of kTileRows rows and a panel's columns stay in registers over
+// InferenceKernels::gemm: tiles of kTileRows rows and a panel's columns stay in registers over
 // the whole of k. Like training_loops.h in an unnamed namespace and free of the standard library.
 #pragma once
 
@@ -32,8 +32,8 @@ inline void fetch_for_writing(const float* row) {
 
 // kRows rows of the first kVecs registers of a panel.
 template <int kRows, int kVecs>
-inline void product_tile(const Product& p, const float* a, const float* weight, const float* bias,
-                         int64_t columns, float* c) {
+inline void gemm_tile(const Gemm& p, const float* a, const float* weight, const float* bias,
+                      int64_t columns, float* c) {
   Vec sum[kRows][kVecs];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
@@ -60,23 +60,22 @@ inline void product_tile(const Product& p, const float* a, const float* weight, 
 }
 
 template <int kVecs>
-void product_panel(const Product& p, int64_t column) {
+void gemm_panel(const Gemm& p, int64_t column) {
   const float* weight = p.weight + column * p.tap_count * p.width;
   each_row_tile<kVecs>(p.m, column, [&]<int kRows, int>(int64_t i, int64_t j) {
-    product_tile<kRows, kVecs>(p, p.a + i * p.lda, weight, p.bias + j, p.n - j,
-                               p.c + i * p.ldc + j);
+    gemm_tile<kRows, kVecs>(p, p.a + i * p.lda, weight, p.bias + j, p.n - j, p.c + i * p.ldc + j);
   });
 }
 
-void product(const Product& p) {
+void gemm(const Gemm& p) {
   int64_t j = 0;
-  for (; j + kPanel <= p.n; j += kPanel) product_panel<kTileVecs>(p, j);
+  for (; j + kPanel <= p.n; j += kPanel) gemm_panel<kTileVecs>(p, j);
   if (const int64_t left = p.n - j; left > 2 * kLanes)
-    product_panel<kTileVecs>(p, j);
+    gemm_panel<kTileVecs>(p, j);
   else if (left > kLanes)
-    product_panel<2>(p, j);
+    gemm_panel<2>(p, j);
   else if (left > 0)
-    product_panel<1>(p, j);
+    gemm_panel<1>(p, j);
 }
 
 }  // namespace

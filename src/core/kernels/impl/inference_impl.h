@@ -16,7 +16,7 @@ void pack_panel(const float* weight, int64_t n, int64_t k, float* packed) {
   const int64_t whole = k / kLanes * kLanes;
   for (int64_t j = 0; j < kPanel; j += kLanes)
     for (int64_t p = 0; p < whole; p += kLanes)
-      turn_tile(weight + j * k + p, k, n - j, packed + p * kPanel + j, kPanel);
+      transpose_tile(weight + j * k + p, k, n - j, packed + p * kPanel + j, kPanel);
   for (int64_t p = whole; p < k; ++p)
     for (int64_t c = 0; c < kPanel; ++c) packed[p * kPanel + c] = c < n ? weight[c * k + p] : 0;
 }
@@ -32,17 +32,23 @@ void gelu_values_by_erf(float* x, int64_t count) {
 }
 
 void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_values_by_tanh(x, rows * C) : gelu_values_by_erf(x, rows * C);
+  if (tanh)
+    gelu_values_by_tanh(x, rows * C);
+  else
+    gelu_values_by_erf(x, rows * C);
 }
 
 template <const float (&kCoefficients)[8]>
-void gelu_short_values(float* x, int64_t count) {
+void gelu_approx_values(float* x, int64_t count) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) x[i] *= phi_short(x[i], kCoefficients);
+  for (int64_t i = 0; i < count; ++i) x[i] *= phi_approx(x[i], kCoefficients);
 }
 
-void gelu_short(float* x, int64_t rows, int64_t C, bool tanh) {
-  tanh ? gelu_short_values<kShortByTanh>(x, rows * C) : gelu_short_values<kShortByErf>(x, rows * C);
+void gelu_approx(float* x, int64_t rows, int64_t C, bool tanh) {
+  if (tanh)
+    gelu_approx_values<kApproxByTanh>(x, rows * C);
+  else
+    gelu_approx_values<kApproxByErf>(x, rows * C);
 }
 
 void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
@@ -59,8 +65,22 @@ void max_pool(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy
 }
 
 constexpr InferenceKernels inference_table(const char* name) {
-  return {name, kPanel,     pack_panel,       product,  strassen, strassen_scratch, layer_norm_rows,
-          gelu, gelu_short, attend_in<InF32>, max_pool, kLanes,   winograd_in,      winograd_out};
+  return {
+      .name = name,
+      .panel = kPanel,
+      .pack = pack_panel,
+      .gemm = gemm,
+      .strassen = strassen,
+      .strassen_scratch = strassen_scratch,
+      .layer_norm = layer_norm_rows,
+      .gelu = gelu,
+      .gelu_approx = gelu_approx,
+      .attend = attend_in<InF32>,
+      .max_pool = max_pool,
+      .whole_channels = kLanes,
+      .winograd_in = winograd_in,
+      .winograd_out = winograd_out,
+  };
 }
 
 }  // namespace

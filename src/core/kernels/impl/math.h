@@ -69,13 +69,13 @@ inline float phi_poly(float x) {
 
 // The same for values that are then rounded to bf16 or 8 bits, and of GELU's tanh form: |x| times
 // the error is below 1.7e-4 within 4 and there stays that share of x; 0 below -4. tools/fit_phi.py.
-constexpr float kShortByErf[8] = {3.98673388e-01f,  -6.58878313e-02f, 9.50539106e-03f,
-                                  -1.00648835e-03f, 7.48547405e-05f,  -3.65710826e-06f,
-                                  1.04195028e-07f,  -1.30127758e-09f};
-constexpr float kShortByTanh[8] = {3.98616974e-01f,  -6.60983944e-02f, 9.65432195e-03f,
-                                   -1.04332160e-03f, 7.94254844e-05f,  -3.96604373e-06f,
-                                   1.15091565e-07f,  -1.45866507e-09f};
-inline float phi_short(float x, const float (&c)[8]) {
+constexpr float kApproxByErf[8] = {3.98673388e-01f,  -6.58878313e-02f, 9.50539106e-03f,
+                                   -1.00648835e-03f, 7.48547405e-05f,  -3.65710826e-06f,
+                                   1.04195028e-07f,  -1.30127758e-09f};
+constexpr float kApproxByTanh[8] = {3.98616974e-01f,  -6.60983944e-02f, 9.65432195e-03f,
+                                    -1.04332160e-03f, 7.94254844e-05f,  -3.96604373e-06f,
+                                    1.15091565e-07f,  -1.45866507e-09f};
+inline float phi_approx(float x, const float (&c)[8]) {
   const float near = x > 4.0f ? 4.0f : x < -4.0f ? -4.0f : x, s = near * near;
   float p = c[7];
 #pragma GCC unroll 7

@@ -81,7 +81,7 @@ inline float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 
 // The first `rows` of x [kLanes, kLanes], others being 0, to their transpose. Interleaving register
 // i with i + kLanes / 2 moves one bit of the row number into the lane number.
-inline void turn_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_t ld_y) {
+inline void transpose_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_t ld_y) {
   Vec r[kLanes], next[kLanes];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) r[i] = i < rows ? load(x + i * ld) : Vec{};
@@ -100,11 +100,11 @@ inline void turn_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_
 }
 
 // x [N, D] -> its transpose [D, np], padded with zeros.
-inline void turn(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
+inline void transpose(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
   const int64_t whole = D / kLanes * kLanes;
   for (int64_t n = 0; n < N; n += kLanes)
     for (int64_t d = 0; d < whole; d += kLanes)
-      turn_tile(x + n * ld + d, ld, N - n, y + d * np + n, np);
+      transpose_tile(x + n * ld + d, ld, N - n, y + d * np + n, np);
   for (int64_t d = whole; d < D; ++d)
     for (int64_t n = 0; n < np; ++n) y[d * np + n] = n < N ? x[n * ld + d] : 0;
 }

@@ -18,20 +18,20 @@ inline __m512i pairs_of(__m512 low, __m512 high) {
                                   reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
 }
 
-// 16 pairs of each of 16 rows of x [count, k], turned round: pair p of row i to packed[p * panel +
+// 16 pairs of each of 16 rows of x [count, k], transposed: pair p of row i to packed[p * panel +
 // i].
-void turn_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
-                uint32_t* packed) {
-  alignas(64) float pairs[kLanes * kLanes], turned[kLanes * kLanes];
+void transpose_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
+                     uint32_t* packed) {
+  alignas(64) float pairs[kLanes * kLanes], transposed[kLanes * kLanes];
   for (int64_t i = 0; i < rows; ++i, x += k) {
     const __m512 low = _mm512_maskz_loadu_ps(first(left), x);
     const __m512 high = _mm512_maskz_loadu_ps(first(left - kLanes), x + kLanes);
     _mm512_store_si512(pairs + i * kLanes,
                        reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
   }
-  turn_tile(pairs, kLanes, rows, turned, kLanes);
+  transpose_tile(pairs, kLanes, rows, transposed, kLanes);
   for (int64_t p = 0; p < kLanes && 2 * p < left; ++p)
-    _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(turned + p * kLanes));
+    _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(transposed + p * kLanes));
 }
 
 // x [values] -> packed [(values + 1) / 2], the last with a zero where `values` is odd.

@@ -84,8 +84,8 @@ inline void panel(Strided a, ConstMatrix b, int64_t m, int64_t k, Matrix c, int6
 
 // c [m, n] (+)= a [m, k] b [k, n] for a short k; b can be read up to the next multiple of kLanes
 // columns.
-inline void small_product(Strided a, ConstMatrix b, int64_t m, int64_t n, int64_t k, Matrix c,
-                          bool accumulate = false) {
+inline void small_gemm(Strided a, ConstMatrix b, int64_t m, int64_t n, int64_t k, Matrix c,
+                       bool accumulate = false) {
   for (int64_t j = 0; j < n; j += kPanel)
     panel(a, {b.data + j, b.ld}, m, k, {c.data + j, c.ld}, n - j < kPanel ? n - j : kPanel,
           accumulate);

@@ -185,7 +185,7 @@ int64_t strassen_scratch(int64_t m, int64_t width) {
 }
 
 // a's quarters of values [at, at + 2 k), and their sums in s [4, m / 2, k].
-inline LeftQuarters left_quarters(const Product& p, int64_t at, int64_t k, float* s) {
+inline LeftQuarters left_quarters(const Gemm& p, int64_t at, int64_t k, float* s) {
   const int64_t halves = p.m / 2, size = halves * k;
   const auto quarter = [&](int64_t row, int64_t from) {
     return HalfRows<const float>{p.a + at + row * p.lda + from, p.lda, 4 * p.lda};
@@ -199,7 +199,7 @@ inline LeftQuarters left_quarters(const Product& p, int64_t at, int64_t k, float
 // What values [at, at + 2 k) of each row add to c. Rows are a multiple of four, columns of two
 // panels.
 template <bool kAdd>
-void strassen_slice(const Product& p, int64_t at, int64_t k, const float* bias, int64_t bias_step,
+void strassen_slice(const Gemm& p, int64_t at, int64_t k, const float* bias, int64_t bias_step,
                     float* scratch) {
   const int64_t halves = p.m / 2, half_panel = k * kPanel;
   const LeftQuarters left = left_quarters(p, at, k, scratch);
@@ -237,10 +237,10 @@ void strassen_slice(const Product& p, int64_t at, int64_t k, const float* bias, 
   }
 }
 
-// InferenceKernels::strassen. What four rows or two panels do not cover is left to product().
-void strassen(const Product& p, float* scratch) {
+// InferenceKernels::strassen. What four rows or two panels do not cover is left to gemm().
+void strassen(const Gemm& p, float* scratch) {
   static constexpr float kNothing[2 * kPanel] = {};
-  Product even = p;
+  Gemm even = p;
   even.m = strassen_covers(p.width) ? p.m / 4 * 4 : 0;
   even.n = p.n / (2 * kPanel) * (2 * kPanel);
   if (even.m > 0 && even.n > 0) {
@@ -254,18 +254,18 @@ void strassen(const Product& p, float* scratch) {
   } else {
     even.n = 0;
   }
-  Product rest = p;  // columns
+  Gemm rest = p;  // columns
   rest.m = even.m;
   rest.n = p.n - even.n;
   rest.weight += even.n * p.width;
   rest.bias += even.n;
   rest.c += even.n;
-  product(rest);
+  gemm(rest);
   rest = p;  // rows
   rest.m = p.m - even.m;
   rest.a += even.m * p.lda;
   rest.c += even.m * p.ldc;
-  product(rest);
+  gemm(rest);
 }
 
 #undef NESTVIT_INLINE

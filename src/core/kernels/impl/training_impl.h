@@ -148,14 +148,18 @@ void bias_gelu_backward_rows(const float* x, const float* bias, int64_t rows, in
 }
 
 void bias_gelu(const float* x, const float* bias, int64_t rows, int64_t C, bool tanh, float* y) {
-  tanh ? bias_gelu_rows<gelu_by_tanh>(x, bias, rows, C, y)
-       : bias_gelu_rows<gelu_by_erf>(x, bias, rows, C, y);
+  if (tanh)
+    bias_gelu_rows<gelu_by_tanh>(x, bias, rows, C, y);
+  else
+    bias_gelu_rows<gelu_by_erf>(x, bias, rows, C, y);
 }
 
 void bias_gelu_backward(const float* x, const float* bias, int64_t rows, int64_t C, bool tanh,
                         float* y, float* dy, float* dbias) {
-  tanh ? bias_gelu_backward_rows<gelu_by_tanh>(x, bias, rows, C, y, dy, dbias)
-       : bias_gelu_backward_rows<gelu_by_erf>(x, bias, rows, C, y, dy, dbias);
+  if (tanh)
+    bias_gelu_backward_rows<gelu_by_tanh>(x, bias, rows, C, y, dy, dbias);
+  else
+    bias_gelu_backward_rows<gelu_by_erf>(x, bias, rows, C, y, dy, dbias);
 }
 
 // ---- optimiser ----
@@ -170,10 +174,21 @@ void adam(const AdamStep& s, int64_t count, const float* g, float* m, float* v, 
   }
 }
 
-constexpr TrainingKernels table(const char* name) {
+constexpr TrainingKernels training_table(const char* name) {
   return {
-      name,     layer_norm_rows, layer_norm_backward, add_bias,  add_branch,         scale_and_sum,
-      sum_rows, bias_gelu,       bias_gelu_backward,  attention, attention_backward, adam};
+      .name = name,
+      .layer_norm = layer_norm_rows,
+      .layer_norm_backward = layer_norm_backward,
+      .add_bias = add_bias,
+      .add_branch = add_branch,
+      .scale_and_sum = scale_and_sum,
+      .sum_rows = sum_rows,
+      .bias_gelu = bias_gelu,
+      .bias_gelu_backward = bias_gelu_backward,
+      .attention = attention,
+      .attention_backward = attention_backward,
+      .adam = adam,
+  };
 }
 
 }  // namespace

@@ -18,17 +18,17 @@ inline void winograd_differences(const Vec* x, Vec* y) {
 
 // Channels [c, c + kLanes) of a tile. A tile's 16 values lie `apart` floats from each other.
 inline void winograd_in_lanes(const float* plane, int64_t row, int64_t C, float* v, int64_t apart) {
-  Vec turned[4][4];  // B^T d: [column][row]
+  Vec transposed[4][4];  // B^T d: [column][row]
 #pragma GCC unroll 4
   for (int x = 0; x < 4; ++x) {
     Vec d[4];
 #pragma GCC unroll 4
     for (int y = 0; y < 4; ++y) d[y] = load(plane + y * row + x * C);
-    winograd_differences(d, turned[x]);
+    winograd_differences(d, transposed[x]);
   }
 #pragma GCC unroll 4
   for (int y = 0; y < 4; ++y) {
-    const Vec across[4] = {turned[0][y], turned[1][y], turned[2][y], turned[3][y]};
+    const Vec across[4] = {transposed[0][y], transposed[1][y], transposed[2][y], transposed[3][y]};
     Vec out[4];
     winograd_differences(across, out);
 #pragma GCC unroll 4

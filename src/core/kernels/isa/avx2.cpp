@@ -1,11 +1,10 @@
-// The kernels, compiled for AVX2 (flags in src/core/CMakeLists.txt).
+// The f32 kernels, compiled for AVX2 (flags in src/core/CMakeLists.txt).
 #include "kernels/impl/inference_impl.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 
-extern const TrainingKernels kTrainingAvx2;
-const TrainingKernels kTrainingAvx2 = table("avx2");
-extern const InferenceKernels kInferenceAvx2;
-const InferenceKernels kInferenceAvx2 = inference_table("avx2");
+constinit const TrainingKernels kTrainingAvx2 = training_table("avx2");
+constinit const InferenceKernels kInferenceAvx2 = inference_table("avx2");
 
 }  // namespace nestvit::kernels

@@ -7,6 +7,7 @@
 #include "kernels/impl/attention_bf16.h"
 #include "kernels/impl/simd_avx512.h"
 #include "kernels/impl/simd_bf16.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -34,20 +35,24 @@ void pack_along(const float* x, int64_t count, int64_t k, int64_t panel, uint32_
       const int64_t there = count - start - i;
       const int64_t rows = there < 0 ? 0 : there < kLanes ? there : kLanes;
       for (int64_t p = 0; p < k; p += 2 * kLanes)
-        turn_pairs(x + (start + i) * k + p, rows, k, k - p, panel, packed + p / 2 * panel + i);
+        transpose_pairs(x + (start + i) * k + p, rows, k, k - p, panel, packed + p / 2 * panel + i);
     }
 }
 
-void pack(const float* x, bool turned, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
-  turned ? pack_across(x, count, k, panel, packed) : pack_along(x, count, k, panel, packed);
+void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
+          uint32_t* packed) {
+  if (transposed)
+    pack_across(x, count, k, panel, packed);
+  else
+    pack_along(x, count, k, panel, packed);
 }
 
 void pack_left(Operand a, int64_t m, int64_t k, uint32_t* packed) {
-  pack(a.data, a.turned, m, k, kLeftPanel, packed);
+  pack(a.data, a.transposed, m, k, kLeftPanel, packed);
 }
 
 void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
-  pack(b.data, !b.turned, n, k, kRightPanel, packed);
+  pack(b.data, !b.transposed, n, k, kRightPanel, packed);
 }
 
 // 8 rows of a panel times one panel.
@@ -64,7 +69,7 @@ inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t ro
 
 // kRows rows as round() leaves them, times the first kVecs registers of a panel.
 template <int kRows, int kVecs>
-inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
+inline void row_tile(const Bf16GemmRows& p, int64_t i, int64_t j) {
   const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
   fetch_for_writing<kRows, kVecs>(target);
@@ -79,7 +84,7 @@ inline void row_tile(const Bf16RowProduct& p, int64_t i, int64_t j) {
   store_tile(sum, kRows, target);
 }
 
-void row_product(const Bf16RowProduct& p) {
+void gemm_rows(const Bf16GemmRows& p) {
   each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
     row_tile<kRows, kVecs>(p, i, j);
   });
@@ -87,8 +92,8 @@ void row_product(const Bf16RowProduct& p) {
 
 void round(const float* x, int64_t pairs, uint32_t* packed) { round_row(x, 2 * pairs, packed); }
 
-void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
-             float* c) {
+void gemm(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
+          float* c) {
   const int64_t pairs = (k + 1) / 2;
   for (int64_t j = 0; j < n; j += kRightPanel)
     for (int64_t i = 0; i < m; i += kTileHeight)
@@ -98,8 +103,14 @@ void product(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t
 
 }  // namespace
 
-extern const Bf16Products kBf16Avx512;
-const Bf16Products kBf16Avx512 = {"avx512_bf16", pack_left,         pack_right, round,
-                                  row_product,   attend_in<InBf16>, product};
+constinit const Bf16Kernels kBf16Avx512 = {
+    .name = "avx512_bf16",
+    .pack_left = pack_left,
+    .pack_right = pack_right,
+    .round = round,
+    .gemm_rows = gemm_rows,
+    .attend = attend_in<InBf16>,
+    .gemm = gemm,
+};
 
 }  // namespace nestvit::kernels

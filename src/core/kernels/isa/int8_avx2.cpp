@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #include "kernels/int8.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -22,12 +23,12 @@ typedef int Ints __attribute__((vector_size(32)));
 // The largest |x|, by their bits: NaN and infinity are larger than any number.
 float largest_size(const float* x, int64_t count) {
   const __m128i size = _mm_set1_epi32(0x7fffffff);
-  __m128i top = _mm_setzero_si128();
+  __m128i max = _mm_setzero_si128();
   for (int64_t i = 0; i < count; i += 4)
-    top = _mm_max_epi32(top, _mm_and_si128(_mm_castps_si128(_mm_loadu_ps(x + i)), size));
-  top = _mm_max_epi32(top, _mm_shuffle_epi32(top, 0x4e));
-  top = _mm_max_epi32(top, _mm_shuffle_epi32(top, 0xb1));
-  return __builtin_bit_cast(float, _mm_cvtsi128_si32(top));
+    max = _mm_max_epi32(max, _mm_and_si128(_mm_castps_si128(_mm_loadu_ps(x + i)), size));
+  max = _mm_max_epi32(max, _mm_shuffle_epi32(max, 0x4e));
+  max = _mm_max_epi32(max, _mm_shuffle_epi32(max, 0xb1));
+  return __builtin_bit_cast(float, _mm_cvtsi128_si32(max));
 }
 
 void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
@@ -92,7 +93,7 @@ inline void multiply(Ints (&sum)[kRows][kPanelVectors], int first, const int (*h
 }
 
 // c of a row: sums times the columns' scales, and bias.
-inline void store(const __m256 (&sum)[kPanelVectors], const Int8Product& p, int64_t i, int64_t j) {
+inline void store(const __m256 (&sum)[kPanelVectors], const Int8Gemm& p, int64_t i, int64_t j) {
   float* c = p.c + i * p.ldc + j;
   const int64_t kept = p.n - j < kInt8Panel ? p.n - j : kInt8Panel;
   float values[kInt8Panel];
@@ -104,7 +105,7 @@ inline void store(const __m256 (&sum)[kPanelVectors], const Int8Product& p, int6
 }
 
 template <int kRows>
-void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
+void tile(const Int8Gemm& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
   __m256 sum[kRows][kPanelVectors] = {};
@@ -132,7 +133,7 @@ void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
   for (int r = 0; r < kRows; ++r) store(sum[r], p, i + r, j);
 }
 
-void product(const Int8Product& p) {
+void gemm(const Int8Gemm& p) {
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   for (int64_t j = 0; j < p.n; j += kInt8Panel) {
     int64_t i = 0;
@@ -143,7 +144,6 @@ void product(const Int8Product& p) {
 
 }  // namespace
 
-extern const Int8Products kInt8Avx2;
-const Int8Products kInt8Avx2 = {"avx2", round, product};
+constinit const Int8Kernels kInt8Avx2 = {.name = "avx2", .round = round, .gemm = gemm};
 
 }  // namespace nestvit::kernels

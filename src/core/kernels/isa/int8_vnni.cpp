@@ -5,6 +5,7 @@
 
 #include "kernels/impl/simd_avx512.h"
 #include "kernels/int8.h"
+#include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {
 namespace {
@@ -18,18 +19,18 @@ inline __m512 load_first(const float* x, int64_t count) {
 // The largest |x|, by their bits: NaN and infinity are larger than any number.
 float largest_size(const float* x, int64_t count) {
   const __m512i size = _mm512_set1_epi32(0x7fffffff);
-  __m512i top[4] = {};
+  __m512i max[4] = {};
   int64_t i = 0;
   for (; i + 4 * kLanes <= count; i += 4 * kLanes)
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j)
-      top[j] =
-          _mm512_max_epi32(top[j], _mm512_and_si512(_mm512_loadu_si512(x + i + j * kLanes), size));
+      max[j] =
+          _mm512_max_epi32(max[j], _mm512_and_si512(_mm512_loadu_si512(x + i + j * kLanes), size));
   for (; i < count; i += kLanes)
-    top[0] = _mm512_max_epi32(
-        top[0], _mm512_and_si512(_mm512_castps_si512(load_first(x + i, count - i)), size));
+    max[0] = _mm512_max_epi32(
+        max[0], _mm512_and_si512(_mm512_castps_si512(load_first(x + i, count - i)), size));
   const __m512i all =
-      _mm512_max_epi32(_mm512_max_epi32(top[0], top[1]), _mm512_max_epi32(top[2], top[3]));
+      _mm512_max_epi32(_mm512_max_epi32(max[0], max[1]), _mm512_max_epi32(max[2], max[3]));
   return __builtin_bit_cast(float, _mm512_reduce_max_epi32(all));
 }
 
@@ -68,7 +69,7 @@ inline void multiply(Ints (&sum)[kRows][kVecs], const uint32_t* a, int64_t strid
 
 // With one tap the sums go from register to register.
 template <int kRows, int kVecs, bool kOneTap>
-inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
+inline void tile(const Int8Gemm& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;
   const uint32_t* w = p.weight + j * p.tap_count * words;
   const Target target{p.c + i * p.ldc + j, p.ldc, p.n - j, p.add};
@@ -103,18 +104,22 @@ inline void tile(const Int8Product& p, int64_t columns, int64_t i, int64_t j) {
 }
 
 template <bool kOneTap>
-void panels(const Int8Product& p) {
+void panels(const Int8Gemm& p) {
   const int64_t columns = (p.n + kInt8Panel - 1) / kInt8Panel * kInt8Panel;
   each_panel_tile(p.m, p.n, [&]<int kRows, int kVecs>(int64_t i, int64_t j) {
     tile<kRows, kVecs, kOneTap>(p, columns, i, j);
   });
 }
 
-void product(const Int8Product& p) { p.tap_count == 1 ? panels<true>(p) : panels<false>(p); }
+void gemm(const Int8Gemm& p) {
+  if (p.tap_count == 1)
+    panels<true>(p);
+  else
+    panels<false>(p);
+}
 
 }  // namespace
 
-extern const Int8Products kInt8Vnni;
-const Int8Products kInt8Vnni = {"avx512_vnni", round, product};
+constinit const Int8Kernels kInt8Vnni = {.name = "avx512_vnni", .round = round, .gemm = gemm};
 
 }  // namespace nestvit::kernels
