@@ -17,11 +17,12 @@ namespace fs = std::filesystem;
 void exec_infer_script(const std::vector<std::string>& arguments) {
   std::error_code ignored;
   const fs::path build = fs::read_symlink("/proc/self/exe", ignored).parent_path().parent_path();
-  const std::string script = (build.parent_path().parent_path() / "bench" / "infer.py").string();
+  const std::string script =
+      (build.parent_path().parent_path() / "bench" / "infer" / "run.py").string();
   if (!fs::exists(script, ignored))
     throw Error(fmt::format("--against needs nestvit's source tree: there is no {}", script),
                 "in a checkout: venv/bin/pip install -r bench/requirements.txt, cmake --preset "
-                "release && cmake --build --preset release, venv/bin/python bench/infer.py "
+                "release && cmake --build --preset release, venv/bin/python bench/infer/run.py "
                 "build/release");
   const char* set = std::getenv("NESTVIT_PYTHON");
   const std::string python = set && *set ? set : "python3";

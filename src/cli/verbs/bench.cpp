@@ -294,10 +294,11 @@ Verb bench_verb() {
     add_flag(app, "--explain", &options->explain,
              "Instead: what computes each type here, how the convolutions are done, and which type "
              "--dtype auto takes.");
-    add_choice(app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
-               "Instead: in turns with that program on timm's model of the same name, by "
-               "bench/infer.py of the source tree. Python, NESTVIT_PYTHON or python3, must have "
-               "bench/requirements.txt.");
+    add_choice(
+        app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
+        "Instead: in turns with that program on timm's model of the same name, by "
+        "bench/infer/run.py of the source tree. Python, NESTVIT_PYTHON or python3, must have "
+        "bench/requirements.txt.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

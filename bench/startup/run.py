@@ -2,7 +2,7 @@
 """Loads nest_base (270 MB) by nestvit, safetensors and torch.load in turns, every program in a fresh process; prints
 medians, ratios with their spread, and peak memory. Needs the modules of tools/interop/requirements.txt.
 
-    bench/load.py BUILD_DIR [ROUNDS]"""
+    bench/startup/run.py BUILD_DIR [ROUNDS]"""
 import json
 import statistics
 import subprocess
@@ -14,27 +14,7 @@ if len(sys.argv) < 2:
     sys.exit(__doc__)
 build, rounds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 11
 
-MAKE = """
-import sys, timm, torch
-from timm.models import save_for_hf
-torch.manual_seed(0)
-model = timm.create_model("nest_base_jx")
-save_for_hf(model, sys.argv[1] + "/hf", safe_serialization=True)
-torch.save(model.state_dict(), sys.argv[1] + "/hf/model.pth")
-"""
-PEER = """
-import sys, time, json, resource, torch
-torch.set_num_threads(1)
-from safetensors.torch import load_file
-kind, path, touch = sys.argv[1:]
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before, start = peak(), time.perf_counter()
-tensors = load_file(path) if kind == "safetensors" else torch.load(path, weights_only=True, mmap=kind == "torch-mmap")
-if touch == "1":
-    assert all(bool(t.sum().isfinite()) for t in tensors.values())
-took = time.perf_counter() - start
-print(json.dumps({"seconds": took, "peak_over_tensors": (peak() - before) / sum(t.nbytes for t in tensors.values())}))
-"""
+PEER = Path(__file__).resolve().with_name("peer.py")
 
 
 def run(*command):
@@ -43,7 +23,7 @@ def run(*command):
 
 with tempfile.TemporaryDirectory(prefix="nestvit-load-") as folder:
     folder = Path(folder)
-    subprocess.run([sys.executable, "-c", MAKE, folder], check=True)
+    subprocess.run([sys.executable, PEER, "make", folder], check=True)
     files = {"safetensors": folder / "hf/model.safetensors", "pth": folder / "hf/model.pth"}
     subprocess.run([build / "bin/nestvit", "convert", folder / "hf", folder / "flax", "--to", "flax"], check=True, capture_output=True)
     ours = {"safetensors": files["safetensors"], "pth": files["pth"], "flax": folder / "flax/ckpt-1.flax"}
@@ -51,12 +31,12 @@ with tempfile.TemporaryDirectory(prefix="nestvit-load-") as folder:
     measured = {}
     for _ in range(rounds):  # interleaved, so that all meet the same machine
         for kind, path in ours.items():
-            measured.setdefault(("nestvit", kind, "all values checked"), []).append(run(build / "bin/load_bench", path))
+            measured.setdefault(("nestvit", kind, "all values checked"), []).append(run(build / "bin/startup_bench", path))
             if kind in peers:
-                measured.setdefault(("nestvit", kind, "loaded only"), []).append(run(build / "bin/load_bench", path, "--only"))
+                measured.setdefault(("nestvit", kind, "loaded only"), []).append(run(build / "bin/startup_bench", path, "--only"))
             for peer, touch in peers.get(kind, []):
                 label = "all values checked" if touch == "1" else "loaded only"
-                measured.setdefault((peer, kind, label), []).append(run(sys.executable, "-c", PEER, peer, path, touch))
+                measured.setdefault((peer, kind, label), []).append(run(sys.executable, PEER, peer, path, touch))
     for (program, kind, label), runs in measured.items():
         seconds = [r["seconds"] for r in runs]
         line = f"{program:12} {kind:12} {label:20} {statistics.median(seconds) * 1000:8.1f} ms   peak {max(r['peak_over_tensors'] for r in runs):.2f} x tensors"

@@ -1,4 +1,4 @@
-"""One timed process of bench/loader.py: timm's loader with its training transform, or torchvision's v2 transforms in a
+"""One timed process of bench/loader/run.py: timm's loader with its training transform, or torchvision's v2 transforms in a
 DataLoader, with one worker; one JSON line."""
 import json
 import resource

@@ -126,7 +126,7 @@ def runs(build, device, quick):
         data = scratch / "data"
         data.mkdir()
         cifar_of_patterns(data, batch * steps // 2)
-        train = [str(build / "bin/nestvit"), "train", "--config", str(HERE.parent / "configs/cifar_small_nest.yaml"), "--data-dir",
+        train = [str(build / "bin/nestvit"), "train", "--config", str(HERE.parent.parent / "configs/cifar_small_nest.yaml"), "--data-dir",
                  str(data), "--log-interval", "1", "--epochs", "2", "--warmup-epochs", "0.5", "--drop-path", "0.2", "--smoothing", "0", "--lr", "2e-3",
                  "--batch-size", str(batch), "--device", device, "--config.eval_per_epochs=2"]
         train += ["--config.nest.embedding_dim=16"] if quick else []
@@ -162,7 +162,7 @@ def speeds(bench, args, say):
         if have_timm:
             for mode in ["eager"] + (["compile"] if model in args.compile else []):
                 extra = ["--compile", "--dtype", "bf16"] if mode == "compile" else []
-                for line in lines_of(sys.executable, HERE / "gpu_peer.py", *common, *extra):
+                for line in lines_of(sys.executable, HERE / "peer.py", *common, *extra):
                     peer[(mode, *[line[key] for key in KEYS])] = line["images_per_s"]
         for line in ours:
             cells = []

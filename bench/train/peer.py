@@ -1,4 +1,4 @@
-"""One timed process of bench/train.py: timm's NesT, eager or compiled, on synthetic data; one JSON line."""
+"""One timed process of bench/train/run.py: timm's NesT, eager or compiled, on synthetic data; one JSON line."""
 import json
 import sys
 import time

@@ -1,4 +1,4 @@
-"""timm's side of bench/gpu_check.py: images per second of training steps and of the forward on a GPU; JSON lines."""
+"""timm's side of bench/gpu/run.py: images per second of training steps and of the forward on a GPU; JSON lines."""
 import argparse
 import json
 import time

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What each type of `nestvit run` makes of timm's model with random weights, against PyTorch in double precision: the root mean square and the
 largest error of the logits, relative to the logits' own. Run it with the Python of bench/requirements.txt:
-  venv/bin/python bench/accuracy.py build/release/bin/nestvit FOLDER_OF_IMAGES"""
+  venv/bin/python bench/infer/accuracy.py build/release/bin/nestvit FOLDER_OF_IMAGES"""
 import argparse
 import subprocess
 import tempfile

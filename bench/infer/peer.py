@@ -1,4 +1,4 @@
-"""One timed process of bench/infer.py: timm's NesT without gradients, by one of the engines; one JSON line. "export"
+"""One timed process of bench/infer/run.py: timm's NesT without gradients, by one of the engines; one JSON line. "export"
 writes the ONNX model that two of them read, for int8 quantised by each one's own tool: NNCF's for transformers, ONNX Runtime's dynamic."""
 import json
 import pathlib

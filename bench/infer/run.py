@@ -50,7 +50,7 @@ def main():
             onnx_file = Path(folder) / f"{model}-{batch}.onnx"
 
             def peer(engine):
-                return json.loads(run(threads, sys.executable, HERE / "infer_peer.py", engine, model, onnx_file, batch, threads,
+                return json.loads(run(threads, sys.executable, HERE / "peer.py", engine, model, onnx_file, batch, threads,
                                       args.runs, dtype).strip().splitlines()[-1])
 
             if not onnx_file.exists():

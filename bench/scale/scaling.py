@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Simulates a training step of many processes: who waits for whom, and for how long. Prints docs/scaling.md's table.
 
-  tools/scaling.py                          # both settings of docs/scaling.md
-  tools/scaling.py --latency 100e-6 --bandwidth 0.84e9 --devices 1 2 --images-per-s 8.4 --batch 8 --jitter 0.03
+  bench/scale/scaling.py                          # both settings of docs/scaling.md
+  bench/scale/scaling.py --latency 100e-6 --bandwidth 0.84e9 --devices 1 2 --images-per-s 8.4 --batch 8 --jitter 0.03
 
 A process computes its batch; its gradients become ready in the last two thirds of that time, the last layers first,
 in the buckets of c10d's reducer (1 MB, then 25 MB); the network takes the buckets one after the other, each by a ring:

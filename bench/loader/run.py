@@ -5,7 +5,7 @@ process. Prints medians, and the ratios to nestvit of the same round by images p
 works beside their worker, most where timm's prefetcher normalises and erases. FOLDER holds images at any depth. Run it with the Python of
 bench/requirements.txt, after building loader_bench with -DNESTVIT_BENCH=ON.
 
-    bench/loader.py BUILD_DIR FOLDER... [--rounds R] [--images N]"""
+    bench/loader/run.py BUILD_DIR FOLDER... [--rounds R] [--images N]"""
 import argparse
 import json
 import os
@@ -54,7 +54,7 @@ def main():
                 measured.setdefault("nestvit", []).append(run(args.build / "bin/loader_bench", work, args.images))
                 measured.setdefault("nestvit, data.jpeg_scaled", []).append(run(args.build / "bin/loader_bench", work, args.images, "--scaled"))
                 for peer in args.peers:
-                    measured.setdefault(peer, []).append(run(sys.executable, HERE / "loader_peer.py", peer, work, args.images))
+                    measured.setdefault(peer, []).append(run(sys.executable, HERE / "peer.py", peer, work, args.images))
         for label, turns in measured.items():
             speeds = [turn["images_per_s"] for turn in turns]
             line = f"  {label:24} {statistics.median(speeds):8.1f} images/s ({min(speeds):.1f} to {max(speeds):.1f})"

@@ -44,7 +44,7 @@ def main():
                    "--threads", args.threads, *flags)
 
     def peer(case, mode, optimizer, steps=args.steps):
-        return run(args.threads, sys.executable, HERE / "train_peer.py", case["model"], mode, optimizer, case["batch"], steps, 2,
+        return run(args.threads, sys.executable, HERE / "peer.py", case["model"], mode, optimizer, case["batch"], steps, 2,
                    args.threads, case["drop_path"], case["dtype"])
 
     for name, dtype in [(name, dtype) for name in args.cases for dtype in args.dtypes]:

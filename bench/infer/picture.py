@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws what bench/infer.py printed as bars: infer_picture.py OUT.png LOG... Of a setting that several logs hold, the last counts."""
+"""Draws what bench/infer/run.py printed as bars: picture.py OUT.png LOG... Of a setting that several logs hold, the last counts."""
 import re
 import sys
 
