@@ -1,4 +1,5 @@
-"""What bench/gpu/run.py takes for success, and that its images can be learned. No GPU, nothing built."""
+"""What bench/gpu/run.py takes for success, and that its images can be learned. No GPU, nothing
+built."""
 import contextlib
 import importlib.util
 import io
@@ -24,7 +25,8 @@ def shell(script):
 class Lines(unittest.TestCase):
     def test_good_and_missed_checks_come_back(self):
         self.assertEqual(len(gpu_run.lines_of(*shell(f"echo '{GOOD}'"))), 1)
-        self.assertEqual([line["good"] for line in gpu_run.lines_of(*shell(f"echo '{GOOD}'; echo '{MISSED}'; exit 1"))], [True, False])
+        lines = gpu_run.lines_of(*shell(f"echo '{GOOD}'; echo '{MISSED}'; exit 1"))
+        self.assertEqual([line["good"] for line in lines], [True, False])
 
     def test_a_crash_after_the_first_line_is_an_error_with_its_text(self):
         for end in ["kill -SEGV $$", "exit 1", "exit 2"]:
@@ -51,7 +53,8 @@ class Runs(unittest.TestCase):
         with tempfile.TemporaryDirectory() as scratch:
             for code in [0, 1]:
                 with self.assertRaises(SystemExit) as stop:
-                    gpu_run.run_and_stop(shell(f"echo ended >&2; exit {code}"), Path(scratch) / "log", 1, Path(scratch) / "out")
+                    command = shell(f"echo ended >&2; exit {code}")
+                    gpu_run.run_and_stop(command, Path(scratch) / "log", 1, Path(scratch) / "out")
                 self.assertIn("ended", str(stop.exception))
 
 
@@ -64,7 +67,7 @@ class Images(unittest.TestCase):
         self.assertEqual([image[0] for image in images], [i % 10 for i in range(20)])
 
         def apart(a, b):
-            return sum(abs(x - y) for x, y in zip(a[1:], b[1:]))
+            return sum(abs(x - y) for x, y in zip(a[1:], b[1:], strict=True))
 
         for image in images[10:]:
             nearest = min(images[:10], key=lambda other: apart(image, other))
@@ -73,11 +76,13 @@ class Images(unittest.TestCase):
 
 class Table(unittest.TestCase):
     def test_rows(self):
-        check = {"model": "m", "check": "c", "difference": 0.5, "bound": 0.25, "least": 0.125, "good": False}
+        check = {"model": "m", "check": "c", "difference": 0.5, "bound": 0.25}
+        check |= {"least": 0.125, "good": False}
         self.assertEqual(gpu_run.table_row(check), "| m | c | 0.5 | 1.2e-01 to 2.5e-01 MISSED |")
 
     def test_left_out(self):
-        self.assertEqual(gpu_run.table_row({"model": "m", "check": "c", "note": "no GPU"}), "| m | c | not checked: no GPU | |")
+        self.assertEqual(gpu_run.table_row({"model": "m", "check": "c", "note": "no GPU"}),
+                         "| m | c | not checked: no GPU | |")
 
 
 class Variations(unittest.TestCase):
@@ -87,15 +92,16 @@ class Variations(unittest.TestCase):
     def test_by_device_and_module(self):
         with tempfile.TemporaryDirectory() as scratch:
             build = Path(scratch)
-            self.assertEqual(self.of("cpu", build), [(["--dist-backend", "gloo"], None), (["--dist-backend", "nccl"], "needs a GPU"),
-                                                     (["--cuda-graph"], "needs a GPU")])
+            gloo, nccl = ["--dist-backend", "gloo"], ["--dist-backend", "nccl"]
+            expected = [(gloo, None), (nccl, "needs a GPU"), (["--cuda-graph"], "needs a GPU")]
+            self.assertEqual(self.of("cpu", build), expected)
             without = self.of("cuda", build)
             self.assertEqual([flags[0] for flags, _ in without], ["--dist-backend", "--cuda-graph"])
             for _, left_out in without:
                 self.assertIn("libnestvit_cuda.so was not built", left_out)
             (build / "bin").mkdir()
             (build / "bin/libnestvit_cuda.so").touch()
-            self.assertEqual(self.of("cuda", build), [(["--dist-backend", "nccl"], None), (["--cuda-graph"], None)])
+            self.assertEqual(self.of("cuda", build), [(nccl, None), (["--cuda-graph"], None)])
 
     def test_other_steps_or_losses_show(self):
         self.assertEqual(gpu_run.difference({1: 2.0, 2: 1.0}, {1: 2.0, 2: 1.5}), 0.5)
