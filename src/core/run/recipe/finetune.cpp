@@ -10,7 +10,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit {
 namespace {

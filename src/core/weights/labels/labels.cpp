@@ -1,4 +1,5 @@
-#include "weights/labels.h"
+// A name that two classes share is ambiguous, and stands for neither.
+#include "weights/labels/labels.h"
 
 #include <fmt/format.h>
 
