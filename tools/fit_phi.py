@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Fits the normal distribution function of src/core/kernels/elementary.h: Phi(x) - 1/2 = x P(x^2) / Q(x^2) for |x| <= 5.4; and for values that
-are then rounded to bf16 or 8 bits x P(x^2) for |x| <= 4, also of GELU's tanh form, so that |x| times the error is small. Least squares
-reweighted towards the smallest largest error. Prints the coefficients, lowest first, and the largest error. Needs numpy and scipy."""
+"""Fits the normal distribution function of src/core/kernels/impl/math.h: Phi(x) - 1/2 =
+x P(x^2) / Q(x^2) for |x| <= 5.4; and, for values that are then rounded to bf16 or 8 bits, x P(x^2)
+for |x| <= 4, also of GELU's tanh form, so that |x| times the error is small. Least squares
+reweighted towards the smallest largest error. Prints the coefficients, lowest first, and the
+largest error. Needs numpy and scipy."""
 import numpy
 from numpy.polynomial.polynomial import polyval
 from scipy.special import erf
@@ -16,21 +18,24 @@ def by_tanh(x):
 
 
 def fit(wanted, limit, upper, lower, importance):
-    """Coefficients of P and Q, of degrees `upper` and `lower`, and the largest error times importance(x)."""
+    """Coefficients of P and Q, of degrees `upper` and `lower`, and the largest error times
+    importance(x)."""
     x = limit / 2 * (1 + numpy.cos(numpy.linspace(0, numpy.pi, 4001)))
     x = x[x > 1e-3]
     target, scaled, important = wanted(x), (x / limit) ** 2, importance(x)
     weight, denominator, best = numpy.ones_like(x), numpy.ones_like(x), None
     for _ in range(100):
-        columns = numpy.concatenate([x[:, None] * scaled[:, None] ** numpy.arange(upper + 1),
-                                     -target[:, None] * scaled[:, None] ** numpy.arange(1, lower + 1)], axis=1)
+        of_p = x[:, None] * scaled[:, None] ** numpy.arange(upper + 1)
+        of_q = -target[:, None] * scaled[:, None] ** numpy.arange(1, lower + 1)
+        columns = numpy.concatenate([of_p, of_q], axis=1)
         factor = numpy.sqrt(weight) * important / denominator
         solution = numpy.linalg.lstsq(columns * factor[:, None], target * factor, rcond=None)[0]
         p, q = solution[:upper + 1], numpy.r_[1, solution[upper + 1:]]
         denominator = polyval(scaled, q)
         error = abs(target - x * polyval(scaled, p) / denominator) * important
         if best is None or error.max() < best[2]:
-            best = p / limit ** (2.0 * numpy.arange(upper + 1)), q / limit ** (2.0 * numpy.arange(lower + 1)), error.max()
+            powers_p, powers_q = numpy.arange(upper + 1), numpy.arange(lower + 1)
+            best = p / limit ** (2.0 * powers_p), q / limit ** (2.0 * powers_q), error.max()
         weight = numpy.maximum(weight * (0.5 + error / error.max() / 2), 1e-6)
         weight /= weight.max()
     return best

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/augment/timm_ops.{json,safetensors}: timm's RandAugment operations on small images.
+"""Makes tests/golden/augment/timm_ops.{json,safetensors}: timm's RandAugment operations on small
+images.
 
     pip install timm==1.0.31 Pillow==13.0.0 torch safetensors numpy
     python tools/make_timm_goldens.py tests/golden/augment
 
-Keys are <input>/<operation>/<case>; the JSON gives each case's level, sign and resampling, the argument that timm made of
-the level, and the fill. Nothing is drawn: timm's coin and its choice of resampling are replaced by the case's.
-"""
+Keys are <input>/<operation>/<case>; the JSON gives each case's level, sign and resampling, the
+argument that timm made of the level, and the fill. Nothing is drawn: timm's coin and its choice of
+resampling are replaced by the case's."""
 import json
 import sys
 from pathlib import Path
@@ -38,15 +39,18 @@ def main(folder):
         fill = FILL if image.mode == "RGB" else FILL[0]
         for name in dict.fromkeys(aa._RAND_TRANSFORMS + aa._RAND_INCREASING_TRANSFORMS):
             to_argument, operation = aa.LEVEL_TO_ARG[name], aa.NAME_TO_OP[name]
-            for case, (level, negative, how) in enumerate([(9.0, False, "bicubic"), (3.7, True, "bilinear")]):
+            settings = [(9.0, False, "bicubic"), (3.7, True, "bilinear")]
+            for case, (level, negative, how) in enumerate(settings):
                 aa._randomly_negate = lambda v, n=negative: -v if n else v
                 arguments = to_argument(level, {}) if to_argument else ()
                 result = operation(image, *arguments, resample=RESAMPLE[how], fillcolor=fill)
                 key = f"{number}/{name}/{case}"
                 tensors[key] = np.atleast_3d(np.asarray(result)).copy()
-                cases.append({"key": key, "input": number, "op": name, "level": level, "negative": negative,
-                              "resample": how, "argument": arguments[0] if arguments else 0,
-                              "fill": [fill] if isinstance(fill, int) else list(fill)})
+                cases.append({
+                    "key": key, "input": number, "op": name, "level": level, "negative": negative,
+                    "resample": how, "argument": arguments[0] if arguments else 0,
+                    "fill": [fill] if isinstance(fill, int) else list(fill),
+                })
                 if to_argument is None:
                     break  # one case says it all
     save_file(tensors, folder / "timm_ops.safetensors")

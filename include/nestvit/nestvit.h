@@ -27,7 +27,7 @@
 namespace nestvit {
 inline namespace v0 {
 
-// "0.1.0"
+// MAJOR.MINOR.PATCH
 NESTVIT_API std::string version();
 
 struct Options {

@@ -24,7 +24,7 @@
 #include "train/group/backend.h"
 #include "train/learner.h"
 #include "train/throughput.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit::train {
 namespace {

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "base/log.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit::cli {
 namespace {

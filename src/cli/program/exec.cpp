@@ -60,13 +60,14 @@ void exec_sibling(const std::string& name, const std::vector<std::string>& argum
 
 void exec_infer_script(const std::vector<std::string>& arguments) {
   const fs::path build = own_program().parent_path().parent_path();
-  const std::string script = (build.parent_path().parent_path() / "bench" / "infer.py").string();
+  const std::string script =
+      (build.parent_path().parent_path() / "bench" / "infer" / "run.py").string();
   std::error_code ignored;
   if (!fs::exists(script, ignored))
     throw Error(
         fmt::format("--against needs nestvit's source tree: there is no {}", script),
         "in a checkout: venv/bin/pip install -r bench/requirements.txt, cmake --preset release && "
-        "cmake --build --preset release, venv/bin/python bench/infer.py build/release");
+        "cmake --build --preset release, venv/bin/python bench/infer/run.py build/release");
   const std::string python = environment_variable("NESTVIT_PYTHON").value_or("python3");
   std::vector<std::string> words = {python, script, build.string()};
   words.insert(words.end(), arguments.begin(), arguments.end());

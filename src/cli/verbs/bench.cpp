@@ -295,10 +295,10 @@ nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv
     add_flag(app, "--explain", &options->explain,
              "Instead: the implementation of each type here, that of the convolutions, and the "
              "type that --dtype auto takes.");
-    add_choice(
-        app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
-        "Instead: in turns with that program on timm's model of the same name, by bench/infer.py "
-        "of the source tree. Python, NESTVIT_PYTHON or python3, must have bench/requirements.txt.");
+    add_choice(app, "--against", &options->against, {"onnxruntime", "openvino", "timm"},
+               "Instead: in turns with that program on timm's model of the same name, by "
+               "bench/infer/run.py of the source tree. Python, NESTVIT_PYTHON or python3, must "
+               "have bench/requirements.txt.");
     add_flag(app, "--csv", &options->csv, "Comma-separated, with the column names of timm.");
     return [options, &invocation] { return bench(*options, invocation); };
   };

@@ -12,7 +12,7 @@
 
 #include "base/fields.h"
 #include "base/json.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit {
 namespace {

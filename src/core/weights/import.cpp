@@ -16,8 +16,8 @@
 #include "weights/config_json.h"
 #include "weights/flax/checkpoint.h"
 #include "weights/flax/names.h"
-#include "weights/imagenet_labels.h"
-#include "weights/labels.h"
+#include "weights/labels/imagenet.h"
+#include "weights/labels/labels.h"
 #include "weights/safetensors.h"
 #include "weights/torch/file.h"
 

@@ -99,7 +99,7 @@ TEST_F(BenchCli, AgainstAPeerRunsTheScriptOfTheSourceTree) {
       "NESTVIT_PYTHON=echo nestvit bench --model nest_tiny --against timm --batch 1,8 "
       "--dtype f32,bf16 --threads 2 --rounds 3");
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("/bench/infer.py "));
+  EXPECT_THAT(outcome.out, HasSubstr("/bench/infer/run.py "));
   EXPECT_THAT(outcome.out,
               HasSubstr(" --rounds 3 --models nest_tiny --peers eager compile --batches 1 8 "
                         "--dtypes f32 bf16 --threads 2\n"));
@@ -109,7 +109,7 @@ TEST_F(BenchCli, AgainstAPeerRunsTheScriptOfTheSourceTree) {
                  1, {"no-python", "requirements.txt"});
   expect_failure(shell("mkdir bin && cp \"$(command -v nestvit)\" bin && "
                        "bin/nestvit bench --model nest_tiny --against timm"),
-                 1, {"source tree", "bench/infer.py"});
+                 1, {"source tree", "bench/infer/run.py"});
 }
 
 TEST_F(BenchCli, AutoIsMeasuredOnceAndKept) {

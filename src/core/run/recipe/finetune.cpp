@@ -9,6 +9,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "weights/labels/labels.h"
+
 namespace nestvit {
 namespace {
 

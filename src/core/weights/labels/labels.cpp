@@ -1,5 +1,5 @@
 // A name may be a label or its description, if it means one class only.
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 #include <fmt/format.h>
 

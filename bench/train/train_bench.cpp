@@ -1,21 +1,20 @@
 // train_bench MODEL [--batch B] [--steps N] [--threads T] [--as-timm] [--bf16] [--plain]: images
 // per second of a training step (forward, soft cross-entropy, backward, AdamW) on synthetic data,
 // one JSON line. Before it times, the fused layers' loss and gradients are held against the plain
-// ones' in f32. bench/train.py compares it with timm.
+// ones' in f32. bench/train/run.py compares it with timm.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "bench/train/training_step.h"
 #include "model/params.h"
 #include "train/device/process_setup.h"
-#include "training_step.h"
 
 namespace {
 
 using namespace nestvit;
-using Amp;
 
 struct Arguments {
   std::string model;

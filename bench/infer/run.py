@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Images per second without gradients by nestvit and by its peers on timm's model, in turns: every turn a fresh process, the same type and
-threads on the same cores. Prints the medians and the ratios to nestvit of the same round. Run it with the Python of
-bench/requirements.txt, after building with the preset release."""
+"""Images per second without gradients by nestvit and by its peers on timm's model, in turns: every
+turn is a fresh process, with the same type and threads on the same cores. Prints the medians and
+the ratios to nestvit of the same round. Run it with the Python of bench/requirements.txt, after
+building with the preset release."""
 import argparse
 import csv
 import io
@@ -16,13 +17,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PEERS = ["openvino", "onnxruntime", "eager", "compile"]
-TYPES = {"openvino": ["f32", "bf16", "int8"], "onnxruntime": ["f32", "int8"], "eager": ["f32", "bf16"], "compile": ["f32", "bf16"]}
+TYPES = {
+    "openvino": ["f32", "bf16", "int8"], "onnxruntime": ["f32", "int8"], "eager": ["f32", "bf16"],
+    "compile": ["f32", "bf16"]
+}
 
 
 def run(threads, *command):
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     cores = ",".join(map(str, range(threads)))
-    result = subprocess.run(["taskset", "-c", cores, *map(str, command)], capture_output=True, text=True, env=environment)
+    result = subprocess.run(["taskset", "-c", cores, *map(str, command)], capture_output=True,
+                            text=True, env=environment)
     if result.returncode:
         sys.exit(result.stderr)
     return result.stdout
@@ -37,35 +42,38 @@ def main():
     parser.add_argument("--threads", nargs="+", type=int, default=[os.cpu_count()])
     parser.add_argument("--dtypes", nargs="+", choices=["f32", "bf16", "int8"], default=["f32"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--runs", type=int, default=5, help="timed runs of a turn; their median counts")
+    parser.add_argument("--runs", type=int, default=5,
+                        help="timed runs of a turn; their median counts")
     args = parser.parse_args()
 
     def ours(model, batch, threads, dtype):
-        text = run(threads, args.build / "bin/nestvit", "bench", "--model", model, "--batch", batch, "--threads", threads, "--rounds",
-                   args.runs, "--dtype", dtype, "--csv")
+        text = run(threads, args.build / "bin/nestvit", "bench", "--model", model, "--batch", batch,
+                   "--threads", threads, "--rounds", args.runs, "--dtype", dtype, "--csv")
         return float(next(csv.DictReader(io.StringIO(text)))["infer_samples_per_sec"])
 
     with tempfile.TemporaryDirectory() as folder:
-        for model, batch, threads, dtype in itertools.product(args.models, args.batches, args.threads, args.dtypes):
+        settings = itertools.product(args.models, args.batches, args.threads, args.dtypes)
+        for model, batch, threads, dtype in settings:
             onnx_file = Path(folder) / f"{model}-{batch}.onnx"
 
-            def peer(engine):
-                return json.loads(run(threads, sys.executable, HERE / "infer_peer.py", engine, model, onnx_file, batch, threads,
-                                      args.runs, dtype).strip().splitlines()[-1])
-
+            peer = [sys.executable, HERE / "peer.py"]
+            case = [model, onnx_file, batch, threads, args.runs, dtype]
             if not onnx_file.exists():
-                peer("export")
+                run(threads, *peer, "export", *case)
             speeds = {}
             for _ in range(args.rounds):
                 speeds.setdefault("nestvit", []).append(ours(model, batch, threads, dtype))
                 for engine in [e for e in args.peers if dtype in TYPES[e]]:
-                    speeds.setdefault(engine, []).append(peer(engine)["images_per_s"])
+                    line = run(threads, *peer, engine, *case).strip().splitlines()[-1]
+                    speeds.setdefault(engine, []).append(json.loads(line)["images_per_s"])
             for label, values in speeds.items():
                 line = f"{model} {dtype} batch {batch}, {threads} threads  {label:12} "
-                line += f"{statistics.median(values):7.2f} images/s ({min(values):.2f} to {max(values):.2f})"
+                line += f"{statistics.median(values):7.2f} images/s "
+                line += f"({min(values):.2f} to {max(values):.2f})"
                 if label != "nestvit":
-                    ratios = sorted(o / v for o, v in zip(speeds["nestvit"], values))
-                    line += f"  nestvit is {statistics.median(ratios):.2f} x as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+                    ratios = sorted(o / v for o, v in zip(speeds["nestvit"], values, strict=True))
+                    line += f"  nestvit is {statistics.median(ratios):.2f} x as fast "
+                    line += f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
                 print(line, flush=True)
 
 

@@ -1,5 +1,5 @@
 // Data, loss, gradients and time of a training step.
-#include "training_step.h"
+#include "bench/train/training_step.h"
 
 #include <nestvit/error.h>
 
@@ -14,7 +14,6 @@
 
 namespace nestvit::bench {
 
-using Amp;
 using torch::Tensor;
 
 Data synthetic(const NestConfig& config, int64_t batch) {

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""What a GPU gives, in one command: the numbers it shares with the CPU (logits, gradients, 20 training steps), what short
-types, layers computed again and CUDA graphs do to them, PyTorch's AdamW beside ours, a run that is stopped and resumed on it,
-one that exchanges its gradients by NCCL and one that replays a CUDA graph, and images per second of training and of the
-forward, beside timm where this Python has it. Prints a table and writes it to --output. Needs a build with
--DNESTVIT_BENCH=ON, its libnestvit_cuda.so, and libtorch's CUDA library (NESTVIT_TORCH_LIB, docs/training.md). --device cpu does the same without
-timm, and --quick the smallest part of it: what shows, without a GPU, that the checks themselves work."""
+"""What a GPU gives, in one command. Prints a table and writes it to --output.
+
+Compares with the CPU: logits, gradients and 20 training steps; and on the GPU: short types, layers
+computed again, CUDA graphs, PyTorch's AdamW beside ours, a run that is stopped and resumed, one
+that exchanges its gradients by NCCL and one that replays a CUDA graph. Then measures images per
+second of training and of the forward, beside timm where this Python has it.
+
+Needs a build with -DNESTVIT_BENCH=ON, its libnestvit_cuda.so, and libtorch's CUDA library
+(NESTVIT_TORCH_LIB, docs/training.md). --device cpu does the same without timm, and --quick the
+smallest part of it, which shows without a GPU that the checks themselves work."""
 import argparse
 import importlib.util
 import json
@@ -19,18 +23,22 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = [("nest_tiny_s16_32", 192), ("nest_tiny", 128), ("nest_base", 64)]
 KEYS = ["model", "dtype", "what"]
-# Losses of the resumed run and of those with NCCL and a CUDA graph, relative. A GPU may sum in any order, and each step's rounding is the next one's input; in so few
-# steps it stays below this. Lost moments, another drop-path or another order of the images are several per cent.
+# The largest relative difference of a loss in the resumed run and in those with NCCL and a CUDA
+# graph. A GPU may sum in any order, and each step's rounding is the next one's input; in so few
+# steps it stays below this. Lost moments, another drop-path or another order of the images make
+# several per cent.
 RESUMED = 1e-3
 RUN = "cifar_small_nest"
 
 
 def failed(command, code, *texts):
-    sys.exit(f"{' '.join(map(str, command))}: exit {code}\n" + "\n".join(text[-4000:] for text in texts))
+    ends = "\n".join(text[-4000:] for text in texts)
+    sys.exit(f"{' '.join(map(str, command))}: exit {code}\n{ends}")
 
 
 def lines_of(*command):
-    """Its JSON lines. Exit code 1 is a missed check, if a line says so; whatever else is not 0 ends this program."""
+    """Its JSON lines. Exit code 1 is a missed check if a line says so; any other code but 0 ends
+    this program."""
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     missed = any(not line.get("good", True) for line in lines)
@@ -42,18 +50,22 @@ def lines_of(*command):
 def pattern(draw):
     """A colour in each quarter of the image, which shifts and flips leave recognisable."""
     colours = draw.randbytes(12)
-    return bytes(colours[4 * c + 2 * (y // 16) + x // 16] for c in range(3) for y in range(32) for x in range(32))
+    places = ((c, y, x) for c in range(3) for y in range(32) for x in range(32))
+    return bytes(colours[4 * c + 2 * (y // 16) + x // 16] for c, y, x in places)
 
 
 def cifar_of_patterns(folder, images):
     """Each class is a pattern of its own under noise that is as strong."""
     draw = random.Random(1)
     patterns = [pattern(draw) for _ in range(10)]
-    for name, count in [(f"data_batch_{i}.bin", images // 5) for i in range(1, 6)] + [("test_batch.bin", 100)]:
+    files = {f"data_batch_{i}.bin": images // 5 for i in range(1, 6)} | {"test_batch.bin": 100}
+    for name, count in files.items():
         records = []
         for i in range(count):
             label = i % 10
-            records.append(bytes([label]) + bytes((a + b) // 2 for a, b in zip(patterns[label], draw.randbytes(3072))))
+            noise = draw.randbytes(3072)
+            pixels = bytes((a + b) // 2 for a, b in zip(patterns[label], noise, strict=True))
+            records.append(bytes([label]) + pixels)
         (folder / name).write_bytes(b"".join(records))
 
 
@@ -85,6 +97,10 @@ def difference(whole, again):
     return max(abs(again[step] - whole[step]) / whole[step] for step in whole)
 
 
+def row(check, worst, good):
+    return {"model": RUN, "check": check, "difference": worst, "bound": RESUMED, "good": good}
+
+
 def resumed(train, whole, scratch, steps):
     """The same run stopped early and resumed."""
     cut = train + ["--workdir", str(scratch / "cut")]
@@ -96,21 +112,23 @@ def resumed(train, whole, scratch, steps):
     print(f"resume: losses fell from {first:.3f} to {last:.3f}", file=sys.stderr)
     # A run that learns nothing, or was not cut, says nothing.
     good = worst <= RESUMED and last < 0.95 * first and stopped < max(whole)
-    return {"model": RUN, "check": f"losses of a run resumed after step {stopped} of {max(whole)}",
-            "difference": worst, "bound": RESUMED, "good": good}
+    check = f"losses of a run resumed after step {stopped} of {max(whole)}"
+    return row(check, worst, good)
 
 
 def same_run(train, whole, workdir, what, flags):
     """The same run with `flags`, which are to change nothing."""
     run_to_the_end(train + ["--workdir", str(workdir), *flags])
     worst = difference(whole, losses(workdir))
-    return {"model": RUN, "check": f"losses of a run {what}", "difference": worst, "bound": RESUMED, "good": worst <= RESUMED}
+    return row(f"losses of a run {what}", worst, worst <= RESUMED)
 
 
 def variations(build, device):
     """(what, flags, why it is left out or None) of runs that are to be as the plain one."""
     module = build / "bin/libnestvit_cuda.so"
-    missing = None if module.exists() else f"{module} was not built: configure with -DNESTVIT_CUDA=ON"
+    missing = None
+    if not module.exists():
+        missing = f"{module} was not built: configure with -DNESTVIT_CUDA=ON"
     if device == "cpu":
         yield "that exchanges with itself by Gloo", ["--dist-backend", "gloo"], None
         missing = "needs a GPU"
@@ -126,9 +144,13 @@ def runs(build, device, quick):
         data = scratch / "data"
         data.mkdir()
         cifar_of_patterns(data, batch * steps // 2)
-        train = [str(build / "bin/nestvit"), "train", "--config", str(HERE.parent / "configs/cifar_small_nest.yaml"), "--data-dir",
-                 str(data), "--log-interval", "1", "--epochs", "2", "--warmup-epochs", "0.5", "--drop-path", "0.2", "--smoothing", "0", "--lr", "2e-3",
-                 "--batch-size", str(batch), "--device", device, "--config.eval_per_epochs=2"]
+        train = [
+            str(build / "bin/nestvit"), "train", "--config",
+            str(HERE.parent.parent / "configs/cifar_small_nest.yaml"), "--data-dir",
+            str(data), "--log-interval", "1", "--epochs", "2", "--warmup-epochs", "0.5",
+            "--drop-path", "0.2", "--smoothing", "0", "--lr", "2e-3", "--batch-size",
+            str(batch), "--device", device, "--config.eval_per_epochs=2"
+        ]
         train += ["--config.nest.embedding_dim=16"] if quick else []
         run_to_the_end(train + ["--workdir", str(scratch / "whole")])
         whole = losses(scratch / "whole")
@@ -146,30 +168,35 @@ def table_row(check):
         return f"| {check['model']} | {check['check']} | not checked: {check['note']} | |"
     least = f"{check['least']:.1e} to " if check.get("least") else ""
     missed = "" if check["good"] else " MISSED"
-    return f"| {check['model']} | {check['check']} | {check['difference']:.2g} | {least}{check['bound']:.1e}{missed} |"
+    allowed = f"{least}{check['bound']:.1e}{missed}"
+    return f"| {check['model']} | {check['check']} | {check['difference']:.2g} | {allowed} |"
 
 
 def speeds(bench, args, say):
-    say("\n| model | batch | type | what | nestvit, images/s | timm eager | timm compiled |\n|---|---|---|---|---|---|---|")
+    say("\n| model | batch | type | what | nestvit, images/s | timm eager | timm compiled |")
+    say("|---|---|---|---|---|---|---|")
     on_gpu = args.device != "cpu"
     have_timm = on_gpu and importlib.util.find_spec("timm") is not None
     for model, batch in CASES:
         if model not in args.models:
             continue
         common = [model, "--batch", batch, "--steps", args.steps, "--device", args.device]
-        ours = lines_of(bench, "speed", *common, "--dtype", "f32,tf32,bf16" if on_gpu else "f32,bf16")
+        ours = lines_of(bench, "speed", *common, "--dtype",
+                        "f32,tf32,bf16" if on_gpu else "f32,bf16")
         peer = {}
         if have_timm:
             for mode in ["eager"] + (["compile"] if model in args.compile else []):
                 extra = ["--compile", "--dtype", "bf16"] if mode == "compile" else []
-                for line in lines_of(sys.executable, HERE / "gpu_peer.py", *common, *extra):
+                for line in lines_of(sys.executable, HERE / "peer.py", *common, *extra):
                     peer[(mode, *[line[key] for key in KEYS])] = line["images_per_s"]
         for line in ours:
             cells = []
             for mode in ["eager", "compile"]:
                 speed = peer.get((mode, *[line[key] for key in KEYS]))
                 cells.append(f"{speed:.0f} ({line['images_per_s'] / speed:.2f} x)" if speed else "")
-            say(f"| {model} | {batch} | {line['dtype']} | {line['what']} | {line['images_per_s']:.0f} | {cells[0]} | {cells[1]} |")
+            rate = f"{line['images_per_s']:.0f}"
+            cells = [model, batch, line["dtype"], line["what"], rate, *cells]
+            say("| " + " | ".join(map(str, cells)) + " |")
 
 
 def main():
@@ -177,9 +204,12 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--models", nargs="*", default=[model for model, _ in CASES], help="to time")
-    parser.add_argument("--compile", nargs="*", default=[], help="models that timm also runs compiled, in bf16")
-    parser.add_argument("--quick", action="store_true", help="one model, one image, two steps; nothing is timed")
+    parser.add_argument("--models", nargs="*", default=[model for model, _ in CASES],
+                        help="to time")
+    parser.add_argument("--compile", nargs="*", default=[],
+                        help="models that timm also runs compiled, in bf16")
+    parser.add_argument("--quick", action="store_true",
+                        help="one model, one image, two steps; nothing is timed")
     parser.add_argument("--output", type=Path, default=Path("gpu_check.md"))
     args = parser.parse_args()
     text = []
@@ -191,7 +221,9 @@ def main():
 
     say("| model | check | difference | allowed |\n|---|---|---|---|")
     bench = args.build / "bin/gpu_bench"
-    parity = ["nest_tiny_s16_32", "--batch", 1, "--steps", 2] if args.quick else ["nest_tiny_s16_32", "nest_tiny"]
+    parity = ["nest_tiny_s16_32", "nest_tiny"]
+    if args.quick:
+        parity = ["nest_tiny_s16_32", "--batch", 1, "--steps", 2]
     checks = []
     for check in lines_of(bench, "parity", *parity, "--device", args.device):
         checks.append(check)

@@ -1,9 +1,9 @@
 // The list is imagenet_classes.txt: one line per class, synset and name.
-#include "weights/imagenet_labels.h"
+#include "weights/labels/imagenet.h"
 
 #include <sstream>
 
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit {
 namespace {

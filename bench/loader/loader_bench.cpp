@@ -1,8 +1,8 @@
 // loader_bench FOLDER IMAGES [--scaled]: reads IMAGES images of a folder with class folders
 // through the loader with one worker and timm's whole training transform at 224 (random resized
 // crop, flip, rand-m9-mstd0.5-inc1, colour jitter, normalisation, erasing). Checks that a batch is
-// the same twice and not the same as another; then prints one line of JSON. bench/loader.py runs it
-// beside its peers.
+// the same twice and not the same as another; then prints one line of JSON. bench/loader/run.py
+// runs it beside its peers.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 #include <sys/resource.h>

@@ -1,5 +1,6 @@
-"""One timed process of bench/infer.py: timm's NesT without gradients, by one of the engines; one JSON line. "export"
-writes the ONNX model that two of them read, for int8 quantised by each one's own tool: NNCF's for transformers, ONNX Runtime's dynamic."""
+"""One timed process of bench/infer/run.py: timm's NesT without gradients, by one of the engines;
+one JSON line. "export" writes the ONNX model that two of them read, for int8 quantised by each
+one's own tool: NNCF's for transformers, ONNX Runtime's dynamic."""
 import json
 import pathlib
 import sys
@@ -24,11 +25,18 @@ if engine == "export":
     import torch
 
     model = timm_model()
-    torch.onnx.export(model, torch.zeros(batch, 3, 224, 224), onnx_file, input_names=["x"], opset_version=18, dynamo=False)
+    torch.onnx.export(model, torch.zeros(batch, 3, 224, 224), onnx_file, input_names=["x"],
+                      opset_version=18, dynamo=False)
     print("{}")
     sys.exit()
 
-int8_file = pathlib.Path(onnx_file).with_suffix({"openvino": ".int8.xml", "onnxruntime": ".int8.onnx"}.get(engine, ""))
+int8_file = pathlib.Path(onnx_file).with_suffix(
+    {"openvino": ".int8.xml", "onnxruntime": ".int8.onnx"}.get(engine, ""))
+
+
+def noise(seed):
+    draw = numpy.random.default_rng(seed)
+    return draw.standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
 
 
 def quantise():
@@ -40,8 +48,9 @@ def quantise():
     import nncf
     import openvino
 
-    calibration = [numpy.random.default_rng(i).standard_normal((batch, 3, 224, 224), dtype=numpy.float32) for i in range(8)]
-    model = nncf.quantize(openvino.Core().read_model(onnx_file), nncf.Dataset(calibration), model_type=nncf.ModelType.TRANSFORMER)
+    calibration = [noise(i) for i in range(8)]
+    model = nncf.quantize(openvino.Core().read_model(onnx_file), nncf.Dataset(calibration),
+                          model_type=nncf.ModelType.TRANSFORMER)
     openvino.save_model(model, int8_file)
 
 
@@ -49,13 +58,14 @@ if dtype == "int8" and not int8_file.exists():
     quantise()
 read_file = str(int8_file) if dtype == "int8" else onnx_file
 
-images = numpy.random.default_rng(1).standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
+images = noise(1)
 begun = time.perf_counter()
 if engine == "openvino":
     import openvino
 
-    compiled = openvino.Core().compile_model(read_file, "CPU", {
-        "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32" if dtype == "int8" else dtype})
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    options["INFERENCE_PRECISION_HINT"] = "f32" if dtype == "int8" else dtype
+    compiled = openvino.Core().compile_model(read_file, "CPU", options)
     request = compiled.create_infer_request()
 
     def run():

@@ -1,5 +1,5 @@
 // What the measurements compare must not lose a NaN: it would pass every check.
-#include "training_step.h"
+#include "bench/train/training_step.h"
 
 #include <gtest/gtest.h>
 

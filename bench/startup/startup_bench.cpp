@@ -1,6 +1,8 @@
-// load_bench MODEL [--only]: seconds of one import_model (verified, every value looked at), or with
+// startup_bench MODEL [--only]: seconds of one import_model (verified, every value looked at), or
+// with
 // --only of reading the tensors alone, as safetensors and torch.load do; and by how much the
-// process grew at its peak, over the tensors' size. bench/load.py compares it with other programs.
+// process grew at its peak, over the tensors' size. bench/startup/run.py compares it with other
+// programs.
 #include <fmt/format.h>
 #include <nestvit/error.h>
 #include <sys/resource.h>
@@ -29,7 +31,7 @@ double peak_bytes() {
 int main(int argc, char** argv) {
   const bool only = argc == 3 && std::string(argv[2]) == "--only";
   if (argc != 2 && !only) {
-    fmt::print(stderr, "load_bench MODEL [--only]\n");
+    fmt::print(stderr, "startup_bench MODEL [--only]\n");
     return 2;
   }
   try {

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Images per second of the whole ImageNet training transform (reading, decoding, random resized crop, flip, RandAugment, colour jitter,
-erasing, normalisation) at 224, one worker: nestvit, timm's loader, torchvision's v2 transforms, in turns, every turn a fresh
-process. Prints medians, and the ratios to nestvit of the same round by images per processor second: the peers' main process
-works beside their worker, most where timm's prefetcher normalises and erases. FOLDER holds images at any depth. Run it with the Python of
-bench/requirements.txt, after building loader_bench with -DNESTVIT_BENCH=ON.
+"""Images per second of the whole ImageNet training transform (reading, decoding, random resized
+crop, flip, RandAugment, colour jitter, erasing, normalisation) at 224, one worker: nestvit, timm's
+loader, torchvision's v2 transforms, in turns, every turn a fresh process. Prints medians, and the
+ratios to nestvit of the same round by images per processor second: the peers' main process works
+beside their worker, most where timm's prefetcher normalises and erases. FOLDER holds images at any
+depth. Run it with the Python of bench/requirements.txt, after building loader_bench with
+-DNESTVIT_BENCH=ON.
 
-    bench/loader.py BUILD_DIR FOLDER... [--rounds R] [--images N]"""
+    bench/loader/run.py BUILD_DIR FOLDER... [--rounds R] [--images N]"""
 import argparse
 import json
 import os
@@ -22,7 +24,8 @@ IMAGES = {".jpg", ".jpeg", ".png"}
 
 def run(*command):
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True,
+                            env=environment)
     if result.returncode:
         sys.exit(result.stderr)
     return json.loads(result.stdout.strip().splitlines()[-1])
@@ -39,7 +42,8 @@ def class_folders(folder, into):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=Path)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
@@ -50,19 +54,24 @@ def main():
         with tempfile.TemporaryDirectory(prefix="nestvit-loader-") as work:
             print(f"{folder}: {class_folders(folder, Path(work))} images")
             measured = {}
+            ours = [args.build / "bin/loader_bench", work, args.images]
+            programs = {"nestvit": ours, "nestvit, data.jpeg_scaled": [*ours, "--scaled"]}
+            for peer in args.peers:
+                programs[peer] = [sys.executable, HERE / "peer.py", peer, work, args.images]
             for _ in range(args.rounds):
-                measured.setdefault("nestvit", []).append(run(args.build / "bin/loader_bench", work, args.images))
-                measured.setdefault("nestvit, data.jpeg_scaled", []).append(run(args.build / "bin/loader_bench", work, args.images, "--scaled"))
-                for peer in args.peers:
-                    measured.setdefault(peer, []).append(run(sys.executable, HERE / "loader_peer.py", peer, work, args.images))
+                for label, command in programs.items():
+                    measured.setdefault(label, []).append(run(*command))
         for label, turns in measured.items():
             speeds = [turn["images_per_s"] for turn in turns]
-            line = f"  {label:24} {statistics.median(speeds):8.1f} images/s ({min(speeds):.1f} to {max(speeds):.1f})"
+            line = f"  {label:24} {statistics.median(speeds):8.1f} images/s "
+            line += f"({min(speeds):.1f} to {max(speeds):.1f})"
             per_core = [turn["images_per_processor_s"] for turn in turns]
             line += f"  {statistics.median(per_core):8.1f} per processor second"
             if label != "nestvit":
-                ratios = sorted(o["images_per_processor_s"] / s for o, s in zip(measured["nestvit"], per_core))
-                line += f"  nestvit is {statistics.median(ratios):.2f} x as fast ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+                pairs = zip(measured["nestvit"], per_core, strict=True)
+                ratios = sorted(o["images_per_processor_s"] / s for o, s in pairs)
+                line += f"  nestvit is {statistics.median(ratios):.2f} x as fast "
+                line += f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
             print(line, flush=True)
 
 

@@ -1,4 +1,5 @@
-"""timm's side of bench/gpu_check.py: images per second of training steps and of the forward on a GPU; JSON lines."""
+"""timm's side of bench/gpu/run.py: images per second of training steps and of the forward on a
+GPU; JSON lines."""
 import argparse
 import json
 import time
@@ -22,9 +23,10 @@ if not set(dtypes) <= {"f32", "tf32", "bf16"}:
 
 def network():
     if args.model == "nest_tiny_s16_32":  # the paper's CIFAR NesT-T; timm has no name for it
-        return Nest(img_size=32, patch_size=1, num_levels=4, embed_dims=(192,) * 4, num_heads=(3,) * 4, depths=(3,) * 4,
-                    num_classes=10, drop_path_rate=0.1), 32
-    return timm.create_model(args.model, drop_path_rate={"nest_tiny": 0.2, "nest_small": 0.3, "nest_base": 0.5}[args.model]), 224
+        return Nest(img_size=32, patch_size=1, num_levels=4, embed_dims=(192,) * 4,
+                    num_heads=(3,) * 4, depths=(3,) * 4, num_classes=10, drop_path_rate=0.1), 32
+    drop_path = {"nest_tiny": 0.2, "nest_small": 0.3, "nest_base": 0.5}[args.model]
+    return timm.create_model(args.model, drop_path_rate=drop_path), 224
 
 
 def timed(work, warm_up):
@@ -46,7 +48,8 @@ for dtype in dtypes:
     forward = torch.compile(model) if args.compile else model
     decayed = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
-    update = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], lr=1e-4, fused=True)
+    groups = [{"params": decayed, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}]
+    update = torch.optim.AdamW(groups, lr=1e-4, fused=True)
     images = torch.randn(args.batch, 3, side, side, device=args.device)
     targets = torch.softmax(torch.randn(args.batch, model.num_classes, device=args.device), 1)
 
@@ -69,4 +72,5 @@ for dtype in dtypes:
     for what, work in [("train", train), ("forward", infer)]:
         model.train(what == "train")
         speed = args.batch / timed(work, 5)
-        print(json.dumps({"model": args.model, "dtype": dtype, "what": what, "batch": args.batch, "images_per_s": speed}), flush=True)
+        line = {"model": args.model, "dtype": dtype, "what": what, "batch": args.batch}
+        print(json.dumps(line | {"images_per_s": speed}), flush=True)

@@ -2,7 +2,7 @@
 // same weights and images; gradients with layers computed again, and replayed as a CUDA graph;
 // PyTorch's AdamW beside ours; tf32 and bf16 beside f32.
 // gpu_bench speed MODEL --batch B --dtype f32,tf32,bf16: images per second of training steps, done
-// and replayed, and of the forward. JSON lines; bench/gpu_check.py puts them together. Exit code 1:
+// and replayed, and of the forward. JSON lines; bench/gpu/run.py puts them together. Exit code 1:
 // a check was missed.
 #include <fmt/format.h>
 #include <nestvit/error.h>
@@ -12,18 +12,17 @@
 #include <chrono>
 #include <cmath>
 
+#include "bench/train/training_step.h"
 #include "train/device/cuda_module.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
 #include "train/optim/adam.h"
 #include "train/optim/loss.h"
 #include "train/optim/optim.h"
-#include "training_step.h"
 
 namespace {
 
 using namespace nestvit;
-using Amp;
 using torch::Tensor;
 
 struct Arguments {
