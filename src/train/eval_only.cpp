@@ -12,7 +12,7 @@
 #include "train/evaluation.h"
 #include "train/group/backend.h"
 #include "train/network/tensors.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit::train {
 

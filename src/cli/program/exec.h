@@ -1,4 +1,5 @@
-// Starting other programs: the sibling of this installation, and bench/infer/run.py of the source tree.
+// Starting other programs: the sibling of this installation, and bench/infer/run.py of the source
+// tree.
 #pragma once
 
 #include <string>
@@ -15,8 +16,8 @@ std::vector<char*> exec_words(std::vector<std::string>& words);
 [[noreturn]] void exec_sibling(const std::string& name, const std::vector<std::string>& arguments);
 
 // For bench --against: replaces this process by the Python of NESTVIT_PYTHON, else python3, running
-// bench/infer/run.py of the source tree that this program was built in (TREE/build/PRESET/bin), with
-// `arguments` after the build folder. Throws Error where it lies in none.
+// bench/infer/run.py of the source tree that this program was built in (TREE/build/PRESET/bin),
+// with `arguments` after the build folder. Throws Error where it lies in none.
 [[noreturn]] void exec_infer_script(const std::vector<std::string>& arguments);
 
 }  // namespace nestvit::cli

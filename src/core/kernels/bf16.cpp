@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/half.h"
+#include "base/number/half.h"
 #include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "base/int8.h"
+#include "base/number/int8.h"
 #include "kernels/isa/tables.h"
 
 namespace nestvit::kernels {

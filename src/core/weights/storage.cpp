@@ -9,8 +9,8 @@
 #include <limits>
 #include <utility>
 
-#include "base/half.h"
-#include "base/int8.h"
+#include "base/number/half.h"
+#include "base/number/int8.h"
 
 namespace nestvit {
 namespace {

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/fields.h"
 #include "base/file.h"
-#include "base/half.h"
+#include "base/number/half.h"
 
 namespace nestvit {
 namespace {

@@ -1,8 +1,8 @@
 // Unpacking: what an honest archive holds comes out, what a hostile one wants does not happen.
 #include "hub/archive.h"
 
-#include "support/hub_test.h"
-#include "support/tar_maker.h"
+#include "support/hub/hub_test.h"
+#include "support/hub/tar_maker.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,7 +1,7 @@
 // Checksums against the test vectors of their standards.
 #include "hub/digest.h"
 
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

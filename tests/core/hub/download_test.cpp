@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "hub/part_file.h"
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -1,8 +1,8 @@
 // Which names are remote, and where what was pulled is put.
 #include "hub/hub.h"
 
-#include "support/fake_hub.h"
-#include "support/hub_test.h"
+#include "support/hub/fake_hub.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <thread>
 
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "base/half.h"
+#include "base/number/half.h"
 #include "core/kernels/attend_case.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"

@@ -10,7 +10,7 @@
 #include <limits>
 #include <vector>
 
-#include "base/int8.h"
+#include "base/number/int8.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"
 

@@ -1,7 +1,7 @@
 // nestvit pull: the program against local servers that speak the protocols of the hub and of the
 // cloud.
 #include "support/cli_test.h"
-#include "support/fake_hub.h"
+#include "support/hub/fake_hub.h"
 
 namespace nestvit::testing {
 namespace {

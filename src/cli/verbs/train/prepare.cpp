@@ -13,7 +13,7 @@
 #include "cli/model/model_source.h"
 #include "run/recipe/finetune.h"
 #include "run/record/checkpoint.h"
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit::cli {
 namespace {

@@ -1,7 +1,8 @@
 // Answers of hubs and clouds, which may hold anything: what is read of them, and what is refused.
+#include "hub/sources/answers.h"
+
 #include <string>
 
-#include "hub/sources/answers.h"
 #include "support/errors.h"
 
 namespace nestvit::testing {

@@ -2,8 +2,8 @@
 #include "hub/sources/datasets.h"
 
 #include "hub/hub.h"
-#include "support/hub_test.h"
-#include "support/tar_maker.h"
+#include "support/hub/hub_test.h"
+#include "support/hub/tar_maker.h"
 
 namespace nestvit::testing {
 namespace {

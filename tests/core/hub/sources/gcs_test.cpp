@@ -5,7 +5,7 @@
 
 #include "hub/hub.h"
 #include "hub/sources/answers.h"
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

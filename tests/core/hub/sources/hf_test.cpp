@@ -3,8 +3,8 @@
 
 #include "hub/hub.h"
 #include "hub/sources/answers.h"
-#include "support/fake_hub.h"
-#include "support/hub_test.h"
+#include "support/hub/fake_hub.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

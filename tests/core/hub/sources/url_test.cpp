@@ -1,7 +1,7 @@
 // http(s)://: one file, named by its address or by the server, kept under the address.
 #include <atomic>
 
-#include "support/hub_test.h"
+#include "support/hub/hub_test.h"
 
 namespace nestvit::testing {
 namespace {

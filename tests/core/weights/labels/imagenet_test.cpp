@@ -1,12 +1,12 @@
 // The names of ImageNet's classes, given to placeholders alone.
-#include "weights/imagenet_labels.h"
+#include "weights/labels/imagenet.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
 
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit {
 namespace {

@@ -1,5 +1,5 @@
 // Rounding to 8-bit integers.
-#include "base/int8.h"
+#include "base/number/int8.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // bfloat16 and half: every bit pattern against the formats' definitions, rounding against both
 // neighbours.
-#include "base/half.h"
+#include "base/number/half.h"
 
 #include <gtest/gtest.h>
 

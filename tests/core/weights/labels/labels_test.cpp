@@ -1,5 +1,5 @@
 // Class names: placeholders, and which class a name means.
-#include "weights/labels.h"
+#include "weights/labels/labels.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // One thread per connection, one request per connection.
-#include "support/http_server.h"
+#include "support/hub/http_server.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "hub/digest.h"
-#include "support/http_server.h"
+#include "support/hub/http_server.h"
 
 namespace nestvit::testing {
 

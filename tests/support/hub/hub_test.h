@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "hub/download.h"
 #include "support/errors.h"
-#include "support/http_server.h"
+#include "support/hub/http_server.h"
 #include "support/temp_dir.h"
 
 namespace nestvit::testing {
