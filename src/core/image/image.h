@@ -2,6 +2,7 @@
 // that models take.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

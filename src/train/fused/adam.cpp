@@ -1,4 +1,4 @@
-// Adam in one pass; see fused_adam.h.
+// Adam in one pass: cuts parameters into pieces and calls the kernel on each.
 #include "train/fused/adam.h"
 
 #include <algorithm>
@@ -8,18 +8,25 @@
 namespace nestvit::train {
 namespace {
 
-constexpr int64_t kPiece = 1 << 15;  // values; four arrays of them fit in a core's cache
+// Values of a piece, whose four arrays fit in a core's cache.
+constexpr int64_t kPiece = 1 << 15;
 
-struct Piece {
+struct AdamPiece {
   const AdamParameter* parameter;
   int64_t first, count;
 };
 
 kernels::AdamStep kernel_step(const AdamSettings& s, const AdamParameter& p) {
   const auto narrow = [](double x) { return static_cast<float>(x); };
-  return {narrow(s.beta1),       narrow(s.beta2),     narrow(s.eps),
-          narrow(1 - s.beta1),   narrow(1 - s.beta2), narrow(s.correction1),
-          narrow(s.correction2), narrow(p.rate),      narrow(p.decay)};
+  return {.beta1 = narrow(s.beta1),
+          .beta2 = narrow(s.beta2),
+          .eps = narrow(s.eps),
+          .one_minus_beta1 = narrow(1 - s.beta1),
+          .one_minus_beta2 = narrow(1 - s.beta2),
+          .correction1 = narrow(s.correction1),
+          .correction2 = narrow(s.correction2),
+          .rate = narrow(p.rate),
+          .decay = narrow(p.decay)};
 }
 
 }  // namespace
@@ -32,7 +39,7 @@ bool adam_pass_covers(const AdamParameter& p) {
 }
 
 void adam_pass(const AdamSettings& s, const std::vector<AdamParameter>& parameters) {
-  std::vector<Piece> pieces;
+  std::vector<AdamPiece> pieces;
   for (const AdamParameter& parameter : parameters)
     for (int64_t first = 0; first < parameter.value.numel(); first += kPiece)
       pieces.push_back({&parameter, first, std::min(kPiece, parameter.value.numel() - first)});

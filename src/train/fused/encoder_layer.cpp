@@ -1,11 +1,12 @@
-// A fused layer as an operation of libtorch's graph: shares of pieces on threads, and what the
-// forward leaves for the backward. The arithmetic is fused_layer.h's.
+// A fused layer as one operation of libtorch's graph: deals pieces to threads and saves what the
+// backward needs. The arithmetic is in passes.h.
 #include "train/fused/encoder_layer.h"
 
 #include <algorithm>
 #include <array>
 #include <vector>
 
+#include "kernels/dispatch.h"
 #include "train/fused/passes.h"
 
 namespace nestvit::train {
@@ -29,8 +30,8 @@ int64_t most_rows(const std::vector<Piece>& pieces) {
   return most;
 }
 
-// Gradients of all parameters lie one after the other, once per share; the sum over the shares, in
-// order, ends in the first.
+// The gradients of all parameters, one after the other, once per share. The first becomes the sum
+// over the shares, in order.
 class GradientSums {
  public:
   GradientSums(const std::vector<Tensor>& params, size_t shares) : shares_(shares) {
@@ -41,10 +42,10 @@ class GradientSums {
     memory_ = torch::empty({static_cast<int64_t>(shares), size_}, params.front().options());
   }
 
-  std::array<float*, kSlots> cleared(size_t share) const {
+  Gradients cleared(size_t share) const {
     float* base = memory_.mutable_data_ptr<float>() + static_cast<int64_t>(share) * size_;
     std::fill_n(base, size_, 0.0f);
-    std::array<float*, kSlots> result{};
+    Gradients result{};
     for (size_t i = 0; i < kSlots; ++i) result[i] = base + offsets_[i];
     return result;
   }
@@ -67,57 +68,66 @@ class GradientSums {
 
 Sizes sizes_of(const Tensor& x, const std::vector<Tensor>& params, int64_t heads,
                int64_t kv_heads) {
-  return {x.size(0),
-          x.size(1),
-          x.size(2),
-          x.size(3),
-          params[kQkvWeight].size(0),
-          params[kFc1Weight].size(0),
-          heads,
-          kv_heads};
+  return {.images = x.size(0),
+          .blocks = x.size(1),
+          .tokens = x.size(2),
+          .width = x.size(3),
+          .qkv = params[kQkvWeight].size(0),
+          .mlp = params[kFc1Weight].size(0),
+          .heads = heads,
+          .kv_heads = kv_heads};
 }
 
 // The tensors that backward needs, in the order in which they are saved: x, the parameters, the
-// two drop-path factors, and what forward computed.
+// two drop-path factors, and the arrays that forward computed.
 struct Saved {
   Tensor x;
   std::vector<Tensor> params;
-  Tensor keep1, keep2, qkv, mixed, middle, hidden;
+  Tensor keep1, keep2, qkv, attended, middle, hidden;
 
   Arrays arrays() const {
-    Arrays a{values(x),
-             {},
-             values(keep1),
-             values(keep2),
-             qkv.mutable_data_ptr<float>(),
-             mixed.mutable_data_ptr<float>(),
-             middle.mutable_data_ptr<float>(),
-             hidden.mutable_data_ptr<float>()};
+    Arrays a{.x = values(x),
+             .params = {},
+             .keep1 = values(keep1),
+             .keep2 = values(keep2),
+             .qkv = qkv.mutable_data_ptr<float>(),
+             .attended = attended.mutable_data_ptr<float>(),
+             .middle = middle.mutable_data_ptr<float>(),
+             .hidden = hidden.mutable_data_ptr<float>()};
     for (size_t i = 0; i < kSlots; ++i) a.params[i] = values(params[i]);
     return a;
   }
   std::vector<Tensor> list() const {
     std::vector<Tensor> all = {x};
     all.insert(all.end(), params.begin(), params.end());
-    all.insert(all.end(), {keep1, keep2, qkv, mixed, middle, hidden});
+    all.insert(all.end(), {keep1, keep2, qkv, attended, middle, hidden});
     return all;
   }
   static Saved from(const std::vector<Tensor>& all) {
     const auto* rest = all.data() + 1 + kSlots;
-    return {all[0],  {all.begin() + 1, all.begin() + 1 + kSlots},
-            rest[0], rest[1],
-            rest[2], rest[3],
-            rest[4], rest[5]};
+    return {.x = all[0],
+            .params = {all.begin() + 1, all.begin() + 1 + kSlots},
+            .keep1 = rest[0],
+            .keep2 = rest[1],
+            .qkv = rest[2],
+            .attended = rest[3],
+            .middle = rest[4],
+            .hidden = rest[5]};
   }
 };
 
-// Function::apply knows no undefined tensors.
+// Function::apply takes no undefined tensors.
 using Factors = std::optional<Tensor>;
 Factors factors(const Tensor& keep) { return keep.defined() ? Factors(keep) : Factors(); }
 
 std::vector<std::vector<Piece>> shares_of(const Sizes& s, const Saved& saved) {
-  return share_out({s.images, s.blocks, s.tokens, values(saved.keep1), values(saved.keep2),
-                    s.attention_cost(), s.mlp_cost()},
+  return share_out({.images = s.images,
+                    .blocks = s.blocks,
+                    .tokens = s.tokens,
+                    .keep1 = values(saved.keep1),
+                    .keep2 = values(saved.keep2),
+                    .attention_cost = s.attention_cost(),
+                    .mlp_cost = s.mlp_cost()},
                    at::get_num_threads());
 }
 
@@ -136,12 +146,13 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
       return torch::empty({s.rows(), width}, saved.x.options());
     };
     saved.qkv = make(s.qkv);
-    saved.mixed = make(s.width);
+    saved.attended = make(s.width);
     saved.middle = make(s.width);
     saved.hidden = make(s.mlp);
     Tensor y = torch::empty_like(saved.x);
 
-    const LayerPass pass = make_pass(s, saved, {Pass::kForward, tanh, bf16});
+    const LayerPass pass =
+        make_pass(s, saved, {.pass = Pass::kForward, .tanh_gelu = tanh, .bf16 = bf16});
     const auto shares = shares_of(s, saved);
     float* out = y.mutable_data_ptr<float>();
     const Tensor scratch = make_scratch(shares, pass, y);
@@ -162,8 +173,9 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
     const Sizes s = sizes_of(saved.x, saved.params, context->saved_data["heads"].toInt(),
                              context->saved_data["kv_heads"].toInt());
     const LayerPass pass = make_pass(s, saved,
-                                     {Pass::kBackward, context->saved_data["tanh"].toBool(),
-                                      context->saved_data["bf16"].toBool()});
+                                     {.pass = Pass::kBackward,
+                                      .tanh_gelu = context->saved_data["tanh"].toBool(),
+                                      .bf16 = context->saved_data["bf16"].toBool()});
     const auto shares = shares_of(s, saved);
     const Tensor dy = outputs[0].contiguous();
     Tensor dx = torch::empty_like(dy);
@@ -177,7 +189,7 @@ class EncoderFunction : public torch::autograd::Function<EncoderFunction> {
     });
     torch::autograd::variable_list result = {dx};
     for (const Tensor& grad : grads.sums(saved.params)) result.push_back(grad);
-    result.resize(1 + kSlots + 6);  // none for the factors and the numbers
+    result.resize(1 + kSlots + 6);  // the two factors and four settings have no gradient
     return result;
   }
 

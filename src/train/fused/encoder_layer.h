@@ -1,7 +1,7 @@
-// One encoder layer as one operation on the CPU: forward and backward go over the tokens in pieces
-// that stay in a core's cache from the first norm to the last product, instead of over all of them
-// once per operation. What it computes is EncoderLayer of nest.cpp; tests hold one against the
-// other.
+// One encoder layer as one operation on the CPU. Forward and backward take the tokens in pieces
+// that stay in a core's cache from the first norm to the last product; operation by operation, all
+// tokens would pass through memory each time. It computes EncoderLayer of network/nest.cpp; tests
+// compare the two.
 #pragma once
 
 #include <array>
@@ -34,13 +34,13 @@ FusedLayer fused_layer(const torch::nn::Module& module, int64_t heads, bool tanh
 // leaves its output in that order, and a weight costs less to reorder than the tokens.
 torch::Tensor head_major(const torch::Tensor& proj_weight, int64_t heads);
 
-// Whether encoder_layer() takes x: f32 on the CPU. Under autocast to bf16, where the processor has
-// AVX512_BF16: the products of the four linear layers and their gradients round their operands to
-// bf16 and sum in f32; all else stays f32.
+// Whether encoder_layer() takes x: f32 on the CPU, without autocast, or under autocast to bf16 if
+// bf16_kernels_pay() (kernels/dispatch.h). The products of the four linear layers and their
+// gradients then round their operands to bf16 and sum in f32; all else stays f32.
 bool fused_covers(const torch::Tensor& x);
 
-// x [B, T, N, C] -> [B, T, N, C]. Differentiable once. The same bits for the same number of
-// threads.
+// x [B, T, N, C] -> [B, T, N, C]. Differentiable once. The same number of threads gives the same
+// bits.
 torch::Tensor encoder_layer(const torch::Tensor& x, const FusedLayer& layer);
 
 }  // namespace nestvit::train

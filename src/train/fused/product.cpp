@@ -1,4 +1,4 @@
-// Products of a fused layer; see fused_product.h.
+// Products of a fused layer by BLAS or by the kernels for bf16.
 #include "train/fused/product.h"
 
 #include <algorithm>
@@ -13,38 +13,44 @@ extern "C" void sgemm_(const char* transa, const char* transb, const int* m, con
 namespace nestvit::train {
 namespace {
 
-void f32_product(Operand a, Operand b, const ProductSize& size, const Destination& result) {
-  // Row-major c is column-major c^T = op(b)^T op(a)^T.
-  const int rows = static_cast<int>(size.m), cols = static_cast<int>(size.n),
-            depth = static_cast<int>(size.k);
-  const int lda = a.transposed ? rows : depth, ldb = b.transposed ? depth : cols;
-  const float one = 1, beta = result.add ? 1 : 0;
-  sgemm_(b.transposed ? "T" : "N", a.transposed ? "T" : "N", &cols, &rows, &depth, &one, b.data,
-         &ldb, a.data, &lda, &beta, result.c, &cols);
+void multiply_f32(const Product& p) {
+  // A row-major c is a column-major c^T = op(b)^T op(a)^T.
+  const int rows = static_cast<int>(p.m), columns = static_cast<int>(p.n),
+            depth = static_cast<int>(p.k);
+  const int lda = p.a.transposed ? rows : depth, ldb = p.b.transposed ? depth : columns;
+  const float one = 1, beta = p.add ? 1 : 0;
+  sgemm_(p.b.transposed ? "T" : "N", p.a.transposed ? "T" : "N", &columns, &rows, &depth, &one,
+         p.b.data, &ldb, p.a.data, &lda, &beta, p.c, &columns);
+}
+
+void multiply_bf16(const Product& p, float* scratch) {
+  const kernels::Bf16Kernels& kernel = *kernels::bf16_kernels().front();
+  auto* left = reinterpret_cast<uint32_t*>(scratch);
+  kernel.pack_left(p.a, p.m, p.k, left);
+  const uint32_t* right = p.packed_b;
+  if (!right) {
+    uint32_t* packed = left + kernels::bf16_left_size(p.m, p.k);
+    kernel.pack_right(p.b, p.k, p.n, packed);
+    right = packed;
+  }
+  kernel.gemm(left, right, p.m, p.n, p.k, p.add, p.c);
 }
 
 }  // namespace
 
-void Products::operator()(Operand a, const RightOperand& b, const ProductSize& s,
-                          const Destination& result, float* scratch) const {
-  if (!bf16_) return f32_product(a, b.operand, s, result);
-  const kernels::Bf16Kernels& kernel = *kernels::bf16_kernels().front();
-  auto* left = reinterpret_cast<uint32_t*>(scratch);
-  kernel.pack_left(a, s.m, s.k, left);
-  const uint32_t* right = b.packed;
-  if (!right) {
-    uint32_t* packed = left + kernels::bf16_left_size(s.m, s.k);
-    kernel.pack_right(b.operand, s.k, s.n, packed);
-    right = packed;
-  }
-  kernel.gemm(left, right, s.m, s.n, s.k, result.add, result.c);
+void multiply(const Product& product, bool bf16, float* scratch) {
+  if (bf16)
+    multiply_bf16(product, scratch);
+  else
+    multiply_f32(product);
 }
 
-int64_t Products::scratch(int64_t rows, int64_t wide) const {
-  if (!bf16_) return 0;
-  // Of tokens with a weight, or of two arrays of tokens, whose rows are summed over.
-  return std::max(kernels::bf16_left_size(rows, wide),
-                  kernels::bf16_left_size(wide, rows) + kernels::bf16_right_size(rows, wide));
+int64_t product_scratch(int64_t rows, int64_t widest, bool bf16) {
+  if (!bf16) return 0;
+  const int64_t with_weight = kernels::bf16_left_size(rows, widest);
+  const int64_t over_rows =
+      kernels::bf16_left_size(widest, rows) + kernels::bf16_right_size(rows, widest);
+  return std::max(with_weight, over_rows);
 }
 
 }  // namespace nestvit::train

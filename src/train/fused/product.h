@@ -8,36 +8,21 @@
 
 namespace nestvit::train {
 
-using kernels::Operand;
-
-// The right side of a product. A weight is in many products: it brings its packed form.
-struct RightOperand {
-  Operand operand;
-  const uint32_t* packed = nullptr;
-};
-
-struct ProductSize {
+// c = a b, or with `add` c += a b; a is [m, k], b [k, n] and c [m, n], all row-major and dense.
+struct Product {
+  kernels::Operand a, b;
+  // b in bf16 as pack_right() leaves it, for a weight that is in many products; else null.
+  const uint32_t* packed_b = nullptr;
   int64_t m, n, k;
+  float* c;
+  bool add = false;
 };
 
-struct Destination {
-  float* c;          // [m, n]
-  bool add = false;  // to what c holds
-};
+// `scratch` has room for product_scratch() floats; f32 needs none.
+void multiply(const Product& product, bool bf16, float* scratch);
 
-class Products {
- public:
-  explicit Products(bool bf16) : bf16_(bf16) {}
-
-  // c = a b, of a [m, k] and b [k, n], row-major and dense.
-  void operator()(Operand a, const RightOperand& b, const ProductSize& size,
-                  const Destination& result, float* scratch) const;
-  // Floats of it that a piece of `rows` needs, where no other size is above `wide`. Weights on the
-  // right come packed.
-  int64_t scratch(int64_t rows, int64_t wide) const;
-
- private:
-  bool bf16_;
-};
+// For every product of a piece of `rows` rows: with a packed weight, or of two arrays of its rows
+// over which it sums. No array is wider than `widest`.
+int64_t product_scratch(int64_t rows, int64_t widest, bool bf16);
 
 }  // namespace nestvit::train

@@ -78,9 +78,9 @@ class BlockAttention : public torch::nn::Module {
     proj_ = register_module("proj", std::make_shared<Linear>(c, c));
   }
 
-  Tensor forward(const Tensor& x) {                              // [B, T, N, C] -> [B, T, N, C]
-    const Tensor heads = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
-    const Tensor proj = torch::linear(heads, head_major(proj_->weight, heads_), proj_->bias);
+  Tensor forward(const Tensor& x) {                                 // [B, T, N, C] -> [B, T, N, C]
+    const Tensor attended = qkv_ ? multi_head(x) : multi_query(x);  // [B, T, N, C], channel h*D + d
+    const Tensor proj = torch::linear(attended, head_major(proj_->weight, heads_), proj_->bias);
     return torch::dropout(proj, proj_drop_, is_training() && proj_drop_ > 0);
   }
 

@@ -193,10 +193,10 @@ TEST(FusedPieces, EachRowOnceAndWorkInBalance) {
           for (const Piece& piece : share) {
             EXPECT_EQ(piece.first, next);
             EXPECT_EQ(piece.rows % tokens, 0);
-            EXPECT_TRUE(piece.attends);
+            EXPECT_TRUE(piece.keeps_attention);
             const int64_t rows = int64_t{blocks} * tokens, image = piece.first / rows;
             const bool one_image = (piece.first + piece.rows - 1) / rows == image;
-            EXPECT_TRUE(!one_image || piece.mixes == (!keep2 || keep2[image] != 0));
+            EXPECT_TRUE(!one_image || piece.keeps_mlp == (!keep2 || keep2[image] != 0));
             next += piece.rows;
           }
         EXPECT_EQ(next, 8 * blocks * tokens);
