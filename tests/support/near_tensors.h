@@ -1,4 +1,4 @@
-// Comparisons of torch tensors that say where and by how much they differ.
+// expect_near of near.h for torch's tensors.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,8 +14,8 @@ inline double largest(const torch::Tensor& x) { return x.abs().max().item<double
 
 // |got - want| <= tolerance * (largest |want|), entry by entry; `floor` is always allowed. NaN
 // fails.
-inline void expect_close(const torch::Tensor& got, const torch::Tensor& want, double tolerance,
-                         const std::string& what, double floor = 0) {
+inline void expect_near(const torch::Tensor& got, const torch::Tensor& want, double tolerance,
+                        const std::string& what, double floor = 0) {
   ASSERT_EQ(got.sizes().vec(), want.sizes().vec()) << what;
   const double scale = largest(want), error = largest(got - want);
   ASSERT_GT(scale, 0) << what << ": an all-zero reference shows nothing";

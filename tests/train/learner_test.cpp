@@ -6,8 +6,8 @@
 
 #include "image/augment/mix.h"
 #include "support/near_tensors.h"
-#include "train/learner_fixture.h"
 #include "train/network/tensors.h"
+#include "train/tiny_recipe.h"
 
 namespace nestvit::train {
 namespace {
@@ -38,7 +38,7 @@ TEST(Accumulation, IsTheStepOfOneLargeBatch) {
   }
   const TensorMap expected = one.model_tensors(), got = two.model_tensors();
   for (const auto& [name, tensor] : expected)  // the same sums in another order, three times
-    testing::expect_close(to_torch(got.at(name)), to_torch(tensor), 1e-5, name, 1e-7);
+    testing::expect_near(to_torch(got.at(name)), to_torch(tensor), 1e-5, name, 1e-7);
 }
 
 // Images that were left out do not count: the mean is over those that are there.

@@ -7,7 +7,7 @@
 #include "run/recipe/finetune.h"
 #include "run/record/checkpoint.h"
 #include "train/eval_only.h"
-#include "train/trainer_fixture.h"
+#include "train/trainer_test.h"
 
 namespace nestvit::train {
 namespace {

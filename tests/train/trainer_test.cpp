@@ -21,7 +21,7 @@
 #include "run/input/order.h"
 #include "run/record/checkpoint.h"
 #include "run/record/early_stop.h"
-#include "train/trainer_fixture.h"
+#include "train/trainer_test.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::train {

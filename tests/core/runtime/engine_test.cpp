@@ -14,6 +14,7 @@
 #include "core/runtime/reference_forward.h"
 #include "kernels/isa.h"
 #include "support/golden_model.h"
+#include "support/near.h"
 
 namespace nestvit {
 namespace {
@@ -24,18 +25,9 @@ using testing::ReferenceForward;
 // The bound: relative to the largest entry of the expected array.
 constexpr double kTolerance = 2e-5;
 
-template <class Expected>
-void expect_close(std::span<const float> got, const Expected& expected, const std::string& what) {
-  ASSERT_EQ(got.size(), expected.size()) << what;
-  double largest = 0, worst = 0;
-  for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_TRUE(std::isfinite(got[i])) << what << " at " << i;
-    largest = std::max(largest, std::fabs(static_cast<double>(expected[i])));
-    worst =
-        std::max(worst, std::fabs(static_cast<double>(got[i]) - static_cast<double>(expected[i])));
-  }
-  ASSERT_GT(largest, 0) << what;
-  EXPECT_LE(worst, kTolerance * largest) << what << ", largest entry " << largest;
+template <class Got, class Expected>
+void expect_close(const Got& got, const Expected& expected, const std::string& what) {
+  testing::expect_near(got, expected, kTolerance, what);
 }
 
 std::vector<float> random_images(const NestConfig& config, int batch, uint64_t seed) {

@@ -7,8 +7,8 @@
 
 #include "image/augment/mix.h"
 #include "train/device/device.h"
-#include "train/learner_fixture.h"
 #include "train/network/tensors.h"
+#include "train/tiny_recipe.h"
 
 namespace nestvit::train {
 namespace {

@@ -20,7 +20,7 @@
 namespace nestvit::train {
 namespace {
 
-using testing::expect_close;
+using testing::expect_near;
 using torch::Tensor;
 
 // Sums of a few hundred products round by some 2^-23 of the largest term; five products in a row,
@@ -134,11 +134,11 @@ TEST_P(Fused, EqualsDoublePrecision) {
   for (const int threads : {1, 3}) {
     at::set_num_threads(threads);
     const Result got = run(c, inputs, encoder_layer), want = run(c, wide, plain_layer);
-    expect_close(got.y.to(torch::kFloat64), want.y, kTolerance, "output");
+    expect_near(got.y.to(torch::kFloat64), want.y, kTolerance, "output");
     for (size_t i = 0; i < inputs.size(); ++i)
-      expect_close(got.gradients[i].to(torch::kFloat64), want.gradients[i], kTolerance,
-                   "gradient of input " + std::to_string(i),
-                   /*floor=*/kTolerance * testing::largest(want.gradients[0]));
+      expect_near(got.gradients[i].to(torch::kFloat64), want.gradients[i], kTolerance,
+                  "gradient of input " + std::to_string(i),
+                  /*floor=*/kTolerance * testing::largest(want.gradients[0]));
   }
 }
 
@@ -170,11 +170,11 @@ TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
   });
   constexpr double kBf16 = 1.0 / 512;
   EXPECT_FALSE(torch::equal(got.y, single.y)) << "computed in f32";
-  expect_close(got.y.to(torch::kFloat64), want.y, 4 * kBf16, "output");
+  expect_near(got.y.to(torch::kFloat64), want.y, 4 * kBf16, "output");
   for (size_t i = 0; i < inputs.size(); ++i)
-    expect_close(got.gradients[i].to(torch::kFloat64), want.gradients[i], 8 * kBf16,
-                 "gradient of input " + std::to_string(i),
-                 /*floor=*/kBf16 * testing::largest(want.gradients[0]));
+    expect_near(got.gradients[i].to(torch::kFloat64), want.gradients[i], 8 * kBf16,
+                "gradient of input " + std::to_string(i),
+                /*floor=*/kBf16 * testing::largest(want.gradients[0]));
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Fused, ::testing::ValuesIn(cases()),
@@ -253,8 +253,8 @@ TEST(FusedModel, EqualsPlainModel) {
       const Step plain = training_step(config, false), fused = training_step(config, true);
       EXPECT_NEAR(fused.loss, plain.loss, kTolerance * plain.loss);
       for (size_t i = 0; i < plain.gradients.size(); ++i)
-        expect_close(fused.gradients[i], plain.gradients[i], kTolerance,
-                     "gradient " + std::to_string(i), /*floor=*/1e-6);
+        expect_near(fused.gradients[i], plain.gradients[i], kTolerance,
+                    "gradient " + std::to_string(i), /*floor=*/1e-6);
     }
 }
 
@@ -292,8 +292,8 @@ TEST(FusedAdam, EqualsTheSeparateOperations) {
   // Up to 16 operations a step, each rounding by half a 2^-23 of what it makes.
   constexpr double kRounding = kSteps * 16 * 0.5 * std::numeric_limits<float>::epsilon();
   for (size_t i = 0; i < values.size(); ++i)
-    expect_close(values[i].detach().to(torch::kFloat64), expected[i].detach(), kRounding,
-                 "parameter " + std::to_string(i));
+    expect_near(values[i].detach().to(torch::kFloat64), expected[i].detach(), kRounding,
+                "parameter " + std::to_string(i));
 }
 
 TEST(FusedModel, TakesWhatItComputes) {

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "train/group/group_fixture.h"
+#include "train/group/group_test.h"
 
 namespace nestvit::train {
 namespace {

@@ -5,7 +5,7 @@
 #include <mutex>
 #include <thread>
 
-#include "train/group/group_fixture.h"
+#include "train/group/group_test.h"
 
 namespace nestvit::train {
 namespace {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
-#include "train/group/group_fixture.h"
+#include "train/group/group_test.h"
 
 namespace nestvit::train {
 namespace {

@@ -20,7 +20,7 @@ namespace nestvit::train {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::expect_close;
+using testing::expect_near;
 using testing::golden_cases;
 using testing::golden_json;
 using torch::Tensor;
@@ -62,8 +62,8 @@ void expect_gradients(const TensorMap& got, const TensorMap& want, const std::st
   ASSERT_EQ(got.size(), want.size()) << what;
   for (const auto& [name, expected] : want) {
     ASSERT_TRUE(got.contains(name)) << what << " " << name;
-    expect_close(to_torch(got.at(name)), to_torch(expected), kGradient, what + " " + name,
-                 rounding(want));
+    expect_near(to_torch(got.at(name)), to_torch(expected), kGradient, what + " " + name,
+                rounding(want));
   }
 }
 
@@ -78,11 +78,11 @@ TEST(NestGolden, FlaxForwardAndGradients) {
 
     std::vector<Tensor> levels;
     const Tensor logits = net->forward(input, &levels);
-    expect_close(logits, golden(io, "logits"), kForward, "logits");
+    expect_near(logits, golden(io, "logits"), kForward, "logits");
     ASSERT_EQ(levels.size(), model.config.num_layers_per_block.size());
     for (size_t i = 0; i < levels.size(); ++i)
-      expect_close(levels[i], golden(io, "level_" + std::to_string(i) + "/output"), kForward,
-                   "level " + std::to_string(i));
+      expect_near(levels[i], golden(io, "level_" + std::to_string(i) + "/output"), kForward,
+                  "level " + std::to_string(i));
 
     const Tensor loss = soft_cross_entropy(logits, golden(io, "soft_labels"));
     const double expected = golden_json(folder / "meta.json").at("loss_soft").get<double>();
@@ -90,8 +90,8 @@ TEST(NestGolden, FlaxForwardAndGradients) {
     loss.backward();
     const TensorMap grads = read_safetensors(folder / "grads.safetensors");
     expect_gradients(to_flax(gradients(net), model.config), grads, "grads");
-    expect_close(input.grad().permute({0, 2, 3, 1}), golden(io, "input_grad"), kGradient,
-                 "input_grad", rounding(grads));
+    expect_near(input.grad().permute({0, 2, 3, 1}), golden(io, "input_grad"), kGradient,
+                "input_grad", rounding(grads));
   }
 }
 
@@ -109,7 +109,7 @@ TEST(NestGolden, FineTuneAtALargerImage) {
 
   Nest net = make(to, adapt_tensors(from, to));
   net->eval();
-  expect_close(net->forward(input), golden(io, "logits"), 1e-5, "logits");
+  expect_near(net->forward(input), golden(io, "logits"), 1e-5, "logits");
   Nest headless = make(to, adapt_tensors(from, to, {.head = ReinitHead::kZeroAll}));
   headless->eval();
   const Tensor zeros = golden(io, "zero_head_logits");
@@ -126,7 +126,7 @@ TEST(NestGolden, FlaxBatchNormTraining) {
     net->train();
 
     const Tensor logits = net->forward(golden(io, "input").permute({0, 3, 1, 2}).contiguous());
-    expect_close(logits, golden(io, "logits_train"), kForward, "logits_train");
+    expect_near(logits, golden(io, "logits_train"), kForward, "logits_train");
     const Tensor loss = soft_cross_entropy(logits, golden(io, "soft_labels"));
     const double expected = golden_json(folder / "meta.json").at("loss_soft_train").get<double>();
     EXPECT_NEAR(loss.item<double>(), expected, kForward * expected);
@@ -141,7 +141,7 @@ TEST(NestGolden, FlaxBatchNormTraining) {
     ASSERT_EQ(stats.size(), expected_stats.size());
     for (const auto& [name, want] : expected_stats) {
       ASSERT_TRUE(stats.contains(name)) << name;
-      expect_close(to_torch(stats.at(name)), to_torch(want), kForward, name);
+      expect_near(to_torch(stats.at(name)), to_torch(want), kForward, name);
     }
   }
 }
@@ -169,11 +169,11 @@ TEST(NestGolden, TimmForwardAndGradients) {
 
     std::vector<Tensor> levels;
     const Tensor logits = net->forward(golden(io, "input"), &levels);
-    expect_close(logits, golden(io, name + "/logits"), kForward, "logits");
+    expect_near(logits, golden(io, name + "/logits"), kForward, "logits");
     for (size_t i = 0; i < levels.size(); ++i)
-      expect_close(plane(levels[i]),
-                   golden(io, name + "/level_" + std::to_string(i) + "/output_nchw"), kForward,
-                   "level " + std::to_string(i));
+      expect_near(plane(levels[i]),
+                  golden(io, name + "/level_" + std::to_string(i) + "/output_nchw"), kForward,
+                  "level " + std::to_string(i));
 
     const Tensor loss = soft_cross_entropy(logits, golden(io, "soft_labels"));
     const double expected = meta.at(name).at("loss_soft").get<double>();
@@ -182,7 +182,7 @@ TEST(NestGolden, TimmForwardAndGradients) {
     const TensorMap got = gradients(net);
     for (const auto& [key, want] : read_safetensors(root / ("grads_" + name + ".safetensors"))) {
       ASSERT_TRUE(got.contains(key)) << key;
-      expect_close(to_torch(got.at(key)), to_torch(want), kGradient, key);
+      expect_near(to_torch(got.at(key)), to_torch(want), kGradient, key);
     }
   }
 }
@@ -282,7 +282,7 @@ TEST(Nest, GroupNormGathersWholeGroups) {
       ((x - mean) / (var + 1e-6).sqrt()).reshape({2, 4, 96}) * p["norm.weight"] + p["norm.bias"];
   const Tensor expected = torch::linear(normed.mean(1), p["head.weight"].to(torch::kFloat64),
                                         p["head.bias"].to(torch::kFloat64));
-  expect_close(logits.to(torch::kFloat64), expected, kForward, "logits");
+  expect_near(logits.to(torch::kFloat64), expected, kForward, "logits");
 }
 
 // Row by row, as text: equal images in a batch give equal rows exactly when their masks are equal.
@@ -333,7 +333,7 @@ TEST(Nest, DropPathKeepsTheExpectation) {
   const Tensor distance = (outputs - first).abs().amax(1);
   const Tensor other = outputs[distance.argmax().item<int64_t>()];
   ASSERT_GT(testing::largest(other - first), 1e-2);
-  expect_close((first + other) / 2, whole.back().flatten(), 1e-5, "mean of the two");
+  expect_near((first + other) / 2, whole.back().flatten(), 1e-5, "mean of the two");
 }
 
 TEST(Nest, DropoutActsInTrainingOnly) {

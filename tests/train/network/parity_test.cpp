@@ -81,12 +81,12 @@ TEST_P(Parity, FullSizeParity) {
   const Output output = engine.run({first, first + input.numel()}, /*batch=*/1, /*features=*/true);
 
   constexpr double kTolerance = 2e-5;  // of the largest entry; the bound
-  testing::expect_close(torch::tensor(output.logits).view(logits.sizes()), logits, kTolerance,
-                        "logits");
+  testing::expect_near(torch::tensor(output.logits).view(logits.sizes()), logits, kTolerance,
+                       "logits");
   ASSERT_EQ(output.levels.size(), levels.size());
   for (size_t i = 0; i < levels.size(); ++i)
-    testing::expect_close(torch::tensor(output.levels[i].values).view(output.levels[i].shape),
-                          levels[i], kTolerance, "level " + std::to_string(i));
+    testing::expect_near(torch::tensor(output.levels[i].values).view(output.levels[i].shape),
+                         levels[i], kTolerance, "level " + std::to_string(i));
 }
 
 INSTANTIATE_TEST_SUITE_P(Variants, Parity, ::testing::ValuesIn(names()),

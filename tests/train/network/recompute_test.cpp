@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <memory>
 
-#include "train/learner_fixture.h"
 #include "train/network/nest.h"
 #include "train/network/tensors.h"
 #include "train/optim/amp.h"
+#include "train/tiny_recipe.h"
 
 namespace nestvit::train {
 namespace {

@@ -21,7 +21,7 @@ namespace nestvit::train {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::expect_close;
+using testing::expect_near;
 using torch::Tensor;
 
 TEST(ResNet, TensorsAreTheParameterTable) {
@@ -84,8 +84,8 @@ TEST(ResNet, RunningStatisticsMove) {
   const Tensor mean = stem.mean({0, 2, 3}), var = stem.var({0, 2, 3}, /*unbiased=*/false);
   net->train();
   for (int i = 0; i < 2; ++i) net->forward(x);
-  expect_close(net->named_buffers()["bn1.running_mean"], mean * 0.19, 2e-6, "mean");
-  expect_close(net->named_buffers()["bn1.running_var"], 0.81 + var * 0.19, 2e-6, "variance");
+  expect_near(net->named_buffers()["bn1.running_mean"], mean * 0.19, 2e-6, "mean");
+  expect_near(net->named_buffers()["bn1.running_var"], 0.81 + var * 0.19, 2e-6, "variance");
   net->eval();
   const Tensor before = net->named_buffers()["bn1.running_mean"].clone();
   net->forward(x);
@@ -107,10 +107,10 @@ TEST(ResNet, AgreesWithTimm) {
   load_tensors(*net, model.tensors);
   net->to(torch::kFloat64);
   net->eval();
-  expect_close(net->forward(theirs("input")), theirs("logits"), kStored, "logits");
+  expect_near(net->forward(theirs("input")), theirs("logits"), kStored, "logits");
   net->train();
   const Tensor logits = net->forward(theirs("input"));
-  expect_close(logits, theirs("logits_train"), kStored, "logits in training");
+  expect_near(logits, theirs("logits_train"), kStored, "logits in training");
   soft_cross_entropy(logits, theirs("targets")).backward();
   double largest = 0;
   for (const auto& item : net->named_parameters())
@@ -118,12 +118,12 @@ TEST(ResNet, AgreesWithTimm) {
   size_t gradients = 0, statistics = 0;
   // A bias in front of a norm has a gradient that is mathematically 0; rounding leaves something.
   for (const auto& item : net->named_parameters()) {
-    expect_close(item.value().grad(), theirs("grad." + item.key()), kStored, item.key(),
-                 1e-9 * largest);
+    expect_near(item.value().grad(), theirs("grad." + item.key()), kStored, item.key(),
+                1e-9 * largest);
     ++gradients;
   }
   for (const auto& item : net->named_buffers()) {
-    expect_close(item.value(), theirs("after." + item.key()), kStored, item.key());
+    expect_near(item.value(), theirs("after." + item.key()), kStored, item.key());
     ++statistics;
   }
   fmt::print("{}: logits, {} gradients and {} statistics as timm's\n", model.config.variant(),

@@ -11,7 +11,7 @@
 namespace nestvit::train {
 namespace {
 
-using testing::expect_close;
+using testing::expect_near;
 using torch::Tensor;
 
 constexpr int kSteps = 12;
@@ -63,9 +63,9 @@ Trained train_by(AdamKernel kernel, torch::ScalarType type, bool decay = true) {
 void expect_same(const Trained& got, const Trained& want, double tolerance) {
   for (size_t i = 0; i < want.values.size(); ++i) {
     const std::string which = " of tensor " + std::to_string(i);
-    expect_close(got.values[i], want.values[i], tolerance, "value" + which);
-    expect_close(got.first[i], want.first[i], tolerance, "first moment" + which);
-    expect_close(got.second[i], want.second[i], tolerance, "second moment" + which);
+    expect_near(got.values[i], want.values[i], tolerance, "value" + which);
+    expect_near(got.first[i], want.first[i], tolerance, "first moment" + which);
+    expect_near(got.second[i], want.second[i], tolerance, "second moment" + which);
   }
 }
 

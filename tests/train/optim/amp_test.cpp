@@ -6,8 +6,8 @@
 
 #include <cmath>
 
-#include "train/learner_fixture.h"
 #include "train/network/tensors.h"
+#include "train/tiny_recipe.h"
 
 namespace nestvit::train {
 namespace {

@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "support/near_tensors.h"
-#include "train/learner_fixture.h"
 #include "train/network/tensors.h"
+#include "train/tiny_recipe.h"
 
 namespace nestvit::train {
 namespace {
@@ -51,7 +51,7 @@ TEST(Ema, AverageFollowsTheWeightsAndIsWhatIsKept) {
   const TensorMap got = averaged.model_tensors(), state = averaged.state();
   for (const auto& [name, tensor] : expected) {
     // running_mean and running_var among them
-    testing::expect_close(to_torch(got.at(name)), to_torch(tensor), 1e-6, name, 1e-7);
+    testing::expect_near(to_torch(got.at(name)), to_torch(tensor), 1e-6, name, 1e-7);
     EXPECT_EQ(state.at("raw." + name).to_f32(), raw.model_tensors().at(name).to_f32()) << name;
   }
 }
