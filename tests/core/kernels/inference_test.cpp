@@ -12,7 +12,6 @@
 
 #include "core/kernels/attend_case.h"
 #include "kernels/dispatch.h"
-#include "kernels/isa.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
@@ -324,16 +323,6 @@ INSTANTIATE_TEST_SUITE_P(Sets, Inference, ::testing::ValuesIn(inference_kernels(
                          [](const ::testing::TestParamInfo<const InferenceKernels*>& set) {
                            return set.param->name;
                          });
-
-TEST(Isa, EachContainsTheOnesBefore) {
-  EXPECT_TRUE(uses(Isa::kPlain));
-  for (const auto& [more, less] : {std::pair{Isa::kAvx2, Isa::kPlain},
-                                   {Isa::kAvx512, Isa::kAvx2},
-                                   {Isa::kAvx512Vnni, Isa::kAvx512},
-                                   {Isa::kAvx512Bf16, Isa::kAvx512Vnni}})
-    EXPECT_TRUE(!uses(more) || uses(less));
-  EXPECT_TRUE(isa_setting_known());
-}
 
 }  // namespace
 }  // namespace nestvit::kernels
