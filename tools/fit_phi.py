@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fits the normal distribution function of src/core/kernels/elementary.h: Phi(x) - 1/2 = x P(x^2) / Q(x^2) for |x| <= 5.4; and for values that
+"""Fits the normal distribution function of src/core/kernels/impl/math.h: Phi(x) - 1/2 = x P(x^2) / Q(x^2) for |x| <= 5.4; and for values that
 are then rounded to bf16 or 8 bits x P(x^2) for |x| <= 4, also of GELU's tanh form, so that |x| times the error is small. Least squares
 reweighted towards the smallest largest error. Prints the coefficients, lowest first, and the largest error. Needs numpy and scipy."""
 import numpy

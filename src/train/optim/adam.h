@@ -11,7 +11,7 @@
 namespace nestvit::train {
 
 enum class AdamKernel {
-  kOnePass,  // fused_adam.h; f32 on the CPU
+  kOnePass,  // fused/adam.h; f32 on the CPU
   kFused,    // at::_fused_adamw_; any device and floating type, one for all
   kPlain,    // a pass over memory per operation; whatever tensors
 };
