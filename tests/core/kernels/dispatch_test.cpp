@@ -1,4 +1,4 @@
-// Which sets of kernels a process uses: all that NESTVIT_ISA and the processor allow.
+// A process uses the sets of kernels that the processor runs and NESTVIT_ISA allows.
 #include "kernels/dispatch.h"
 
 #include <gtest/gtest.h>
