@@ -36,8 +36,8 @@ struct InferenceKernels {
   void (*gemm)(const Gemm& p);
 
   // gemm() of one tap by Strassen's seven products instead of eight (impl/strassen.h): up to 1.1
-  // times as fast. The rounding error is about twice as large, and its bound is the largest values
-  // in a and W, not the terms of the sum. A result's rounding depends on its group of four rows,
+  // times as fast. The rounding error is about twice as large and grows with the largest values in
+  // a and W, not with the terms of the sum. A result's rounding depends on its group of four rows,
   // counted from a, and on nothing else. Calls gemm() for a width whose halves do not fill
   // registers and in sets other than AVX-512's. `scratch` has strassen_scratch(m, width) floats.
   void (*strassen)(const Gemm& p, float* scratch);
