@@ -11,7 +11,7 @@
 namespace nestvit::kernels {
 namespace {
 
-// x [count, k], or transposed [k, count], into panels of `panel` of the `count`.
+// x [count, k], or [k, count] if `transposed`, into panels of `panel` along `count`.
 void pack(const float* x, bool transposed, int64_t count, int64_t k, int64_t panel,
           uint32_t* packed) {
   const auto rounded = [&](int64_t i, int64_t p) -> uint32_t {

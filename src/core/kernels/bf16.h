@@ -1,9 +1,9 @@
 // Matrix products in mixed precision: f32 operands are rounded to bf16 (nearest, ties to even),
 // sums are f32. Each call works on one thread.
 //
-// Packed, an operand lies in panels of so many rows (left) or columns (right), padded with zeros:
-// [panels][(k + 1) / 2][panel] pairs of bf16, neighbours along k in one uint32_t, the first in its
-// low half. That is what one instruction of AVX512_BF16 multiplies and adds up.
+// A packed operand is in panels of kLeftPanel rows (left) or kRightPanel columns (right), padded
+// with zeros: [panels][(k + 1) / 2][panel] pairs of bf16. A pair is two neighbours along k in one
+// uint32_t, the first in the low half; one instruction of AVX512_BF16 multiplies and adds 16 pairs.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +20,14 @@ struct Operand {
   bool transposed = false;
 };
 
-// As Gemm of inference.h, of rows that round() made; `lda`, `taps` and `width` count pairs.
+// Gemm of inference.h for rows from round(); `lda`, `taps` and `width` count pairs.
 struct Bf16GemmRows {
   const uint32_t* a;
   int64_t lda;
   const int64_t* taps;
   int64_t tap_count, width;
-  const uint32_t* weight;  // by pack_right(), transposed
-  const float* bias;       // [n], with room for whole panels
+  const uint32_t* weight;  // W^T from pack_right()
+  const float* bias;       // [n], readable up to whole panels
   int64_t m, n;
   bool add;
   float* c;
@@ -43,10 +43,12 @@ struct Bf16Kernels {
   // x [2 * pairs] -> packed [pairs]
   void (*round)(const float* x, int64_t pairs, uint32_t* packed);
   void (*gemm_rows)(const Bf16GemmRows& p);
-  // As InferenceKernels::attend, of operands and weights rounded to bf16; softmax is f32.
+  // InferenceKernels::attend with q, k, v and the softmax's weights rounded to bf16; the softmax
+  // itself is f32.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,
                  const float* v, float* out, float* scratch);
-  // c [m, n] = a b, row-major and dense; with `add`, c += a b.
+  // c [m, n] = a b or, with `add`, c += a b; a is from pack_left(), b from pack_right(), c is
+  // row-major and dense.
   void (*gemm)(const uint32_t* a, const uint32_t* b, int64_t m, int64_t n, int64_t k, bool add,
                float* c);
 };

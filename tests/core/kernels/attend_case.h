@@ -1,5 +1,5 @@
-// Attention of the last two thirds of a block's tokens: random operands, and what comes of them in
-// double precision.
+// Attention of the last two thirds of a block's tokens: random operands, and the result in double
+// precision.
 #pragma once
 
 #include <cmath>
@@ -12,14 +12,14 @@ namespace nestvit::testing {
 
 struct AttendCase {
   static constexpr int64_t kHeads = 2;
-  static constexpr float kBeside = 7;  // what stands in `out` before
+  static constexpr float kBeside = 7;  // fills `out` before the call, and beside it afterwards
 
   int64_t N, D, kv_heads, C, first, queries;
   kernels::AttentionShape shape;
   std::vector<float> qkv, out;
 
-  // `shift` is added to every score, which changes no result: the first value of queries and keys
-  // is then the same everywhere.
+  // Adds `shift` to every score, which changes no result: the first value of every query, and that
+  // of every key, becomes a constant.
   AttendCase(int64_t tokens, int64_t head_dim, int64_t kv, float shift = 0)
       : N(tokens),
         D(head_dim),
@@ -46,9 +46,9 @@ struct AttendCase {
 
   struct Expected {
     std::vector<double> values;  // [D]
-    std::vector<double> sizes;   // the same sums of |v|
+    std::vector<double> sizes;   // the same sums over |v|
   };
-  // Of query i in head h, of operands that `rounded` made.
+  // The result for query i in head h, with operands rounded by `rounded`.
   template <class Rounded>
   Expected expected(int64_t h, int64_t i, const Rounded& rounded) const {
     const int64_t ld = shape.ld, at = kv_heads == 1 ? 0 : h * D;

@@ -1,5 +1,5 @@
-// Every set of mixed-precision products that this processor runs, against double precision over
-// operands rounded by half.h, and over sizes that leave every remainder of a panel.
+// Every set of mixed-precision kernels that this processor runs, against double precision on
+// operands rounded by half.h, for sizes with every remainder of a panel.
 #include "kernels/bf16.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ class Bf16 : public ::testing::TestWithParam<const Bf16Kernels*> {
  protected:
   const Bf16Kernels& kernel = *GetParam();
 
-  // Packed values beyond the operand's size would be read as numbers: NaN is what stands there.
+  // NaN fills the packed operands first, so that a value that packing does not write shows.
   Floats multiply(Operand a, Operand b, const Size& s, bool add, Floats c) {
     constexpr uint32_t kNans = 0xffffffffu;
     std::vector<uint32_t> left(bf16_left_size(s.m, s.k), kNans),
@@ -72,7 +72,7 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
                 want += term;
                 terms += std::fabs(term);
               }
-              // Each of the k sums rounds by at most 2^-24 of what is summed so far.
+              // Each of the k additions rounds by at most 2^-24 of the partial sum.
               const double bound =
                   std::numeric_limits<float>::epsilon() * static_cast<double>(s.k + 2) * terms;
               ASSERT_NEAR(got[i * s.n + j], want, bound)
@@ -82,7 +82,7 @@ TEST_P(Bf16, EqualsDoublePrecisionOfRoundedOperands) {
         }
 }
 
-// What the rows' products say of a padded plane is what gemm() says of the same pairs in order.
+// Rows of one tap, and rows of nine taps in a plane with a border.
 TEST_P(Bf16, GemmRowsEqualsDoublePrecision) {
   const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
   const std::vector<int64_t> one = {0}, nine = {0, 3, 6, 30, 33, 36, 60, 63, 66};  // in pairs
@@ -138,8 +138,8 @@ TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
           AttendCase c(N, D, kv_heads, shift);
           Floats scratch(attend_scratch(c.shape), NAN);
           kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
-          // A weight is rounded by 2^-8 of itself; its exponential is off by 1e-4, as the sum is,
-          // and by what the sum of its score is.
+          // A weight is rounded by 2^-8 of itself. Its exponential and the sum of the weights are
+          // off by 1e-4 each, and by the rounding of the scores.
           const double off = 1.0 / 256 + 3e-4 +
                              2 * std::numeric_limits<float>::epsilon() * std::fabs(shift) *
                                  static_cast<double>(8 + D);
@@ -155,7 +155,7 @@ TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
         }
 }
 
-// A query's values do not depend on the queries beside it.
+// A query's result does not depend on the queries beside it.
 TEST_P(Bf16, AttendOfAQueryIsTheSameAnywhere) {
   AttendCase all(100, 32, 2);
   Floats scratch(attend_scratch(all.shape), NAN), one(all.out.size());
@@ -168,7 +168,7 @@ TEST_P(Bf16, AttendOfAQueryIsTheSameAnywhere) {
   }
 }
 
-// Ties go to even, and what overflows or is no number stays so.
+// Ties go to even; infinity and NaN stay what they are.
 TEST_P(Bf16, RoundsAsHalfDoes) {
   const float tie_down = f32_from_bits(0x3f808000), tie_up = f32_from_bits(0x3f818000);
   const Floats values = {tie_down,

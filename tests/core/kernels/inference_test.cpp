@@ -1,5 +1,5 @@
 // Every set of inference kernels that this processor runs, against definitions in double precision,
-// over sizes that leave every remainder of a vector, a panel and a tile.
+// for sizes with every remainder of a vector, a panel and a tile.
 #include "kernels/inference.h"
 
 #include <gmock/gmock.h>
@@ -12,7 +12,6 @@
 
 #include "core/kernels/attend_case.h"
 #include "kernels/dispatch.h"
-#include "kernels/isa.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
@@ -113,14 +112,14 @@ TEST_P(Inference, GemmEqualsDoublePrecision) {
               want += term;
               terms += std::fabs(term);
             }
-          // Each of the sums rounds by at most 2^-24 of what is summed so far.
+          // Each of the additions rounds by at most 2^-24 of the partial sum.
           ASSERT_NEAR(got, want, kEps * static_cast<double>(k + 3) * terms)
               << s.m << " x " << s.n << ", " << s.taps.size() << " taps, add " << add;
         }
     }
 }
 
-// A row's values do not depend on the rows beside it.
+// A row's result does not depend on the rows beside it.
 TEST_P(Inference, GemmOfARowIsTheSameAnywhere) {
   constexpr int64_t kRows = 13, kWidth = 40, kColumns = 60;
   const Floats a = random_floats(kRows * kWidth, 1), weight = random_floats(kColumns * kWidth, 2);
@@ -142,7 +141,7 @@ TEST_P(Inference, GemmOfARowIsTheSameAnywhere) {
   }
 }
 
-// W [n, k] and its operands, for kernels that are given them packed.
+// A linear layer: before [m, n] + bias [n] + a [m, k] W^T, for W [n, k].
 struct LinearCase {
   int64_t m, n, k;
   Floats a, weight, bias, before;
@@ -156,7 +155,7 @@ struct LinearCase {
         bias(random_floats(n, 3)),
         before(random_floats(m * n, 4)) {}
 
-  // before + bias + a W^T, and the root of the mean square of what `got` differs by.
+  // The root of the mean square of the error of `got`.
   double error(const Floats& got) const {
     double squares = 0;
     for (int64_t i = 0; i < m; ++i)
@@ -169,8 +168,8 @@ struct LinearCase {
   }
 };
 
-// Two slices of k, widths that do not halve or whose slices do not, and below rows and columns
-// that are left over.
+// Among them: two slices of k (1024), widths whose halves do not fill registers (33, 48), and one
+// whose slices' halves do not (544).
 const std::vector<int64_t> kStrassenWidths = {32, 33, 48, 96, 384, 544, 1024};
 
 TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
@@ -192,10 +191,10 @@ TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
       kernel.gemm(p);
       p.c = halved.data();
       kernel.strassen(p, scratch.data());
-      // Sums of 1.5 k terms instead of k, of operands that are sums of up to four: in the mean of
-      // random numbers about 2.3 times the error.
+      // The sums have 1.5 k terms instead of k, of operands that are sums of up to four: about 2.3
+      // times the error for random numbers.
       EXPECT_LE(c.error(halved), 3 * c.error(direct)) << m << " x " << n << " x " << k;
-      // Without adding.
+      // And without `add`.
       for (float& x : c.before) x = 0;
       p.add = false;
       kernel.strassen(p, scratch.data());
@@ -203,7 +202,7 @@ TEST_P(Inference, StrassenRoundsLittleMoreThanGemm) {
     }
 }
 
-// Wherever the four rows are that a row belongs to, and whatever comes before and after them.
+// A group of four rows has the same result at any position, whatever comes before and after it.
 TEST_P(Inference, StrassenOfFourRowsIsTheSameAnywhere) {
   for (const int64_t k : {96, 1024}) {
     const LinearCase c(28, 192, k);
@@ -260,7 +259,7 @@ TEST_P(Inference, ApproxGeluIsNearerThanRoundingToBf16) {
 }
 
 TEST_P(Inference, AttendEqualsDoublePrecision) {
-  // Far below 0, where what pads the tokens must not be taken for the largest score.
+  // With scores far below 0, so that the padding of the tokens must not become the largest score.
   for (const float shift : {0.0f, -120.0f})
     for (const int64_t N : {1, 4, 9, 16, 33, 50, 70, 100, 196})
       for (const int64_t D : {1, 5, 16, 32, 48, 50})
@@ -268,7 +267,7 @@ TEST_P(Inference, AttendEqualsDoublePrecision) {
           AttendCase c(N, D, kv_heads, shift);
           Floats scratch(attend_scratch(c.shape), NAN);
           kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
-          // The exponent's error is the scores'; the other sums' is as large as they are long.
+          // Each sum rounds by its length; a shifted score rounds by its size.
           const double terms =
               static_cast<double>(16 + N + D) + std::fabs(shift) * static_cast<double>(8 + D);
           for (int64_t h = 0; h < c.kHeads; ++h)
@@ -282,7 +281,7 @@ TEST_P(Inference, AttendEqualsDoublePrecision) {
         }
 }
 
-// A query's values do not depend on the queries beside it.
+// A query's result does not depend on the queries beside it.
 TEST_P(Inference, AttendOfAQueryIsTheSameAnywhere) {
   for (const int64_t D : {5, 32, 48}) {
     AttendCase all(100, D, 2);
@@ -326,16 +325,6 @@ INSTANTIATE_TEST_SUITE_P(Sets, Inference, ::testing::ValuesIn(inference_kernels(
                          [](const ::testing::TestParamInfo<const InferenceKernels*>& set) {
                            return set.param->name;
                          });
-
-TEST(Isa, EachContainsTheOnesBefore) {
-  EXPECT_TRUE(uses(Isa::kPlain));
-  for (const auto& [more, less] : {std::pair{Isa::kAvx2, Isa::kPlain},
-                                   {Isa::kAvx512, Isa::kAvx2},
-                                   {Isa::kAvx512Vnni, Isa::kAvx512},
-                                   {Isa::kAvx512Bf16, Isa::kAvx512Vnni}})
-    EXPECT_TRUE(!uses(more) || uses(less));
-  EXPECT_TRUE(isa_setting_known());
-}
 
 }  // namespace
 }  // namespace nestvit::kernels

@@ -1,5 +1,5 @@
-// Every set of 8-bit products that this processor runs: rounding by its bound, products against
-// double precision over the rounded operands.
+// Every set of 8-bit kernels that this processor runs: rounding against its bound, gemm against
+// double precision on the rounded operands.
 #include "kernels/int8.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ using Floats = std::vector<float>;
 
 using nestvit::testing::random_floats;
 
-// A row as round() leaves it.
+// A row from round(), unpacked.
 struct Row {
   std::vector<int> values;
   float scale;
@@ -51,7 +51,7 @@ TEST_P(Int8, RoundsToHalfAStep) {
   for (const int64_t width : {4, 8, 12, 16, 20, 60, 64, 68, 96, 132, 768}) {
     constexpr int64_t kRows = 3;
     Floats x = random_floats(kRows * width, static_cast<uint64_t>(width));
-    for (int64_t p = 0; p < width; ++p) x[width + p] = 0;  // a row of nothing
+    for (int64_t p = 0; p < width; ++p) x[width + p] = 0;  // a row of zeros
     x[2 * width] = -1e4f;
     const auto packed = rounded(x, width);
     for (int64_t r = 0; r < kRows; ++r) {
@@ -60,7 +60,7 @@ TEST_P(Int8, RoundsToHalfAStep) {
       for (int64_t p = 0; p < width; ++p) largest = std::max(largest, std::fabs(x[r * width + p]));
       EXPECT_EQ(row.scale, largest / 127);
       for (int64_t p = 0; p < width; ++p) {
-        // The quotient's own rounding may take a tie to the other side.
+        // The rounding of the quotient may move a value across a tie.
         const double bound = row.scale * (0.5 + 127 * 4 * std::numeric_limits<float>::epsilon());
         ASSERT_LE(std::fabs(x[r * width + p] - double{row.scale} * row.values[p]), bound) << width;
         ASSERT_LE(std::abs(row.values[p]), 127);
@@ -69,7 +69,7 @@ TEST_P(Int8, RoundsToHalfAStep) {
   }
 }
 
-TEST_P(Int8, WhatIsNoNumberStaysSo) {
+TEST_P(Int8, NotFiniteStaysNotFinite) {
   for (const float odd :
        {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
     for (const int64_t place : {0, 5, 63, 64, 67}) {
@@ -136,7 +136,8 @@ TEST_P(Int8, GemmEqualsDoublePrecisionOfRoundedOperands) {
                 want += term;
                 terms += std::fabs(term);
               }
-              // A tap's sum becomes a float, is scaled and added; then column scale, bias, old c.
+              // Roundings: a tap's sum to float, its scaling and its addition; then the column's
+              // scale, bias and the old c.
               const double bound = std::numeric_limits<float>::epsilon() *
                                    static_cast<double>(tap_count + 4) * terms;
               ASSERT_NEAR(c[i * ldc + j], want, bound)
@@ -154,7 +155,7 @@ struct Operands {
   int64_t tap_count() const { return static_cast<int64_t>(taps.size()); }
 };
 
-// What `set` makes of them, by its own rounding.
+// The product by `set`, which also rounds a.
 Floats product_of(const Int8Kernels& set, const Operands& o) {
   const auto rows = static_cast<int64_t>(o.a.size()) / o.width;
   std::vector<uint32_t> packed(rows * int8_row_words(o.width));
@@ -178,8 +179,8 @@ Floats product_of(const Int8Kernels& set, const Operands& o) {
   return c;
 }
 
-// Rows of whole numbers with 127 or -127 among them have a scale of 1, so that nothing is rounded
-// and c is the integers' sum itself, where that is below 2^24.
+// Rows of integers with 127 or -127 among them have a scale of 1, so that nothing is rounded. c is
+// the sum itself if that is below 2^24.
 TEST_P(Int8, SumsOfIntegersAreExact) {
   const auto integers = [](int64_t rows, int64_t width, uint64_t seed, bool extreme) {
     Floats x = random_floats(rows * width, seed);
@@ -217,7 +218,7 @@ TEST_P(Int8, SumsOfIntegersAreExact) {
         }
 }
 
-// AVX2's and AVX512_VNNI's arithmetic is the same, down to the last bit of scales and bias.
+// AVX2 and AVX512_VNNI compute the same bits.
 TEST(Int8Sets, VectorsAgreeBitForBit) {
   const auto& sets = int8_kernels();
   for (const int64_t width : {4, 20, 384, 2500})

@@ -1,5 +1,5 @@
 // Every set of training kernels that this processor runs, against definitions in double precision,
-// over sizes that leave every remainder of a vector.
+// for sizes with every remainder of a vector.
 #include "kernels/training.h"
 
 #include <gtest/gtest.h>
@@ -44,8 +44,8 @@ Doubles slopes(const std::function<double(const Doubles&)>& f, Doubles x) {
   return result;
 }
 
-// |got - want| <= roundings * 2^-23 * largest |want|, where a result is a sum of `terms` products:
-// each of the terms may round a partial sum of that size, and they mostly cancel.
+// |got - want| <= roundings * 2^-23 * largest |want| for sums of `terms` products: each term may
+// round a partial sum of that size, and most roundings cancel.
 void expect_close(const Floats& got, const Doubles& want, int64_t terms, const std::string& what) {
   ASSERT_EQ(got.size(), want.size()) << what;
   double largest = 1;
@@ -74,8 +74,9 @@ double norm_value(const Doubles& x, int64_t C, const Doubles& gamma, const Doubl
 TEST_P(Training, LayerNorm) {
   constexpr int64_t kRows = 3;
   for (int64_t C : kWidths) {
-    if (C == 1) continue;  // always beta; its slope, 1000 at variance 0, magnifies any rounding
-    // Apart from each other, so that 1/sigma stays of order 1.
+    // One channel is always beta; 1/sigma, 1000 at variance 0, magnifies any rounding.
+    if (C == 1) continue;
+    // Values 3 apart, so that 1/sigma stays of order 1.
     Floats x = random_floats(kRows * C, C), gamma = random_floats(C, 1), beta = random_floats(C, 2);
     for (int64_t i = 0; i < kRows * C; ++i) x[i] += static_cast<float>(i % 2) * 3;
     Floats y(x.size());
@@ -201,7 +202,7 @@ struct Heads {
 };
 
 Heads random_heads(int64_t N, int64_t H, int64_t D, int64_t kv_heads) {
-  const int64_t width = (H + 2 * kv_heads) * D + 3;  // something else follows in each row
+  const int64_t width = (H + 2 * kv_heads) * D + 3;  // rows are 3 longer than q, k and v
   return {{N, H, D, kv_heads, width, H * D + 2},
           random_floats(N * width, static_cast<uint64_t>(N * 100 + D))};
 }
@@ -252,7 +253,7 @@ TEST_P(Training, Attention) {
     k.attention(s, q, q + heads.k_column(), q + heads.v_column(), out.data(), scratch.data());
     expect_close(trimmed(out, s), attend(heads, wide(heads.qkv)), s.head_dim + s.tokens,
                  "attention of " + std::to_string(s.tokens) + " tokens");
-    for (int64_t n = 0; n < s.tokens; ++n)  // what lies beside is not touched
+    for (int64_t n = 0; n < s.tokens; ++n)  // beside the output nothing is written
       EXPECT_EQ(out[n * s.ld_out + s.heads * s.head_dim], 7.0f);
   }
 }

@@ -1,5 +1,5 @@
-// The fused encoder layer against the same layer of libtorch operations in double precision, and
-// against the plain layers of the model.
+// The fused encoder layer against a layer of libtorch operations in double precision, and in the
+// model against the plain layers.
 #include "train/fused/encoder_layer.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +9,6 @@
 
 #include "kernels/dispatch.h"
 #include "support/near_tensors.h"
-#include "train/fused/pieces.h"
 #include "train/network/nest.h"
 #include "train/network/tensors.h"
 #include "train/optim/amp.h"
@@ -23,8 +22,8 @@ namespace {
 using testing::expect_near;
 using torch::Tensor;
 
-// Sums of a few hundred products round by some 2^-23 of the largest term; five products in a row,
-// forward and backward. The bound of the gradient goldens is 1e-4.
+// A sum of a few hundred products rounds by some 2^-23 of the largest term, and the layer has five
+// products in a row, forward and backward. Gradient goldens are allowed 1e-4.
 constexpr double kTolerance = 2e-5;
 
 struct Case {
@@ -71,15 +70,30 @@ std::vector<Tensor> random_inputs(const Case& c) {
 }
 
 FusedLayer layer_of(const Case& c, const std::vector<Tensor>& t) {
-  FusedLayer layer{t[1],  t[2],  t[3],  t[4], t[5], t[6],    t[7],       t[8],  t[9],
-                   t[10], t[11], t[12], {},   {},   c.heads, c.kv_heads, c.tanh};
+  FusedLayer layer{.norm1_weight = t[1],
+                   .norm1_bias = t[2],
+                   .qkv_weight = t[3],
+                   .qkv_bias = t[4],
+                   .proj_weight = t[5],
+                   .proj_bias = t[6],
+                   .norm2_weight = t[7],
+                   .norm2_bias = t[8],
+                   .fc1_weight = t[9],
+                   .fc1_bias = t[10],
+                   .fc2_weight = t[11],
+                   .fc2_bias = t[12],
+                   .keep1 = {},
+                   .keep2 = {},
+                   .heads = c.heads,
+                   .kv_heads = c.kv_heads,
+                   .tanh_gelu = c.tanh};
   if (!c.drop_path) return layer;
   layer.keep1 = torch::arange(c.images, torch::kFloat32).remainder(2) * 1.25;  // 0, 1.25, 0, ..
   layer.keep2 = torch::arange(1, c.images + 1, torch::kFloat32).remainder(3);  // 1, 2, 0, ..
   return layer;
 }
 
-// What EncoderLayer of nest.cpp does, in the tensors' own type.
+// EncoderLayer of nest.cpp in the tensors' own type.
 Tensor plain_layer(const Tensor& input, const FusedLayer& l) {
   const int64_t C = input.size(3), N = input.size(2), D = C / l.heads;
   const auto keep = [&](const Tensor& factor, const Tensor& branch) {
@@ -152,9 +166,9 @@ TEST_P(Fused, SameThreadsSameBits) {
     EXPECT_TRUE(torch::equal(first.gradients[i], second.gradients[i])) << i;
 }
 
-// Under autocast the linear layers' products round their operands, by 2^-9 at most: an entry, a sum
-// of many such errors of either sign, is off by about as much of the typical one, and ten products
-// in a row, forward and backward, by some times that.
+// Under autocast the products of the linear layers round their operands by 2^-9 at most. An entry
+// is a sum of many such errors of either sign, so it is off by about 2^-9 of the typical entry; ten
+// products in a row, forward and backward, multiply that by a few.
 TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
   if (!kernels::bf16_kernels_pay()) GTEST_SKIP() << "needs AVX512_BF16";
   at::set_num_threads(2);
@@ -180,31 +194,8 @@ TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
 INSTANTIATE_TEST_SUITE_P(Shapes, Fused, ::testing::ValuesIn(cases()),
                          [](const ::testing::TestParamInfo<Case>& c) { return c.param.name; });
 
-TEST(FusedPieces, EachRowOnceAndWorkInBalance) {
-  const std::vector<float> keep = {0, 1.25f, 1.25f, 0, 1.25f, 1.25f, 1.25f, 0};
-  for (const int64_t threads : {1, 2, 3, 16})
-    for (const auto& [blocks, tokens] : {std::pair{64, 16}, {4, 16}, {1, 16}, {16, 196}, {1, 300}})
-      for (const float* keep2 : {static_cast<const float*>(nullptr), keep.data()}) {
-        const PieceWork work{8, blocks, tokens, nullptr, keep2, 5, 8};
-        const auto shares = share_out(work, threads);
-        ASSERT_EQ(shares.size(), static_cast<size_t>(threads));
-        int64_t next = 0;
-        for (const auto& share : shares)
-          for (const Piece& piece : share) {
-            EXPECT_EQ(piece.first, next);
-            EXPECT_EQ(piece.rows % tokens, 0);
-            EXPECT_TRUE(piece.keeps_attention);
-            const int64_t rows = int64_t{blocks} * tokens, image = piece.first / rows;
-            const bool one_image = (piece.first + piece.rows - 1) / rows == image;
-            EXPECT_TRUE(!one_image || piece.keeps_mlp == (!keep2 || keep2[image] != 0));
-            next += piece.rows;
-          }
-        EXPECT_EQ(next, 8 * blocks * tokens);
-      }
-}
-
-// A branch that drop-path leaves out of an image is not computed: what is wrong in it does no harm.
-TEST(FusedPieces, WhatIsLeftOutIsNotComputed) {
+// A branch that drop-path drops for an image is not computed: a NaN in it does not show.
+TEST(FusedModel, ADroppedBranchIsNotComputed) {
   const Case c{"", 2, 16, 16, 32, 2, 2, true, true};
   const std::vector<Tensor> inputs = random_inputs(c);
   FusedLayer layer = layer_of(c, inputs);
@@ -258,7 +249,7 @@ TEST(FusedModel, EqualsPlainModel) {
     }
 }
 
-// What the fused layer does not know keeps to the plain one: the same bits either way.
+// Layers with dropout or other norms stay plain: the same bits with and without use_fused().
 TEST(FusedModel, LeavesDropoutAndOtherNormsAlone) {
   NestConfig attention_drop = small_model(), drop = small_model(), norm = small_model();
   attention_drop.attn_drop = 0.1;
@@ -268,7 +259,7 @@ TEST(FusedModel, LeavesDropoutAndOtherNormsAlone) {
     EXPECT_EQ(training_step(config, true).loss, training_step(config, false).loss);
 }
 
-// In double precision the update is a row of libtorch's operations, one over all parameters each.
+// In double precision Optimizer updates by libtorch's operations, each over all parameters.
 TEST(FusedAdam, EqualsTheSeparateOperations) {
   constexpr int kSteps = 5;
   const NestConfig config = small_model();
@@ -289,7 +280,7 @@ TEST(FusedAdam, EqualsTheSeparateOperations) {
     fused.step(0.01);
     separate.step(0.01);
   }
-  // Up to 16 operations a step, each rounding by half a 2^-23 of what it makes.
+  // Up to 16 operations a step, each of which rounds its result by half of 2^-23.
   constexpr double kRounding = kSteps * 16 * 0.5 * std::numeric_limits<float>::epsilon();
   for (size_t i = 0; i < values.size(); ++i)
     expect_near(values[i].detach().to(torch::kFloat64), expected[i].detach(), kRounding,

@@ -19,7 +19,7 @@
 namespace nestvit::kernels {
 namespace {
 
-constexpr float kNoScore = -1e30f;  // of the padding beyond a block's tokens
+constexpr float kNoScore = -1e30f;  // the score of the padding beyond a block's tokens
 
 template <class Word>
 struct Rows {
@@ -40,8 +40,8 @@ inline void add_products(Rows<typename Type::Word> left, Rows<typename Type::Wor
                               right.data + p * right.ld + j * kLanes);
 }
 
-// body.operator()<rows, registers>(row, column) of tiles that cover [rows, columns]. Columns are
-// whole registers; four that are left are better halved than cut into three and one.
+// Calls body.operator()<rows, registers>(row, column) for tiles that cover [rows, columns]. Columns
+// are whole registers. The last four are two tiles of two: faster than three and one.
 template <class Body>
 inline void each_tile(int64_t rows, int64_t columns, const Body& body) {
   for (int64_t j = 0; j < columns;) {
@@ -62,8 +62,8 @@ struct Work {
   using Word = typename Type::Word;
   int64_t D, np, dp;
   int64_t key_words, value_words;
-  float* scores;              // [kQueryRows, np], which weights then replace
-  float* start;               // [np]: what a score's sum begins with, 0 or kNoScore
+  float* scores;              // [kQueryRows, np], replaced by the weights
+  float* start;               // [np], the first summand of a score: 0, or kNoScore in the padding
   Word* keys;                 // [key_words, np]
   Word* values;               // [value_words, dp]
   Word* query_buffer;         // [rows, words of a query], where the type copies queries
@@ -85,7 +85,7 @@ struct Work {
   }
 };
 
-// scores [rows, np] = q k^T, and row_max.
+// Computes scores [rows, np] = q k^T and row_max.
 template <class Type>
 inline void score(Work<Type>& w, Rows<typename Type::Word> q, int64_t rows) {
   for (int64_t i = 0; i < rows; ++i) w.row_max[i] = Vec{} + kNoScore;
@@ -132,8 +132,8 @@ inline void weighted_sum(const Work<Type>& w, int64_t rows, float* out, int64_t 
   });
 }
 
-// Query i's share of fetching the next head's keys and values: another core may hold them, and
-// their rows lie too far apart for the processor to foresee.
+// Fetches the next head's keys and values while query i is computed, 1 / queries of them: another
+// core may hold them, and their rows are too far apart for the processor's prefetcher.
 inline void fetch_share(const AttentionShape& s, const float* k, const float* v, int64_t i,
                         int64_t queries) {
   for (int64_t n = i * s.tokens / queries; n < (i + 1) * s.tokens / queries; ++n)
@@ -143,7 +143,7 @@ inline void fetch_share(const AttentionShape& s, const float* k, const float* v,
     }
 }
 
-// InferenceKernels::attend. A query's result does not depend on the queries beside it.
+// InferenceKernels::attend and Bf16Kernels::attend. A query's result does not depend on the others.
 template <class Type>
 void attend_in(const AttentionShape& s, const float* q, int64_t queries, const float* k,
                const float* v, float* out, float* scratch) {

@@ -1,5 +1,5 @@
-// Attention inside a block whose two products are in mixed precision; softmax is f32. Part of
-// bf16_avx512.cpp: in an unnamed namespace and free of the standard library.
+// Attention inside a block with both products in mixed precision and softmax in f32: the Type for
+// attention.h, included by isa/bf16_avx512.cpp.
 #pragma once
 
 #include "kernels/impl/attention.h"
@@ -9,7 +9,7 @@
 namespace nestvit::kernels {
 namespace {
 
-// 2^t for t <= 0 to 1e-4 of it, a twentieth of what rounding to bf16 then adds: the best cubic on
+// 2^t for t <= 0 to 1e-4 of it, a twentieth of the rounding to bf16 that follows: the best cubic on
 // [-1/2, 1/2] with 2^0 = 1.
 inline __m512 power_of_two(__m512 t) {
   const __m512 whole = _mm512_roundscale_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -36,14 +36,14 @@ struct InBf16 {
     for (int64_t i = 0; i < rows; ++i) round_row(q + i * s.ld, s.head_dim, query_buffer + i * row);
     return {query_buffer, row};
   }
-  // Pairs of neighbours in a row.
+  // A pair is two neighbours in a row.
   static void keys(const float* k, const AttentionShape& s, int64_t np, uint32_t* to) {
     for (int64_t n = 0; n < s.tokens; n += kLanes)
       for (int64_t d = 0; d < s.head_dim; d += 2 * kLanes)
         transpose_pairs(k + n * s.ld + d, s.tokens - n < kLanes ? s.tokens - n : kLanes, s.ld,
                         s.head_dim - d, np, to + d / 2 * np + n);
   }
-  // Pairs of neighbours in a column.
+  // A pair is two neighbours in a column.
   static void values(const float* v, const AttentionShape& s, int64_t dp, uint32_t* to) {
     for (int64_t n = 0; n < s.tokens; n += 2, to += dp)
       for (int64_t d = 0; d < s.head_dim; d += kLanes) {
@@ -54,7 +54,7 @@ struct InBf16 {
         _mm512_storeu_si512(to + d, pairs_of(_mm512_maskz_loadu_ps(there, row), high));
       }
   }
-  // The pairs of two registers take the place of the first.
+  // The pairs of two registers replace the first.
   static float exp_weights(float* x, int64_t np, float factor, float largest) {
     const __m512 f = _mm512_set1_ps(factor), max = _mm512_set1_ps(factor * largest);
     const auto part = [&](int64_t c) {

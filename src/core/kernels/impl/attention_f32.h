@@ -1,5 +1,4 @@
-// Attention inside a block in f32. Like training_loops.h in an unnamed namespace and free of the
-// standard library.
+// Attention inside a block in f32: the Type for attention.h.
 #pragma once
 
 #if defined(__AVX512DQ__)
@@ -12,11 +11,11 @@
 namespace nestvit::kernels {
 namespace {
 
-// power_of_two for threads that flush denormals: two instructions of AVX-512 instead of five, but
-// without its lower end.
+// 2^t in two instructions of AVX-512 instead of power_of_two's five. Does not clamp t to -125, so
+// the thread has to flush denormals.
 inline Vec weight_of(Vec t) {
 #if defined(__AVX512DQ__)
-  // The forms with a mask, all ones: g++ 12 warns of the others' undefined registers.
+  // With masks of all ones: g++ 12 warns of undefined registers in the forms without a mask.
   const auto r = static_cast<Vec>(_mm512_maskz_reduce_ps(
       0xffff, static_cast<__m512>(t), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   return static_cast<Vec>(_mm512_maskz_scalef_ps(0xffff, static_cast<__m512>(power_of_fraction(r)),
@@ -38,8 +37,8 @@ struct InF32 {
   static void keys(const float* k, const AttentionShape& s, int64_t np, float* to) {
     transpose(k, s.ld, s.tokens, s.head_dim, np, to);
   }
-  // Copied even where D is whole registers: rows that lie a multiple of many cache lines apart push
-  // each other out of the first-level cache.
+  // Copied even if D is whole registers: rows that are a multiple of many cache lines apart evict
+  // each other from the first-level cache.
   static void values(const float* v, const AttentionShape& s, int64_t dp, float* to) {
     const int64_t D = s.head_dim, whole = D / kLanes * kLanes;
     for (int64_t n = 0; n < s.tokens; ++n, v += s.ld, to += dp) {

@@ -1,5 +1,4 @@
-// Attention inside a block, forward and backward. Like training_loops.h in an unnamed namespace and
-// free of the standard library.
+// Attention inside a block for training, forward and backward.
 #pragma once
 
 #include "kernels/impl/math.h"
@@ -16,7 +15,7 @@ struct Scratch {
   float* p;           // [N, np] weights
   float* ds;          // [N, np] their gradient
   float* transposed;  // [D, np] k^T or v^T
-  float* copy;        // [N, dp] for a D that is not a multiple of kLanes: see columns()
+  float* copy;        // [N, dp], used by columns() if D is not a multiple of kLanes
 
   Scratch(const AttentionShape& s, float* memory)
       : np(padded(s.tokens)),
@@ -35,7 +34,7 @@ ConstMatrix columns(const float* x, int64_t ld, int64_t N, int64_t D, int64_t dp
   return {copy, dp};
 }
 
-// A row's length in whole registers, which the compiler sees to be just that: no remainder loops.
+// np itself, but the compiler can see that it is a multiple of kLanes and makes no remainder loops.
 inline int64_t whole_registers(int64_t np) { return np / kLanes * kLanes; }
 
 // 2^r on [-1/2, 1/2]: the best polynomial of its degree with 2^0 = 1.
@@ -47,7 +46,7 @@ inline Vec power_of_fraction(Vec r) {
   return p * r + 1.0f;
 }
 
-// 2^t for t <= 0 within 3 units in the last place; below -125, where it is next to nothing, 2^-125.
+// 2^t for t <= 0 within 3 units in the last place; 2^-125 for t < -125.
 inline Vec power_of_two(Vec t) {
   typedef int32_t Ints __attribute__((vector_size(sizeof(float) * kLanes)));
   t = larger(t, Vec{} - 125.0f);
@@ -56,8 +55,8 @@ inline Vec power_of_two(Vec t) {
   return (Vec)((Ints)p + ((Ints)rounded << 23));
 }
 
-// x [np] <- e^(scale (x - largest)), of which columns from N on are padding and end next to 0.
-// Returns 1 / sum. `np` is whole_registers().
+// x [np] = e^(scale (x - largest)). Columns from N on are padding and become about 0. Returns
+// 1 / sum. `np` comes from whole_registers().
 inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
   for (int64_t c = N; c < np; ++c) x[c] = -1e30f;
   Vec row_max = load(x), sums{};
@@ -72,7 +71,7 @@ inline float exponentials(float* x, int64_t N, int64_t np, float scale) {
   return 1.0f / sum_of(sums);
 }
 
-// s.p = softmax(scale * q k^T); its padding columns hold nothing of use.
+// s.p = softmax(scale * q k^T). Its padding columns are not used.
 void weights(const AttentionShape& shape, const float* q, const float* k, float scale,
              const Scratch& s) {
   const int64_t N = shape.tokens, D = shape.head_dim, np = whole_registers(s.np);
@@ -99,7 +98,7 @@ void attention(const AttentionShape& shape, const float* q, const float* k, cons
   }
 }
 
-// ds = scale * p (ds - sum(p ds)), row by row.
+// ds = scale * p (ds - sum(p ds)) for each row.
 void softmax_backward(const Scratch& s, int64_t N, float scale) {
   const int64_t np = whole_registers(s.np);  // ds is 0 in the padding
   for (int64_t r = 0; r < N; ++r) {

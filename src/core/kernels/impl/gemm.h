@@ -1,5 +1,5 @@
-// InferenceKernels::gemm: tiles of kTileRows rows and a panel's columns stay in registers over
-// the whole of k. Like training_loops.h in an unnamed namespace and free of the standard library.
+// InferenceKernels::gemm: the sums of kTileRows rows and a panel's columns stay in registers over
+// all of k.
 #pragma once
 
 #include "kernels/impl/small_gemm.h"
@@ -23,14 +23,14 @@ inline void add_tile(const Vec (&sum)[kVecs], int64_t columns, bool add, float* 
   for (int64_t j = 0; j < columns; ++j) c[j] = add ? c[j] + whole[j] : whole[j];
 }
 
-// The output of a tile, whose lines another core may hold, is on its way while the sums are made.
+// Fetches the cache lines of a tile's output, which another core may hold, while the sums are made.
 template <int kVecs>
 inline void fetch_for_writing(const float* row) {
 #pragma GCC unroll 4
   for (int j = 0; j < kVecs * kLanes; j += 16) __builtin_prefetch(row + j, 1);
 }
 
-// kRows rows of the first kVecs registers of a panel.
+// kRows rows of c and the first kVecs registers of a panel.
 template <int kRows, int kVecs>
 inline void gemm_tile(const Gemm& p, const float* a, const float* weight, const float* bias,
                       int64_t columns, float* c) {

@@ -1,5 +1,4 @@
-// The bodies of InferenceKernels. Like training_loops.h, on which it builds, in an unnamed
-// namespace and free of the standard library.
+// The bodies of InferenceKernels and its table, for one file of isa/ per instruction set.
 #pragma once
 
 #include "kernels/impl/attention_f32.h"
@@ -11,7 +10,7 @@
 namespace nestvit::kernels {
 namespace {
 
-// [k][kPanel], padded with zeros.
+// W [n, k] -> packed [k][kPanel], padded with zeros.
 void pack_panel(const float* weight, int64_t n, int64_t k, float* packed) {
   const int64_t whole = k / kLanes * kLanes;
   for (int64_t j = 0; j < kPanel; j += kLanes)

@@ -1,6 +1,4 @@
-// e^x and erf as handfuls of vector instructions. In an unnamed namespace and free of the standard
-// library's functions: files compiled for different instruction sets include this, and the linker
-// must not merge their copies.
+// e^x, erf and the normal distribution function in a few vector instructions each.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +6,15 @@
 namespace nestvit::kernels {
 namespace {
 
-// e^x within 2 units in the last place. std::exp would be a call per element; this is a handful of
-// vector instructions. Below -87 the true value is under the smallest normal number or nearly so:
-// it ends at 2^-126.
+// e^x within 2 units in the last place. std::exp would be a call per element. Below -87, where
+// results would soon be denormal, the result is e^-87.
 inline float exp_poly(float x) {
   x = x < -87.0f ? -87.0f : x;
   x = x > 88.0f ? 88.0f : x;
   // Adding 1.5 * 2^23 rounds x / ln 2 to the integer n and leaves n in the low bits.
   const float rounded = x * 1.44269504f + 12582912.0f;
   const float n = rounded - 12582912.0f;
-  // ln 2 in two parts, the first short enough that n times it is exact (Cody and Waite).
+  // ln 2 in two parts; the first has so few bits that its product with n is exact (Cody and Waite).
   const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   // Cephes expf: minimax on [-ln 2 / 2, ln 2 / 2].
   float p = 1.9875691500e-4f;
@@ -30,8 +27,8 @@ inline float exp_poly(float x) {
   return value * __builtin_bit_cast(float, (__builtin_bit_cast(uint32_t, rounded) + 127u) << 23);
 }
 
-// erf(x) within 2 units in the last place; both branches are computed and one selected, so that
-// loops vectorise. Minimax polynomials by N. Juffa (erf itself below 475/512, ln(1 - erf) above).
+// erf(x) within 2 units in the last place. Computes both branches and selects one, so that loops
+// vectorise. Minimax polynomials by N. Juffa: erf itself below 475/512, ln(1 - erf) above.
 inline float erf_poly(float x) {
   const float t = __builtin_fabsf(x), s = x * x;
   float large = -1.72853470e-5f * t + 3.83197126e-4f;
@@ -50,8 +47,8 @@ inline float erf_poly(float x) {
   return __builtin_copysignf(t > 0.927734375f ? large : small, x);
 }
 
-// The normal distribution function to 2e-7, about half the operations of erf_poly; 0 below -5.4,
-// where it is under 4e-8. tools/fit_phi.py made the coefficients.
+// The normal distribution function to 2e-7, with about half the operations of erf_poly. Below -5.4,
+// where it is under 4e-8, the result is 0. Coefficients from tools/fit_phi.py.
 inline float phi_poly(float x) {
   const float near = x > 5.4f ? 5.4f : x < -5.4f ? -5.4f : x, s = near * near;
   float p = 1.16104294e-10f * s - 2.22570147e-08f;
@@ -67,8 +64,9 @@ inline float phi_poly(float x) {
   return x < -5.4f ? 0.0f : 0.5f + near * p / q;
 }
 
-// The same for values that are then rounded to bf16 or 8 bits, and of GELU's tanh form: |x| times
-// the error is below 1.7e-4 within 4 and there stays that share of x; 0 below -4. tools/fit_phi.py.
+// The same for GELU values that are rounded to bf16 or 8 bits next, exact or in the tanh form. For
+// |x| <= 4, |x| times the error is below 1.7e-4; above 4 it is below 4.3e-5 |x|. Below -4 the
+// result is 0. Coefficients from tools/fit_phi.py.
 constexpr float kApproxByErf[8] = {3.98673388e-01f,  -6.58878313e-02f, 9.50539106e-03f,
                                    -1.00648835e-03f, 7.48547405e-05f,  -3.65710826e-06f,
                                    1.04195028e-07f,  -1.30127758e-09f};

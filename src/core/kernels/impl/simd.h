@@ -1,5 +1,4 @@
-// Registers of floats for the training kernels: one width per instruction set. Like
-// training_loops.h, which says why, in an unnamed namespace and free of the standard library.
+// Registers of floats, of one width per instruction set, for every file of impl/ and isa/.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +19,7 @@ typedef float Vec __attribute__((vector_size(sizeof(float) * kLanes), aligned(4)
 inline Vec load(const float* x) { return *reinterpret_cast<const Vec*>(x); }
 inline void store(const Vec& v, float* x) { *reinterpret_cast<Vec*>(x) = v; }
 
-// Shuffles are spelled by lane numbers, which this names.
+// Lane numbers as a parameter pack: __builtin_shufflevector takes each as an argument.
 template <int... kLane>
 struct Lanes {};
 #if defined(__AVX512F__)
@@ -35,7 +34,7 @@ template <int kDistance, int... kLane>
 inline Vec swapped(const Vec& v, Lanes<kLane...>) {
   return __builtin_shufflevector(v, v, (kLane ^ kDistance)...);
 }
-// Lanes of two registers in turn, of their lower or of their upper halves.
+// Interleaves the lower or the upper halves of two registers: a0, b0, a1, b1, ...
 template <int... kLane>
 inline Vec lower(const Vec& a, const Vec& b, Lanes<kLane...>) {
   return __builtin_shufflevector(a, b, (kLane / 2 + kLane % 2 * kLanes)...);
@@ -45,8 +44,8 @@ inline Vec upper(const Vec& a, const Vec& b, Lanes<kLane...>) {
   return __builtin_shufflevector(a, b, (kLanes / 2 + kLane / 2 + kLane % 2 * kLanes)...);
 }
 
-// Over the lanes, by halves: the compiler's own reductions go lane by lane, which costs more than
-// the rest of a short row.
+// The sum of the lanes by halves. The compiler's own reduction takes lane after lane, which costs
+// more than the rest of a short row.
 inline float sum_of(Vec v) {
   if constexpr (kLanes > 8) v += swapped<kLanes / 2>(v, kAll);
   if constexpr (kLanes > 4) v += swapped<4>(v, kAll);
@@ -63,7 +62,7 @@ inline float largest_of(Vec v) {
   return v[0];
 }
 
-// body.operator()<tile's rows, kVecs>(first row, column) of all rows.
+// Calls body.operator()<rows of a tile, kVecs>(first row, column) for tiles that cover all rows.
 template <int kVecs, class Body>
 inline void each_row_tile(int64_t rows, int64_t column, const Body& body) {
   int64_t i = 0;
@@ -79,8 +78,8 @@ constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes;
 
 inline float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 
-// The first `rows` of x [kLanes, kLanes], others being 0, to their transpose. Interleaving register
-// i with i + kLanes / 2 moves one bit of the row number into the lane number.
+// y = x^T for x [kLanes, kLanes], whose rows from `rows` on count as 0. Interleaving registers i
+// and i + kLanes / 2 moves one bit of the row number into the lane number.
 inline void transpose_tile(const float* x, int64_t ld, int64_t rows, float* y, int64_t ld_y) {
   Vec r[kLanes], next[kLanes];
 #pragma GCC unroll 16
@@ -99,7 +98,7 @@ inline void transpose_tile(const float* x, int64_t ld, int64_t rows, float* y, i
   for (int i = 0; i < kLanes; ++i) store(r[i], y + i * ld_y);
 }
 
-// x [N, D] -> its transpose [D, np], padded with zeros.
+// x [N, D] -> y = x^T [D, np], padded with zeros.
 inline void transpose(const float* x, int64_t ld, int64_t N, int64_t D, int64_t np, float* y) {
   const int64_t whole = D / kLanes * kLanes;
   for (int64_t n = 0; n < N; n += kLanes)

@@ -1,5 +1,5 @@
-// A tile of sums in AVX-512's registers, of whatever its products are made. Like training_loops.h
-// in an unnamed namespace and free of the standard library.
+// Tiles of sums in AVX-512's registers, for bf16 and int8: where they are stored and how they cover
+// c.
 #pragma once
 
 #include <immintrin.h>
@@ -15,14 +15,14 @@ inline __mmask16 first(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
 
-// Where a tile's sums go.
+// The part of c that a tile's sums are stored or added to.
 struct Target {
   float* c;
-  int64_t ld, columns;  // of it that are kept
+  int64_t ld, columns;  // columns that are stored
   bool add;
 };
 
-// Its lines, which another core may hold, are on their way while the sums are made.
+// Fetches the cache lines of the target, which another core may hold, while the sums are made.
 template <int kRows, int kVecs>
 inline void fetch_for_writing(const Target& t) {
 #pragma GCC unroll 8
@@ -46,8 +46,8 @@ inline void store_tile(const __m512 (&sum)[kRows][kVecs], int64_t rows, const Ta
   }
 }
 
-// body.operator()<rows, registers>(row, column) of tiles that cover [m, n], panel by panel; the
-// last panel's have no more registers than it needs.
+// Calls body.operator()<rows, registers>(row, column) for tiles that cover [m, n], panel by panel.
+// In the last panel tiles have no more registers than its columns need.
 template <class Body>
 inline void each_panel_tile(int64_t m, int64_t n, const Body& body) {
   for (int64_t j = 0; j < n; j += kTileColumns) {

@@ -1,5 +1,5 @@
-// Pairs of bf16 in AVX-512's registers: how they are made and multiplied. Part of bf16_avx512.cpp:
-// in an unnamed namespace and free of the standard library.
+// Pairs of bf16 in AVX-512's registers: how they are made and multiplied. Included by
+// isa/bf16_avx512.cpp.
 #pragma once
 
 #include <immintrin.h>
@@ -9,17 +9,17 @@
 namespace nestvit::kernels {
 namespace {
 
-// Of lane i of both.
+// Pair i is lane i of `low` and lane i of `high`.
 inline __m512i pairs_of(__m512 low, __m512 high) {
-  const __m512i in_turn = _mm512_set_epi32(  // value i of one, then of the other
+  const __m512i interleaved = _mm512_set_epi32(
       0x1f000f, 0x1e000e, 0x1d000d, 0x1c000c, 0x1b000b, 0x1a000a, 0x190009, 0x180008, 0x170007,
       0x160006, 0x150005, 0x140004, 0x130003, 0x120002, 0x110001, 0x100000);
-  return _mm512_permutexvar_epi16(in_turn,
+  return _mm512_permutexvar_epi16(interleaved,
                                   reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
 }
 
-// 16 pairs of each of 16 rows of x [count, k], transposed: pair p of row i to packed[p * panel +
-// i].
+// 16 pairs of each of `rows` <= 16 rows of x, k floats apart: pair p of row i -> packed[p * panel +
+// i]. A row has `left` more values; pairs beyond them are not written.
 void transpose_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int64_t panel,
                      uint32_t* packed) {
   alignas(64) float pairs[kLanes * kLanes], transposed[kLanes * kLanes];
@@ -34,7 +34,7 @@ void transpose_pairs(const float* x, int64_t rows, int64_t k, int64_t left, int6
     _mm512_storeu_si512(packed + p * panel, _mm512_load_si512(transposed + p * kLanes));
 }
 
-// x [values] -> packed [(values + 1) / 2], the last with a zero where `values` is odd.
+// x [values] -> packed [(values + 1) / 2]. If `values` is odd, the last pair has a zero.
 inline void round_row(const float* x, int64_t values, uint32_t* packed) {
   for (int64_t i = 0; i < values; i += 2 * kLanes) {
     const __m512 low = _mm512_maskz_loadu_ps(first(values - i), x + i);
@@ -44,7 +44,7 @@ inline void round_row(const float* x, int64_t values, uint32_t* packed) {
   }
 }
 
-// sum += a pair of each row times the pairs of kVecs registers.
+// sum[i][j] += pair a[i * stride] times the pairs of register j of b.
 template <int kRows, int kVecs>
 inline void multiply(__m512 (&sum)[kRows][kVecs], const uint32_t* a, int64_t stride,
                      const uint32_t* b) {

@@ -1,5 +1,4 @@
-// The small matrix products of attention: tiles of sums that stay in registers. Like
-// training_loops.h in an unnamed namespace and free of the standard library.
+// The small matrix products of attention in training: tiles of sums that stay in registers.
 #pragma once
 
 #include "kernels/impl/simd.h"
@@ -9,7 +8,7 @@ namespace {
 
 constexpr int kTileVecs = 3;
 constexpr int64_t kPanel = kTileVecs * kLanes;
-// A(i, p) = data[i * row + p * column]: a matrix, or its transpose.
+// A(i, p) = data[i * row + p * column]: a matrix or its transpose.
 struct Strided {
   const float* data;
   int64_t row, column;
@@ -25,7 +24,7 @@ struct ConstMatrix {
 
 inline Strided from_row(Strided a, int64_t i) { return {a.data + i * a.row, a.row, a.column}; }
 
-// kRows x kVecs registers of c (+)= a b, of which `columns` are kept.
+// c (+)= a b for kRows rows and kVecs registers of columns, of which `columns` are stored.
 template <int kRows, int kVecs>
 inline void tile(Strided a, ConstMatrix b, int64_t k, Matrix c, int64_t columns, bool accumulate) {
   Vec sum[kRows][kVecs] = {};

@@ -1,11 +1,11 @@
 // A product by one level of Strassen's recursion, in Winograd's form (Higham, Accuracy and
-// Stability of Numerical Algorithms, 23.1): seven products of halves instead of eight. Like
-// training_loops.h in an unnamed namespace and free of the standard library.
+// Stability of Numerical Algorithms, 23.1): seven products of halves instead of eight.
 //
-// Of four rows two are the upper half and two the lower, so that threads may share rows at any
-// multiple of four and a value is made of the same. Two neighbouring panels are the left and the
-// right half of the columns. Names as in the book: a11 is the upper rows, first half of k; b12 the
-// first half of k, right panel; s are sums of a's quarters, t of b's, m products.
+// The upper half is the first two of each four rows, the lower half the other two: threads may
+// split the rows at any multiple of four without changing a bit. Two neighbouring panels are the
+// left and the right half of the columns. Names are the book's: a11 is the upper rows and the first
+// half of k, b12 the first half of k and the right panel; s are sums of a's quarters, t sums of
+// b's, m products.
 #pragma once
 
 #include "kernels/impl/gemm.h"
@@ -13,10 +13,10 @@
 namespace nestvit::kernels {
 namespace {
 
-// Sums stay in registers only where every function that they pass through is inlined.
+// Sums stay in registers only if every function that takes them is inlined.
 #define NESTVIT_INLINE inline __attribute__((always_inline))
 
-constexpr int64_t kLine = 16;  // floats that are fetched together
+constexpr int64_t kLine = 16;  // floats of a cache line
 
 template <int kRows>
 using Sums = Vec[kRows][kTileVecs];
@@ -31,14 +31,15 @@ struct HalfRows {
   HalfRows from(int64_t i) const { return {row(i), one, two}; }
 };
 
-// What a's half rows are multiplied by: k rows of a panel; or x - y, which `made` is to hold then.
+// The right operand: k rows of a panel x; or x - y, stored into `made`.
 struct HalfPanel {
   const float *x, *y;
   float* made;
-  const float* next;  // k lines that are fetched meanwhile, where nothing is made
+  const float* next;  // k cache lines to fetch meanwhile; not used if `made` is written
 };
 
-// sum += a times the panel. What a panel is made of comes from further away: it is fetched ahead.
+// sum += a times the panel. With kMake the panel is x - y, which come from further away and are
+// fetched ahead.
 template <bool kMake, int kRows>
 NESTVIT_INLINE void add_half(Sums<kRows>& sum, const HalfRows<const float>& a,
                              const HalfPanel& panel, int64_t k) {
@@ -109,11 +110,12 @@ struct LeftQuarters {
 };
 struct RightQuarters {
   const float *b11, *b12, *b21, *b22;
-  float *t1, *t2, *t3, *t4;  // t4 with the other sign
-  const float* next;         // 7 k lines that are fetched meanwhile
+  float *t1, *t2, *t3, *t4;  // t4 has the opposite sign of the book's
+  const float* next;         // 7 k cache lines to fetch meanwhile
 };
 
-// kRows half rows of each half, times two panels. The first rows make the panels' sums.
+// kRows rows of each half times two panels. With kMake, for the first rows, it also computes t1 to
+// t4.
 template <int kRows, bool kMake, bool kAdd>
 inline void seven_products(const LeftQuarters& a, const RightQuarters& b, int64_t k,
                            const float* bias, const HalfRows<float>& upper,
@@ -159,7 +161,7 @@ inline void seven_products(const LeftQuarters& a, const RightQuarters& b, int64_
   write<kAdd, kRows>(sum, bias + kPanel, beside(upper));  // u4 + m3
 }
 
-// s1 to s4 of a row of each half, beside each other: s [4, k], `apart` floats apart.
+// s1 to s4 of one row of each half: s [4, k], whose rows are `apart` floats apart.
 inline void left_sums(const float* upper, const float* lower, int64_t k, int64_t apart, float* s) {
   for (int64_t q = 0; q < k; q += kLanes) {
     const Vec a11 = load(upper + q), a12 = load(upper + k + q), a21 = load(lower + q);
@@ -171,11 +173,10 @@ inline void left_sums(const float* upper, const float* lower, int64_t k, int64_t
   }
 }
 
-// Values of k whose products are added up before they go to c: their sums of quarters stay in a
-// core's cache.
+// k is cut into slices of at most so many values, whose sums of quarters stay in a core's cache.
 constexpr int64_t kSlice = 512;
 int64_t slices(int64_t width) { return (width + kSlice - 1) / kSlice; }
-// Only in AVX-512's registers: the smaller tiles of the others gain nothing.
+// Only for AVX-512: the smaller tiles of the other sets gain nothing.
 bool strassen_covers(int64_t width) {
   return kLanes == 16 && width % (slices(width) * 2 * kLanes) == 0;
 }
@@ -184,7 +185,7 @@ int64_t strassen_scratch(int64_t m, int64_t width) {
   return strassen_covers(width) ? 4 * (m / 2 + kPanel) * (width / slices(width) / 2) : 0;
 }
 
-// a's quarters of values [at, at + 2 k), and their sums in s [4, m / 2, k].
+// The quarters of a's columns [at, at + 2 k). Computes their sums into s [4, m / 2, k].
 inline LeftQuarters left_quarters(const Gemm& p, int64_t at, int64_t k, float* s) {
   const int64_t halves = p.m / 2, size = halves * k;
   const auto quarter = [&](int64_t row, int64_t from) {
@@ -193,11 +194,17 @@ inline LeftQuarters left_quarters(const Gemm& p, int64_t at, int64_t k, float* s
   const auto sums = [&](int64_t i) { return HalfRows<const float>{s + i * size, k, 2 * k}; };
   for (int64_t i = 0; i < halves; ++i)
     left_sums(quarter(0, 0).row(i), quarter(2, 0).row(i), k, size, s + i * k);
-  return {quarter(0, 0), quarter(0, k), quarter(2, k), sums(0), sums(1), sums(2), sums(3)};
+  return {.a11 = quarter(0, 0),
+          .a12 = quarter(0, k),
+          .a22 = quarter(2, k),
+          .s1 = sums(0),
+          .s2 = sums(1),
+          .s3 = sums(2),
+          .s4 = sums(3)};
 }
 
-// What values [at, at + 2 k) of each row add to c. Rows are a multiple of four, columns of two
-// panels.
+// c = the product over a's columns [at, at + 2 k) plus bias, or c += that with kAdd. m is a
+// multiple of four, n of two panels.
 template <bool kAdd>
 void strassen_slice(const Gemm& p, int64_t at, int64_t k, const float* bias, int64_t bias_step,
                     float* scratch) {
@@ -207,11 +214,17 @@ void strassen_slice(const Gemm& p, int64_t at, int64_t k, const float* bias, int
   const int64_t panel = p.width * kPanel;
   for (int64_t j = 0; j < p.n; j += 2 * kPanel) {
     const float *b = p.weight + j * p.width + at * kPanel, *beside = b + panel;
-    RightQuarters right{b, beside,         b + half_panel,     beside + half_panel,
-                        t, t + half_panel, t + 2 * half_panel, t + 3 * half_panel,
-                        b};
-    // The weights that come next are often far away: the second tile of rows fetches a panel's 6 k
-    // lines, the third the other panel's.
+    RightQuarters right{.b11 = b,
+                        .b12 = beside,
+                        .b21 = b + half_panel,
+                        .b22 = beside + half_panel,
+                        .t1 = t,
+                        .t2 = t + half_panel,
+                        .t3 = t + 2 * half_panel,
+                        .t4 = t + 3 * half_panel,
+                        .next = b};
+    // The next weights are often far away: the second tile of rows fetches the 6 k cache lines of
+    // one panel, the third those of the other.
     const float* next = j + 2 * kPanel < p.n   ? b + 2 * panel
                         : at + 2 * k < p.width ? p.weight + (at + 2 * k) * kPanel
                                                : nullptr;
@@ -237,7 +250,8 @@ void strassen_slice(const Gemm& p, int64_t at, int64_t k, const float* bias, int
   }
 }
 
-// InferenceKernels::strassen. What four rows or two panels do not cover is left to gemm().
+// InferenceKernels::strassen. gemm() computes the rows beyond a multiple of four and the columns
+// beyond a multiple of two panels.
 void strassen(const Gemm& p, float* scratch) {
   static constexpr float kNothing[2 * kPanel] = {};
   Gemm even = p;

@@ -1,6 +1,4 @@
-// The bodies of TrainingKernels. Included by one file per instruction set, which makes its table
-// from them; everything stands in an unnamed namespace, since the linker must not merge the
-// copies, and uses nothing of the standard library for the same reason.
+// The bodies of TrainingKernels and its table, for one file of isa/ per instruction set.
 #pragma once
 
 #include "kernels/impl/attention_training.h"
@@ -116,7 +114,8 @@ constexpr float kTwiceRoot = 2 * 0.7978845608028654f;  // 2 sqrt(2/pi)
 inline Gelu gelu_by_tanh(float x) {
   const float u = kTwiceRoot * (x + 0.044715f * x * x * x);
   const float s = 1.0f / (1.0f + exp_poly(-u));
-  // Beyond 9 the slope is 0 or 1 to the last bit, and the square of a huge x would drown that.
+  // For |x| > 9 the slope is 0 or 1 to the last bit; the square of a huge x would make
+  // it NaN.
   const float near = x > 9.0f ? 9.0f : x < -9.0f ? -9.0f : x;
   const float growth = kTwiceRoot * (1.0f + 3 * 0.044715f * near * near);
   return {x * s, s + near * s * (1.0f - s) * growth};

@@ -1,6 +1,5 @@
 // The transforms of Winograd's F(2 x 2, 3 x 3) (Lavin and Gray, arXiv 1509.09308): four outputs of
-// a 3 x 3 convolution from 16 products instead of 36. Like training_loops.h in an unnamed namespace
-// and free of the standard library.
+// a 3 x 3 convolution from 16 products instead of 36.
 #pragma once
 
 #include "kernels/impl/simd.h"
@@ -16,7 +15,7 @@ inline void winograd_differences(const Vec* x, Vec* y) {
   y[3] = x[1] - x[3];
 }
 
-// Channels [c, c + kLanes) of a tile. A tile's 16 values lie `apart` floats from each other.
+// kLanes channels of a tile. The 16 values of a tile are `apart` floats apart.
 inline void winograd_in_lanes(const float* plane, int64_t row, int64_t C, float* v, int64_t apart) {
   Vec transposed[4][4];  // B^T d: [column][row]
 #pragma GCC unroll 4
@@ -42,7 +41,7 @@ void winograd_in(const float* plane, int64_t row, int64_t C, int64_t tiles, floa
       winograd_in_lanes(plane + 2 * t * C + c, row, C, v + t * C + c, tiles * C);
 }
 
-// Adds up the rows of A^T: m0 + m1 + m2, m1 - m2 - m3.
+// A^T m of four registers: m0 + m1 + m2 and m1 - m2 - m3.
 inline void winograd_sums(const Vec* m, Vec& first, Vec& second) {
   first = m[0] + m[1] + m[2];
   second = m[1] - m[2] - m[3];

@@ -1,6 +1,5 @@
-// Mixed-precision products by AVX512_BF16 (flags in src/core/CMakeLists.txt): tiles of 8 x 48 sums
-// stay in registers over the whole of k. Like training_loops.h in an unnamed namespace and free of
-// the standard library.
+// Mixed-precision products with AVX512_BF16 (flags in src/core/CMakeLists.txt): tiles of 8 x 48
+// sums stay in registers over all of k.
 #include <immintrin.h>
 
 #include "kernels/bf16.h"
@@ -14,7 +13,7 @@ namespace {
 
 static_assert(kRightPanel == kTileColumns && kLanes == kLeftPanel && kLeftPanel % kTileHeight == 0);
 
-// x [k, count]: the pairs are of two rows, which are interleaved.
+// x [k, count]: a pair is two neighbours in a column, so two rows are interleaved.
 void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
   for (int64_t start = 0; start < count; start += panel)
     for (int64_t p = 0; p < k; p += 2, packed += panel)
@@ -27,7 +26,7 @@ void pack_across(const float* x, int64_t count, int64_t k, int64_t panel, uint32
       }
 }
 
-// x [count, k]: the pairs are neighbours in a row.
+// x [count, k]: a pair is two neighbours in a row.
 void pack_along(const float* x, int64_t count, int64_t k, int64_t panel, uint32_t* packed) {
   const int64_t pairs = (k + 1) / 2;
   for (int64_t start = 0; start < count; start += panel, packed += panel * pairs)
@@ -55,7 +54,7 @@ void pack_right(Operand b, int64_t k, int64_t n, uint32_t* packed) {
   pack(b.data, !b.transposed, n, k, kRightPanel, packed);
 }
 
-// 8 rows of a panel times one panel.
+// 8 rows of a left panel times one right panel.
 inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t rows,
                  const Target& target) {
   __m512 sum[kTileHeight][kTileVectors];
@@ -67,7 +66,7 @@ inline void tile(const uint32_t* a, const uint32_t* b, int64_t pairs, int64_t ro
   store_tile(sum, rows, target);
 }
 
-// kRows rows as round() leaves them, times the first kVecs registers of a panel.
+// kRows rows from round() times the first kVecs registers of a panel.
 template <int kRows, int kVecs>
 inline void row_tile(const Bf16GemmRows& p, int64_t i, int64_t j) {
   const uint32_t *a = p.a + i * p.lda, *b = p.weight + j * p.tap_count * p.width;

@@ -1,8 +1,7 @@
-// Products of 8-bit integers by AVX2 (flags in src/core/CMakeLists.txt), for processors without
-// AVX512_VNNI: the bytes of a word at even and at odd places become pairs of 16-bit integers, whose
-// products no sum of two overflows. All else is as in int8_vnni.cpp, so that every bit of the
-// result is the same. Like training_loops.h in an unnamed namespace and free of the standard
-// library.
+// Products of 8-bit integers with AVX2 (flags in src/core/CMakeLists.txt), for processors without
+// AVX512_VNNI. The even and the odd bytes of a word become pairs of 16-bit integers, so that the
+// sum of two products fits in 32 bits. The arithmetic is that of int8_vnni.cpp, and so is every bit
+// of the result.
 #include <immintrin.h>
 
 #include "kernels/int8.h"
@@ -11,16 +10,18 @@
 namespace nestvit::kernels {
 namespace {
 
-// 16 registers: 4 x 2 sums, both halves of two weights and of a row's word.
+// Of 16 registers 8 hold 4 x 2 sums; the others hold even and odd bytes of two weights and of a
+// row.
 constexpr int kHeight = 4, kVectors = 2, kLanes = 8;
 constexpr int kGroup = kVectors * kLanes, kPanelVectors = kInt8Panel / kLanes;
-constexpr int64_t kRun = 512;  // words of a row that are split at a time: 16 KiB for four rows
+// Words of a row that are split at a time: four rows fill 16 KiB.
+constexpr int64_t kRun = 512;
 
 static_assert(kInt8Panel % kGroup == 0);
 
 typedef int Ints __attribute__((vector_size(32)));
 
-// The largest |x|, by their bits: NaN and infinity are larger than any number.
+// The largest |x|, compared as integers: the bits of NaN and infinity are larger than any number's.
 float largest_size(const float* x, int64_t count) {
   const __m128i size = _mm_set1_epi32(0x7fffffff);
   __m128i max = _mm_setzero_si128();
@@ -45,7 +46,7 @@ void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
   }
 }
 
-// Of each row's words the bytes at even and at odd places, as 16-bit integers.
+// The even and the odd bytes of each row's words, as 16-bit integers.
 template <int kRows>
 inline void split(const uint32_t* a, int64_t stride, int64_t words, int (*halves)[kRows][2]) {
   for (int64_t q = 0; q < words; ++q)
@@ -55,7 +56,8 @@ inline void split(const uint32_t* a, int64_t stride, int64_t words, int (*halves
     }
 }
 
-// sum += four values of each row times those of `kGroup` columns, over some words.
+// sum += the products of each row with registers [first, first + kVectors) of the panel, over
+// `words` words of four values.
 template <int kRows>
 inline void multiply(Ints (&sum)[kRows][kPanelVectors], int first, const int (*halves)[kRows][2],
                      int64_t words, const uint32_t* w) {
@@ -82,7 +84,8 @@ inline void multiply(Ints (&sum)[kRows][kPanelVectors], int first, const int (*h
         for (int j = 0; j < kVectors; ++j) {
           part[i][j] =
               _mm256_add_epi32(part[i][j], _mm256_madd_epi16(left, half == 0 ? even[j] : odd[j]));
-          asm("" : "+x"(part[i][j]));  // or g++ adds products first, and has no registers left
+          // Without this g++ adds the products first and runs out of registers.
+          asm("" : "+x"(part[i][j]));
         }
       }
   }
@@ -92,7 +95,7 @@ inline void multiply(Ints (&sum)[kRows][kPanelVectors], int first, const int (*h
     for (int j = 0; j < kVectors; ++j) sum[i][first + j] = (Ints)part[i][j];
 }
 
-// c of a row: sums times the columns' scales, and bias.
+// c of row i: the sums times the columns' scales, plus bias.
 inline void store(const __m256 (&sum)[kPanelVectors], const Int8Gemm& p, int64_t i, int64_t j) {
   float* c = p.c + i * p.ldc + j;
   const int64_t kept = p.n - j < kInt8Panel ? p.n - j : kInt8Panel;

@@ -1,6 +1,5 @@
-// Products of 8-bit integers by AVX512_VNNI (flags in src/core/CMakeLists.txt): tiles of 8 x 48
-// sums stay in registers over a tap. Like training_loops.h in an unnamed namespace and free of the
-// standard library.
+// Products of 8-bit integers with AVX512_VNNI (flags in src/core/CMakeLists.txt): tiles of 8 x 48
+// sums stay in registers over a tap.
 #include <immintrin.h>
 
 #include "kernels/impl/simd_avx512.h"
@@ -16,7 +15,7 @@ inline __m512 load_first(const float* x, int64_t count) {
   return _mm512_maskz_loadu_ps(first(count), x);
 }
 
-// The largest |x|, by their bits: NaN and infinity are larger than any number.
+// The largest |x|, compared as integers: the bits of NaN and infinity are larger than any number's.
 float largest_size(const float* x, int64_t count) {
   const __m512i size = _mm512_set1_epi32(0x7fffffff);
   __m512i max[4] = {};
@@ -51,7 +50,7 @@ void round(const float* x, int64_t rows, int64_t width, uint32_t* packed) {
 
 typedef int Ints __attribute__((vector_size(64)));
 
-// sum += four values of each row times those of a panel's first registers.
+// sum[i][j] += the products of word a[i * stride] with register j of w.
 template <int kRows, int kVecs>
 inline void multiply(Ints (&sum)[kRows][kVecs], const uint32_t* a, int64_t stride,
                      const uint32_t* w) {
@@ -67,7 +66,7 @@ inline void multiply(Ints (&sum)[kRows][kVecs], const uint32_t* a, int64_t strid
   }
 }
 
-// With one tap the sums go from register to register.
+// kOneTap is known to the compiler, which then keeps the sums in registers from tap to scaling.
 template <int kRows, int kVecs, bool kOneTap>
 inline void tile(const Int8Gemm& p, int64_t columns, int64_t i, int64_t j) {
   const int64_t words = p.width / 4, stride = words + 1;

@@ -1,5 +1,5 @@
-// The tables that dispatch.cpp chooses among, each filled by one file: of isa/, or bf16.cpp and
-// int8.cpp for the plain ones of their types.
+// The tables that dispatch.cpp chooses among. A file of isa/ fills each; the plain ones of bf16 and
+// int8 are filled by bf16.cpp and int8.cpp.
 //
 // The files of isa/ are compiled with the flags of an instruction set. If two of them defined the
 // same inline function, the linker would keep one copy, perhaps one that a processor without
