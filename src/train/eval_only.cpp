@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "run/recipe/finetune.h"
+#include "run/record/checkpoint.h"
 #include "run/record/log.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"

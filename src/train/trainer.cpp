@@ -156,7 +156,7 @@ void Trainer::load_last() {
                 "resume with the data and --class-map it was started with");
   learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
-  checkpoints_.go_on_from(state_);
+  checkpoints_.resume_from(state_);
 }
 
 // Makes the folder's files tell what `state_` holds, and begins to add to them.

@@ -9,8 +9,8 @@
 #include "report/metrics.h"
 #include "report/page.h"
 #include "run/recipe/recipe.h"
-#include "run/record/checkpoint.h"
 #include "run/record/example_picks.h"
+#include "run/record/state.h"
 
 namespace nestvit {
 
