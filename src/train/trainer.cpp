@@ -73,7 +73,7 @@ class Trainer {
   RunState state_;
   bool saved_ = false;  // a checkpoint holds `state_`
   std::optional<RunLog> log_;
-  std::optional<StepReport> report_;
+  std::optional<StepLog> report_;
 };
 
 Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
@@ -191,10 +191,10 @@ void Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
-  const Dealt dealt{group_.rank(), group_.size()};
+  const BatchShard shard{group_.rank(), group_.size()};
   double waited = 0;
   for (int64_t number = end - parts + 1; number <= end; ++number) {
-    if (!dealt.mine(number, parts)) continue;
+    if (!shard.owns(number, parts)) continue;
     std::optional<Batch> batch = batches_.next(number);
     waited += batches_.last_wait();
     train_on(std::move(batch), number, /*last=*/number + group_.size() > end);
@@ -269,7 +269,7 @@ bool Trainer::finish_interval() {
   if (group_.first()) write_summary(options_.workdir, state_.history);
   if (evaluation && group_.first())
     write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
-                                    model_.labels, evaluation->metrics, evaluation->showcase});
+                                    model_.labels, evaluation->metrics, evaluation->examples});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }

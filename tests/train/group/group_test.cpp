@@ -9,8 +9,6 @@
 #include <mutex>
 #include <thread>
 
-#include "run/input/batches.h"
-
 namespace nestvit::train {
 namespace {
 
@@ -142,18 +140,6 @@ TEST_F(GroupTest, WhoDoesNotComeInTimeIsNamed) {
   });
   EXPECT_THAT(errors[1], HasSubstr("rank 0"));
   EXPECT_THAT(errors[1], HasSubstr("did not come"));
-}
-
-// Each batch of a step belongs to one process, whatever their numbers.
-TEST(Dealt, EveryBatchOnce) {
-  for (const int64_t step_batches : {1, 4, 6})
-    for (int size = 1; size <= step_batches; ++size)
-      for (int64_t number = 1; number <= 3 * step_batches; ++number) {
-        int owners = 0;
-        for (int rank = 0; rank < size; ++rank)
-          owners += Dealt{rank, size}.mine(number, step_batches);
-        EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
-      }
 }
 
 }  // namespace

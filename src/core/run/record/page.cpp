@@ -29,7 +29,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Recipe& r, const
           {"seed", fmt::format("{}", r.seed)}};
 }
 
-// Rows of summary.csv among the points of the log: what was logged of a step stands before its row.
+// Rows of summary.csv among the points of the log: the points of a step stand before its row.
 std::vector<RunPoint> history_of(const RunSoFar& run) {
   std::vector<RunPoint> rows;
   for (const SummaryRow& row : run.state.history) {
@@ -50,7 +50,7 @@ std::vector<RunPoint> history_of(const RunSoFar& run) {
   return history;
 }
 
-// Without its picture when the image cannot be read any more: no reason to end a run.
+// Without its picture when the image cannot be read any more: a page must not end a run.
 AnsweredImage answered(const RunSoFar& run, const ShownImage& shown) {
   AnsweredImage card;
   card.title = run.images.name(shown.index);
@@ -79,9 +79,9 @@ void write_report(const std::filesystem::path& workdir, const RunSoFar& run) {
           : fmt::format("step {} of {}", human_count(run.state.step), human_count(run.plan.total));
   page.facts = facts_of(run.recipe, run.plan, run.state);
   page.history = history_of(run);
-  for (const ShownImage& sample : run.showcase.samples())
+  for (const ShownImage& sample : run.examples.samples())
     page.samples.push_back(answered(run, sample));
-  for (const ShownImage& mistake : run.showcase.mistakes())
+  for (const ShownImage& mistake : run.examples.mistakes())
     page.mistakes.push_back({answered(run, mistake), mistake.loss});
   page.labels = run.labels;
   page.confusion = run.metrics.confusion();
