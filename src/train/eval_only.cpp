@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "run/recipe/finetune.h"
+#include "run/recipe/resolve.h"
 #include "run/record/checkpoint.h"
 #include "run/record/log.h"
 #include "train/device/device.h"
@@ -22,12 +23,12 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   prepare_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend_of_all(group, device);
-  const std::shared_ptr<Network> net = make_network(network(recipe));
+  const std::shared_ptr<Network> net = make_network(architecture_of(recipe));
   net->to(device);
   load_tensors(*net, tensors);
   const auto evaluation = evaluate_all(
       *net, val_set, recipe,
-      {options.workers, options.stop, match_classes(val_set.classes(), *options.weights)}, group);
+      {options.workers, options.stop, class_indices(val_set.classes(), *options.weights)}, group);
   if (!evaluation) return group.highest_of_all(options.stop());
   if (!group.first()) return 0;
 

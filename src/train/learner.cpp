@@ -11,6 +11,8 @@
 
 #include "base/random.h"
 #include "run/recipe/freeze.h"
+#include "run/recipe/plan.h"
+#include "run/recipe/resolve.h"
 #include "train/device/device.h"
 #include "train/network/batch_norm.h"
 #include "train/network/tensors.h"
@@ -47,7 +49,7 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
 }
 
 std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe) {
-  std::shared_ptr<Network> net = make_network(network(recipe));
+  std::shared_ptr<Network> net = make_network(architecture_of(recipe));
   net->to(device);
   return net;
 }
@@ -72,7 +74,7 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       device_(device),
       group_(group),
       net_(network_on(device, recipe)),
-      optimizer_(*net_, network(recipe), optim_config(recipe)),
+      optimizer_(*net_, architecture_of(recipe), optim_config(recipe)),
       exchange_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);

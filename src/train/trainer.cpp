@@ -11,12 +11,14 @@
 #include "base/log.h"
 #include "run/input/batches.h"
 #include "run/recipe/finetune.h"
+#include "run/recipe/plan.h"
+#include "run/recipe/resolve.h"
 #include "run/record/checkpoint.h"
 #include "run/record/early_stop.h"
 #include "run/record/log.h"
 #include "run/record/page.h"
 #include "run/record/step_log.h"
-#include "train/announce.h"
+#include "run/start_print.h"
 #include "train/device/cuda_graph.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
@@ -88,7 +90,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
                {group_.rank(), group_.size()}),
       learner_(recipe, device, group_, cuda_graph(options)),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
-  model_.config = network(recipe);
+  model_.config = architecture_of(recipe);
   model_.preprocessing = recipe.preprocessing;
   model_.labels = train_set.classes();
   const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
@@ -181,7 +183,8 @@ void Trainer::open_folder(bool resumed) {
                                              {"train_images", state_.train_size},
                                              {"val_images", val_set_.size()},
                                              {"recipe_digest", state_.recipe_digest}});
-  announce(recipe_, plan_, schedule_, learner_, options_.workdir, resumed, state_.step);
+  print_loop_start({recipe_, plan_, schedule_, learner_.optimizer().groups(), options_.workdir,
+                    resumed ? std::optional(state_.step) : std::nullopt});
   report_.emplace(*log_, recipe_, plan_, state_.step, state_.window, std::move(curve));
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "run/recipe/recipe.h"
+#include "run/recipe/resolve.h"
 #include "support/brightness.h"
 #include "train/trainer.h"
 #include "weights/model_dir.h"

@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "run/recipe/recipe.h"
+#include "run/recipe/resolve.h"
 #include "run/record/checkpoint.h"
 #include "train/trainer_fixture.h"
 #include "weights/safetensors.h"

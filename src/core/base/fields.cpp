@@ -8,7 +8,6 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/file.h"
 
 namespace nestvit {
 namespace {
@@ -214,10 +213,6 @@ void Fields::set(const std::string& key, const std::string& text) {
 }
 
 std::string Fields::get(const std::string& key) const { return field_text(find(key, "")); }
-
-void Fields::load_yaml(const std::filesystem::path& path) {
-  load_yaml_text(read_text(path, 1 << 20), path.string());
-}
 
 void Fields::load_yaml_text(const std::string& text, const std::string& origin) {
   const YAML::Node root = parse(text, origin);

@@ -129,16 +129,17 @@ void Optimizer::update_sgd(const std::vector<torch::Tensor>& gradients, double l
   at::_foreach_sub_(values, update);
 }
 
-std::vector<Optimizer::Group> Optimizer::groups() const {
-  std::map<std::pair<double, bool>, Group, std::greater<>> groups;
+std::vector<ParameterGroup> Optimizer::groups() const {
+  std::map<std::pair<double, bool>, ParameterGroup, std::greater<>> groups;
   for (const Entry& entry : entries_) {
     const bool decayed = entry.decayed || entry.in_l2;
-    Group& group =
-        groups.try_emplace({entry.share, decayed}, Group{decayed, 0, 0, entry.share}).first->second;
+    ParameterGroup& group =
+        groups.try_emplace({entry.share, decayed}, ParameterGroup{decayed, 0, 0, entry.share})
+            .first->second;
     group.tensors += 1;
     group.values += entry.value.numel();
   }
-  std::vector<Group> list;
+  std::vector<ParameterGroup> list;
   for (const auto& [_, group] : groups) list.push_back(group);
   return list;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/architecture.h"
+#include "run/recipe/freeze.h"
 #include "run/recipe/recipe.h"
 #include "train/torch.h"
 #include "weights/tensor.h"
@@ -20,7 +21,7 @@ struct OptimConfig {
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   double sgd_momentum = 0.9;
   double grad_clip_max_norm = 0;         // 0: off
-  std::vector<std::string> freeze = {};  // param_groups.h
+  std::vector<std::string> freeze = {};  // run/recipe/freeze.h
   double layer_decay = 1;                // likewise
   bool exclude_1d = false;               // timm's: neither biases nor norms are decayed
 };
@@ -39,15 +40,8 @@ class Optimizer {
   // gradient counts as one with a gradient of 0, as in the reference.
   double step(double learning_rate, double factor = 1);
 
-  // Parameters that are trained alike, for the start-up print.
-  struct Group {
-    bool decayed;
-    int tensors;
-    int64_t values;
-    double share = 1;  // of the learning rate
-  };
-  std::vector<Group> groups()
-      const;  // by share, largest first, and what decays before what does not
+  // By share, largest first, and what decays before what does not.
+  std::vector<ParameterGroup> groups() const;
 
   // What is trained, in the order of the parameter table.
   std::vector<torch::Tensor> parameters() const;

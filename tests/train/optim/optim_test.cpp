@@ -360,7 +360,7 @@ TEST(Optim, TimmsGroupsLeaveOutBiasesAndNorms) {
   OptimConfig settings;
   settings.exclude_1d = true;
   int64_t decayed = 0;
-  for (const Optimizer::Group& group : Optimizer(*net, config, settings).groups())
+  for (const ParameterGroup& group : Optimizer(*net, config, settings).groups())
     if (group.decayed) decayed += group.tensors;
   // Of 12 layers qkv, proj, fc1, fc2; two convolutions, the patch embedding, the head.
   EXPECT_EQ(decayed, 12 * 4 + 2 + 1 + 1);
@@ -411,7 +411,7 @@ TEST(Optim, LayerDecayScalesTheWholeUpdate) {
           << name;
     }
     std::vector<double> shares;
-    for (const Optimizer::Group& group : optimizer.groups()) shares.push_back(group.share);
+    for (const ParameterGroup& group : optimizer.groups()) shares.push_back(group.share);
     EXPECT_TRUE(std::is_sorted(shares.rbegin(), shares.rend()));
     EXPECT_EQ(std::set<double>(shares.begin(), shares.end()),
               (std::set<double>{0.125, 0.25, 0.5, 1}));

@@ -9,12 +9,13 @@
 
 #include "base/log.h"
 #include "cli/program/options.h"
-#include "cli/verbs/train/announce.h"
-#include "cli/verbs/train/prepare.h"
+#include "cli/verbs/train/train_flags.h"
 #include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "report/picture.h"
 #include "run/input/batches.h"
+#include "run/recipe/plan.h"
+#include "run/start_print.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {
@@ -63,7 +64,7 @@ std::string short_name(const std::string& name) {
 }
 
 // Cards of `batch` until there are `wanted`.
-void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& prepared,
+void add_views(std::vector<TrainingView>& views, size_t wanted, const RunSetup& prepared,
                const Batch& batch, const std::vector<float>& targets) {
   const Recipe& recipe = prepared.recipe;
   const size_t pixels = batch.images.size() / static_cast<size_t>(batch.size);
@@ -103,7 +104,7 @@ struct StepTensors {
 // Looks at steps one after the other, as far as the picture and the file need them.
 class Preview {
  public:
-  Preview(const PreviewOptions& options, const Prepared& prepared, const StepPlan& plan)
+  Preview(const PreviewOptions& options, const RunSetup& prepared, const StepPlan& plan)
       : options_(options),
         prepared_(prepared),
         parts_(step_batches(prepared.recipe)),
@@ -148,7 +149,7 @@ class Preview {
   }
 
   const PreviewOptions& options_;
-  const Prepared& prepared_;
+  const RunSetup& prepared_;
   int64_t parts_, total_;
   Schedule schedule_;
   Batches batches_;
@@ -161,7 +162,7 @@ int preview(const PreviewOptions& options, const Invocation& invocation) {
   if (options.output.empty() && options.save_batch.empty())
     throw UsageError("nothing to write",
                      "name a picture: --output grid.png, or a file: --save-batch FILE.safetensors");
-  const Prepared prepared = prepare(options.run, invocation);
+  const RunSetup prepared = set_up(request_of(options.run, invocation), fetch_network);
   if (!prepared.train)
     throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
   const StepPlan plan = step_plan(prepared.recipe, prepared.train->size());
@@ -170,7 +171,7 @@ int preview(const PreviewOptions& options, const Invocation& invocation) {
     throw UsageError(
         fmt::format("the run has {} steps, not {}", human_count(plan.total), human_count(last)),
         "choose an earlier --step, or fewer --steps");
-  announce(prepared);
+  print_setup(prepared);
   Preview preview(options, prepared, plan);
   preview.run();
   if (!options.output.empty()) preview.draw();

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "run/input/pixels.h"
+#include "run/recipe/plan.h"
 
 namespace nestvit {
 namespace {

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "data/loader.h"
-#include "run/input/augmentation.h"
 #include "run/input/order.h"
+#include "run/recipe/augmentation.h"
 #include "run/recipe/recipe.h"
 
 namespace nestvit {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "image/transform.h"
 #include "report/markup.h"
+#include "run/recipe/resolve.h"
 
 namespace nestvit {
 namespace {
@@ -17,9 +18,9 @@ namespace {
 std::vector<std::pair<std::string, std::string>> facts_of(const Recipe& r, const StepPlan& plan,
                                                           const RunState& state) {
   return {{"model", fmt::format("{}, {} parameters", r.model_name,
-                                human_count(parameter_count(network(r))))},
+                                human_count(parameter_count(architecture_of(r))))},
           {"input", fmt::format("{0} x {0}, {1} channels", r.input_size, r.in_channels)},
-          {is_resnet(r.model_name) ? "stages" : "levels", describe(network(r))},
+          {is_resnet(r.model_name) ? "stages" : "levels", describe(architecture_of(r))},
           {"data", r.data.dir.empty() ? r.dataset : r.data.dir},
           {"training images", human_count(state.train_size)},
           {"batch", human_count(state.batch_size)},

@@ -8,6 +8,7 @@
 #include "data/dataset.h"
 #include "report/metrics.h"
 #include "report/page.h"
+#include "run/recipe/plan.h"
 #include "run/recipe/recipe.h"
 #include "run/record/example_picks.h"
 #include "run/record/state.h"

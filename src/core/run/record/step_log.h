@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "report/page.h"
+#include "run/recipe/plan.h"
 #include "run/recipe/recipe.h"
 #include "run/record/log.h"
 

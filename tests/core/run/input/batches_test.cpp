@@ -6,15 +6,13 @@
 #include <fstream>
 
 #include "data/formats/file_dataset.h"
-#include "run/recipe/recipe.h"
+#include "run/recipe/resolve.h"
 #include "support/brightness.h"
 
 namespace nestvit {
 namespace {
 
-using Values = std::vector<std::pair<std::string, std::string>>;
-
-Recipe small(const Dataset& images, const Values& more) {
+Recipe small(const Dataset& images, const Settings::Values& more) {
   Settings settings;
   settings.values = {{"input_size", "8"},
                      {"nest.patch_size", "4"},
@@ -27,8 +25,8 @@ Recipe small(const Dataset& images, const Values& more) {
 }
 
 // Everything that draws: crops, augmentation, erasing, mixing.
-Recipe drawing(const Dataset& images, const Values& more = {}) {
-  Values values = {{"per_device_batch_size", "3"},
+Recipe drawing(const Dataset& images, const Settings::Values& more = {}) {
+  Settings::Values values = {{"per_device_batch_size", "3"},
                              {"train_transform", "crop"},
                              {"augment.type", "randaugment"},
                              {"randerasing.erase_prob", "0.5"},
