@@ -15,34 +15,6 @@ namespace {
 
 constexpr size_t kColumns = 88;  // of help
 
-// `text` in lines of at most kColumns, each after `indent` spaces; the first line continues what is
-// printed already.
-std::string wrapped(const std::string& text, size_t indent) {
-  std::string out;
-  size_t column = indent;
-  for (size_t at = 0; at < text.size();) {
-    if (text[at] == '\n') {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-      ++at;
-      continue;
-    }
-    size_t end = text.find_first_of(" \n", at);
-    if (end == std::string::npos) end = text.size();
-    if (column > indent && column + 1 + end - at > kColumns) {
-      out += "\n" + std::string(indent, ' ');
-      column = indent;
-    } else if (column > indent) {
-      out += ' ';
-      ++column;
-    }
-    out += text.substr(at, end - at);
-    column += end - at;
-    at = end < text.size() && text[end] == ' ' ? end + 1 : end;
-  }
-  return out;
-}
-
 // The default shown; an empty string or an "auto" 0 is explained by the help text itself.
 void show_default(CLI::Option* option, const std::string& text) {
   if (!text.empty() && text != "0") option->default_str(text);
@@ -251,6 +223,32 @@ std::vector<OptionText> describe(const CLI::App& app) {
     options.push_back(std::move(text));
   }
   return options;
+}
+
+std::string wrapped(const std::string& text, size_t indent) {
+  std::string out;
+  size_t column = indent;
+  for (size_t at = 0; at < text.size();) {
+    if (text[at] == '\n') {
+      out += "\n" + std::string(indent, ' ');
+      column = indent;
+      ++at;
+      continue;
+    }
+    size_t end = text.find_first_of(" \n", at);
+    if (end == std::string::npos) end = text.size();
+    if (column > indent && column + 1 + end - at > kColumns) {
+      out += "\n" + std::string(indent, ' ');
+      column = indent;
+    } else if (column > indent) {
+      out += ' ';
+      ++column;
+    }
+    out += text.substr(at, end - at);
+    column += end - at;
+    at = end < text.size() && text[end] == ' ' ? end + 1 : end;
+  }
+  return out;
 }
 
 std::string verb_help(const Program& program, const Verb& verb,

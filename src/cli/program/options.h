@@ -88,6 +88,10 @@ struct OptionText {
 };
 std::vector<OptionText> describe(const CLI::App& app);
 
+// `text` in lines of at most 88 columns, each after `indent` spaces; the first line continues what
+// stands there already.
+std::string wrapped(const std::string& text, size_t indent);
+
 std::string verb_help(const Program& program, const Verb& verb,
                       const std::vector<OptionText>& options);
 std::string program_help(const Program& program);

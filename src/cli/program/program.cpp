@@ -138,9 +138,7 @@ Verb completion_verb(const Program& program) {
   Verb verb;
   verb.name = "completion";
   verb.summary = "Print the script that completes verbs and options in a shell.";
-  verb.details =
-      "nestvit and nestvit-train have a script each; in bash, the options of \"nestvit train\" "
-      "complete when both are loaded.";
+  verb.details = "nestvit and nestvit-train have a script each.";
   verb.examples = fmt::format(
       "# bash, for this session\nsource <({0} completion bash)\n# bash, for good\n{0} completion "
       "bash > ~/.local/share/bash-completion/completions/{0}\n# zsh, in a folder of $fpath\n{0} "
@@ -155,7 +153,7 @@ Verb completion_verb(const Program& program) {
       for (const Verb& each : program.verbs) {
         CLI::App declared;
         const Invocation none;
-        if (each.declare) each.declare(declared, none);
+        each.declare(declared, none);
         declared.set_help_flag("");
         options.push_back(describe(declared));
       }
@@ -181,16 +179,15 @@ int dispatch(const Program& program, std::vector<std::string> arguments) {
     return 0;
   }
   const Verb& verb = find_verb(program, arguments[0]);
-  if (!verb.declare) exec_sibling("nestvit-train", arguments);
   return run_verb_line(program, verb, std::move(arguments));
 }
 
 }  // namespace
 
-int run_program(Program program, int argc, char** argv) {
+int run_program(Program program, std::vector<std::string> arguments) {
   program.verbs.push_back(completion_verb(program));
   try {
-    const int code = dispatch(program, {argv + std::min(argc, 1), argv + argc});
+    const int code = dispatch(program, std::move(arguments));
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
       throw Error("cannot write to standard output", "is the disk full?");
     return code;

@@ -241,12 +241,23 @@ fs::path resumed_folder(const TrainArguments& arguments) {
 
 }  // namespace
 
+std::string flags_of_key(const std::string& key) {
+  std::vector<std::string> flags;
+  for (const KeyFlag& flag : kKeyFlags)
+    if (key == flag.key)
+      for (const std::string& name : CLI::detail::split(flag.flags, ',')) flags.push_back(name);
+  for (const Switch& flag : kSwitches)
+    if (key == flag.key) flags.emplace_back(flag.name);
+  return fmt::format("{}", fmt::join(flags, ", "));
+}
+
 void declare_train_flags(CLI::App& app, TrainArguments& a) {
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // as argparse
   declare_folder_flags(app, a);
   declare_key_flags(app, a);
   declare_recipe_flags(app, a);
   declare_machine_flags(app, a);
+  add_flag(app, "--help-keys", &a.help_keys, "Print every key of the recipe with its meaning.");
 }
 
 RunRequest request_of(TrainArguments arguments, const Invocation& invocation,

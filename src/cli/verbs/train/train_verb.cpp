@@ -1,8 +1,12 @@
-// Help and flags.
+// Help, flags and the page of keys.
 #include "cli/verbs/train/train_verb.h"
+
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <memory>
+
+#include "cli/verbs/train/help_keys.h"
 
 namespace nestvit::cli {
 namespace {
@@ -10,7 +14,7 @@ namespace {
 constexpr const char* kDetails =
     "Any key of the recipe can be set as --config.KEY=VALUE, nested ones with dots and lists in "
     "brackets: --config.nest.num_layers_per_block=[1,1,2]. Keys win over flags, flags over the "
-    "file. docs/training.md documents every key.\n"
+    "file. --help-keys prints every key.\n"
     "The run's folder gets config.yaml (the whole recipe), summary.csv, log.jsonl, "
     "checkpoints/step-N, and the links last and best. Each of those is a model directory for "
     "eval, predict and timm.\n"
@@ -53,7 +57,9 @@ Verb train_verb(const RunTraining& run) {
     const CLI::Option* resume = app.get_option("--resume");
     return [run, arguments, resume, &invocation] {
       arguments->resume = resume->count() > 0;
-      return run(*arguments, invocation);
+      if (!arguments->help_keys) return run(*arguments, invocation);
+      fmt::print("{}", recipe_keys_page());
+      return 0;
     };
   };
   return verb;

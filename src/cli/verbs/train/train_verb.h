@@ -1,4 +1,4 @@
-// The verb `train`: its help and flags, before the run.
+// The verb `train` in both programs: nestvit-train runs it, nestvit hands it over.
 #pragma once
 
 #include <functional>
