@@ -14,6 +14,7 @@
 #include "data/dataset.h"
 #include "data/index/folder_index.h"
 #include "run/input/batches.h"
+#include "run/recipe/resolve.h"
 
 namespace {
 

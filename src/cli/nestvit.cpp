@@ -1,6 +1,10 @@
-// nestvit: everything but training, without libtorch.
+// nestvit: everything but training, which it hands over to nestvit-train; without libtorch.
+#include <algorithm>
+
 #include "cli/model/fastest_type.h"
+#include "cli/program/options.h"
 #include "cli/program/verb.h"
+#include "cli/verbs/train/train_verb.h"
 #include "runtime/engine.h"
 
 namespace {
@@ -17,12 +21,9 @@ nestvit::cli::Forward engine_forward(const nestvit::LoadedModel& model,
   };
 }
 
-// The verb that lives in nestvit-train, which gets all arguments.
-nestvit::cli::Verb train_verb() {
-  nestvit::cli::Verb verb;
-  verb.name = "train";
-  verb.summary = "Train a model on a folder of images or a known dataset (nestvit-train).";
-  return verb;
+// Training needs libtorch: nestvit-train gets all arguments.
+int hand_over(const nestvit::cli::TrainArguments&, const nestvit::cli::Invocation& invocation) {
+  nestvit::cli::exec_sibling("nestvit-train", invocation.arguments);
 }
 
 }  // namespace
@@ -33,8 +34,8 @@ int main(int argc, char** argv) {
   return run_program({"nestvit",
                       "NesT, the nested hierarchical transformer: train it on images, measure it, "
                       "ask it.",
-                      {predict_verb(engine), eval_verb(engine), train_verb(), bench_verb(),
+                      {predict_verb(engine), eval_verb(engine), train_verb(hand_over), bench_verb(),
                        convert_verb(), data_verb(), doctor_verb(engine), inspect_verb(),
                        run_verb(engine), preprocess_verb(), pull_verb(), quantize_verb()}},
-                     argc, argv);
+                     plain_overrides({argv + std::min(argc, 1), argv + argc}));
 }

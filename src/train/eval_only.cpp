@@ -6,6 +6,8 @@
 
 #include "base/log.h"
 #include "run/recipe/finetune.h"
+#include "run/recipe/resolve.h"
+#include "run/record/checkpoint.h"
 #include "run/record/log.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
@@ -23,7 +25,7 @@ int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptio
   set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend(group, device);
-  const std::shared_ptr<Network> net = make_network(network(recipe));
+  const std::shared_ptr<Network> net = make_network(architecture_of(recipe));
   net->to(device);
   load_tensors(*net, tensors);
   // Where the weights do not know a class by name, all go by their order.

@@ -43,8 +43,8 @@ void all_reduce(Metrics& metrics, const Group& group) {
   metrics.set_sums(sums);
 }
 
-Showcase merge(const Showcase& mine, int64_t total, const Group& group) {
-  Showcase all(total);
+ExamplePicks merge(const ExamplePicks& mine, int64_t total, const Group& group) {
+  ExamplePicks all(total);
   for (const std::string& packed : group.all_gather(mine.packed())) all.add_packed(packed);
   return all;
 }
@@ -81,7 +81,7 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
       recipe.preprocessing, loading);
 
   Metrics metrics(recipe.num_classes);
-  Showcase showcase(total);
+  ExamplePicks examples(total);
   const torch::NoGradGuard no_grad;
   net.eval();
   const torch::Device device = device_of(net);
@@ -96,7 +96,7 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
       for (int& label : batch->labels) label = options.match.at(label);
     const std::span<const float> rows(logits.data_ptr<float>(), logits.numel());
     metrics.add(rows, batch->labels);
-    showcase.add(rows, batch->labels, batch->indices);
+    examples.add(rows, batch->labels, batch->indices);
     loader.recycle(std::move(*batch));
     if (progress.due())
       progress.update(metrics.count() * group.world_size(),
@@ -108,7 +108,7 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
   return Evaluation{metrics.top1(), metrics.top5(),
                     metrics.loss(), metrics.count(),
                     took.count(),   gather_skipped(loader.skipped(), group),
-                    metrics,        merge(showcase, total, group)};
+                    metrics,        merge(examples, total, group)};
 }
 
 void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation) {

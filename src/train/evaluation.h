@@ -24,7 +24,7 @@ struct Evaluation {
   double seconds = 0;
   std::vector<std::pair<std::string, std::string>> skipped;  // images left out: name, reason
   Metrics metrics;
-  Showcase showcase;
+  ExamplePicks examples;
 };
 
 struct EvaluationOptions {

@@ -11,6 +11,8 @@
 
 #include "base/random.h"
 #include "run/recipe/freeze.h"
+#include "run/recipe/plan.h"
+#include "run/recipe/resolve.h"
 #include "train/device/device.h"
 #include "train/network/tensors.h"
 #include "train/optim/ema.h"
@@ -31,7 +33,7 @@ std::vector<std::shared_ptr<torch::nn::Module>> frozen_modules(
 
 std::shared_ptr<Network> network_on(const torch::Device& device, const Recipe& recipe,
                                     const Group* batch_norm_group = nullptr) {
-  std::shared_ptr<Network> net = make_network(network(recipe), batch_norm_group);
+  std::shared_ptr<Network> net = make_network(architecture_of(recipe), batch_norm_group);
   net->to(device);
   return net;
 }
@@ -56,7 +58,7 @@ Learner::Learner(const Recipe& recipe, const torch::Device& device, const Group&
       device_(device),
       group_(group),
       net_(network_on(device, recipe, recipe.sync_bn && group.world_size() > 1 ? &group : nullptr)),
-      optimizer_(*net_, network(recipe), recipe),
+      optimizer_(*net_, architecture_of(recipe), recipe),
       reducer_(group, optimizer_.parameters()),
       frozen_modules_(frozen_modules(*net_, recipe.freeze)) {
   net_->set_grad_checkpointing(recipe.grad_checkpointing);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "model/params.h"
+#include "run/recipe/resolve.h"
 #include "train/device/device.h"
 
 namespace nestvit::train {
@@ -39,8 +40,8 @@ void print_throughput(Network& net, const Recipe& recipe) {
     log_info(fmt::format("profile        {:<12}{:>14} parameters{:>10.4f} GMACs per image", part,
                          human_count(values), static_cast<double>(macs) / 1e9));
   };
-  if (!network(recipe).resnet()) {
-    const std::vector<int64_t> parameters = parameters_by_part(network(recipe));
+  if (!architecture_of(recipe).resnet()) {
+    const std::vector<int64_t> parameters = parameters_by_part(architecture_of(recipe));
     const std::vector<int64_t> products = multiply_accumulates_by_part(recipe.nest);
     for (size_t i = 0; i < parameters.size(); ++i)
       line(i == 0                       ? "patch embed"
@@ -50,8 +51,8 @@ void print_throughput(Network& net, const Recipe& recipe) {
   }
   log_info(fmt::format("Profile results Throughput: {:.3f} image/s, GFLOPS: {:.3f}, Params: {}",
                        images_per_second(net, recipe),
-                       static_cast<double>(multiply_accumulates(network(recipe))) / 1e9,
-                       human_count(parameter_count(network(recipe)))));
+                       static_cast<double>(multiply_accumulates(architecture_of(recipe))) / 1e9,
+                       human_count(parameter_count(architecture_of(recipe)))));
 }
 
 }  // namespace nestvit::train

@@ -11,12 +11,14 @@
 #include "base/log.h"
 #include "run/input/batches.h"
 #include "run/recipe/finetune.h"
+#include "run/recipe/plan.h"
+#include "run/recipe/resolve.h"
 #include "run/record/checkpoint.h"
 #include "run/record/early_stop.h"
 #include "run/record/log.h"
 #include "run/record/page.h"
 #include "run/record/step_log.h"
-#include "train/announce.h"
+#include "run/start_print.h"
 #include "train/device/cuda_module.h"
 #include "train/device/device.h"
 #include "train/device/process_setup.h"
@@ -72,7 +74,7 @@ class Trainer {
   RunState state_;
   bool saved_ = false;  // a checkpoint holds `state_`
   std::optional<RunLog> log_;
-  std::optional<StepReport> report_;
+  std::optional<StepLog> report_;
 };
 
 Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
@@ -87,7 +89,7 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
                {group_.rank(), group_.world_size()}),
       learner_(recipe, device, group_, options.cuda_graph ? cuda_module().make_graph : nullptr),
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
-  model_.config = network(recipe);
+  model_.config = architecture_of(recipe);
   model_.preprocessing = recipe.preprocessing;
   model_.labels = train_set.classes();
   const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
@@ -154,7 +156,7 @@ void Trainer::load_last() {
                 "resume with the data and --class-map it was started with");
   learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
-  checkpoints_.go_on_from(state_);
+  checkpoints_.resume_from(state_);
 }
 
 // Makes the folder's files agree with `state_`, and opens them for what is added.
@@ -179,7 +181,8 @@ void Trainer::open_folder(bool resumed) {
                                              {"train_images", state_.train_size},
                                              {"val_images", val_set_.size()},
                                              {"recipe_digest", state_.recipe_digest}});
-  announce(recipe_, plan_, schedule_, learner_, options_.workdir, resumed, state_.step);
+  print_loop_start({recipe_, plan_, schedule_, learner_.optimizer().groups(), options_.workdir,
+                    resumed ? std::optional(state_.step) : std::nullopt});
   report_.emplace(*log_, recipe_, plan_, state_.step, state_.window, std::move(curve));
 }
 
@@ -190,7 +193,7 @@ bool Trainer::train_step() {
   const int64_t step = ++state_.step;
   saved_ = false;
   const int64_t parts = step_batches(recipe_), end = step * parts;
-  const StepShard shard{group_.rank(), group_.world_size()};
+  const BatchShard shard{group_.rank(), group_.world_size()};
   double waited = 0;
   for (int64_t number = end - parts + 1; number <= end; ++number) {
     if (!shard.owns(number, parts)) continue;
@@ -273,7 +276,7 @@ bool Trainer::finish_interval() {
   if (group_.is_root()) write_summary(options_.workdir, state_.history);
   if (evaluation && group_.is_root())
     write_report(options_.workdir, {recipe_, plan_, state_, report_->curve(), val_set_,
-                                    model_.labels, evaluation->metrics, evaluation->showcase});
+                                    model_.labels, evaluation->metrics, evaluation->examples});
   log_info(line + fmt::format("  ({})", human_duration(report_->end_interval())));
   return true;
 }

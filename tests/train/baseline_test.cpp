@@ -56,7 +56,8 @@ class BaselineTest : public TrainerTest {
 
 TEST_F(BaselineTest, CifarRecipeTrainsAndResumes) {
   const Recipe r = shipped("cifar_cnn.yaml", {{"input_size", "8"}});
-  EXPECT_EQ(parameter_count(network(r)), 11'173'962 - 8 * 513) << "two classes instead of ten";
+  EXPECT_EQ(parameter_count(architecture_of(r)), 11'173'962 - 8 * 513)
+      << "two classes instead of ten";
   EXPECT_EQ(r.preprocessing.mean, std::vector<double>(3, 0)) << "images stay in [0, 1]";
   expect_resumed_alike(r, 3);
 
@@ -126,7 +127,7 @@ TEST_F(BaselineTest, MistakesAreNamed) {
     return "accepted";
   };
   EXPECT_THAT(hint_of({{"nest.embedding_dim", "64"}}),
-              HasSubstr("nest.embedding_dim is 64, but resnet18_cifar is no NesT"));
+              HasSubstr("nest.embedding_dim is 64, but resnet18_cifar is not a NesT"));
   EXPECT_THAT(hint_of({{"resize_posembed", "2"}}), HasSubstr("no position embeddings"));
   EXPECT_THAT(hint_of({{"model_name", "resnet34"}}), HasSubstr("resnet18"));
   EXPECT_THAT(hint_of({{"freeze", "[levels.0]"}, {"init_checkpoint", "x"}}), HasSubstr("layer4"));

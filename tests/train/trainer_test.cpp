@@ -8,19 +8,12 @@
 #include <cmath>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <sstream>
 
 #include "base/file.h"
-#include "base/random.h"
-#include "data/formats/file_dataset.h"
-#include "run/input/batches.h"
-#include "run/input/order.h"
+#include "run/recipe/resolve.h"
 #include "run/record/checkpoint.h"
-#include "run/record/early_stop.h"
 #include "train/trainer_test.h"
 #include "weights/safetensors.h"
 
@@ -246,26 +239,6 @@ TEST_F(TrainerTest, StopsWhenNothingGetsBetter) {
   EXPECT_EQ(train(recipe(longer), train_, val_, options_).step, 24);
 }
 
-TEST(EarlyStop, CountsEvaluationsSinceTheBest) {
-  const auto history = [](const std::vector<double>& values) {
-    std::vector<SummaryRow> rows;
-    for (const double v : values) {
-      rows.emplace_back();
-      if (v >= 0) rows.back().eval_top1 = v;  // else a row without an evaluation
-    }
-    return rows;
-  };
-  EXPECT_FALSE(out_of_patience({}, 1, 0));
-  EXPECT_FALSE(out_of_patience(history({0}), 1, 0));
-  EXPECT_TRUE(out_of_patience(history({50, -1, 50}), 1, 0)) << "equal is not better";
-  EXPECT_FALSE(out_of_patience(history({50, 40, 51}), 1, 0));
-  EXPECT_FALSE(out_of_patience(history({50, 40, 45}), 3, 0));
-  EXPECT_TRUE(out_of_patience(history({50, 40, 45, 49}), 3, 0));
-  EXPECT_FALSE(out_of_patience(history({50, 40, 45, 49}), 0, 0));
-  EXPECT_TRUE(out_of_patience(history({50, 50.4, 50.9}), 2, 1));
-  EXPECT_FALSE(out_of_patience(history({50, 50.6, 51.2}), 2, 1)) << "against the last best";
-}
-
 TEST_F(TrainerTest, ProfileIsPrintedAndMayEndTheRun) {
   ::testing::internal::CaptureStderr();
   const TrainResult result = train(recipe({{"log_model_profile", "2"}}), train_, val_, options_);
@@ -379,182 +352,6 @@ TEST_F(TrainerTest, LossThatIsNoNumberStops) {
 
 TEST_F(TrainerTest, WarmUpLongerThanTheRunIsAUsageError) {
   EXPECT_THROW(train(recipe({{"warmup_epochs", "4"}}), train_, val_, options_), UsageError);
-}
-
-TEST(EpochStream, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
-  const std::vector<int64_t> whole = stream_order(10, 42, 0, 35);
-  for (int64_t epoch = 0; epoch < 3; ++epoch) {
-    std::vector<int64_t> part(whole.begin() + epoch * 10, whole.begin() + (epoch + 1) * 10);
-    std::sort(part.begin(), part.end());
-    for (int64_t i = 0; i < 10; ++i) EXPECT_EQ(part[i], epoch * 10 + i);
-  }
-  for (int64_t first = 0; first < 35; ++first)
-    for (int64_t count = 0; first + count <= 35; ++count)
-      EXPECT_EQ(stream_order(10, 42, first, count),
-                std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
-  EXPECT_NE(stream_order(10, 43, 0, 10), stream_order(10, 42, 0, 10));
-}
-
-// 23 images in shards of 5, 1, 9 and 8.
-class InShards : public Brightness {
- public:
-  InShards() : Brightness(23) {}
-  std::vector<int64_t> shard_starts() const override { return {0, 5, 6, 15}; }
-};
-
-TEST(WindowOrder, EveryEpochHoldsEveryImageOnceAndPositionsAreStable) {
-  const InShards images;
-  for (const int64_t window : {1, 2, 7, 22, 23, 100}) {
-    const WindowOrder shuffle(images, 42, window);
-    const std::vector<int64_t> whole = shuffle.order(0, 3 * 23);
-    std::vector<int64_t> sorted = whole;
-    for (int64_t epoch = 0; epoch < 3; ++epoch)
-      std::sort(sorted.begin() + epoch * 23, sorted.begin() + (epoch + 1) * 23);
-    for (int64_t i = 0; i < 3 * 23; ++i) EXPECT_EQ(sorted[i], i) << window;
-    for (int64_t first = 0; first < 69; first += 4)
-      for (int64_t count = 0; first + count <= 69; count += 3)
-        EXPECT_EQ(shuffle.order(first, count),
-                  std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
-    EXPECT_NE(WindowOrder(images, 43, window).order(0, 23), shuffle.order(0, 23));
-  }
-}
-
-TEST(WindowOrder, ShardsComeOneAfterTheOther) {
-  const InShards images;
-  const std::vector<int64_t> starts = images.shard_starts();
-  const auto shard = [&](int64_t index) {
-    return std::upper_bound(starts.begin(), starts.end(), index % 23) - starts.begin();
-  };
-  const WindowOrder plain(images, 42, 1);
-  std::set<std::vector<int64_t>> orders;
-  for (int64_t epoch = 0; epoch < 40; ++epoch) {
-    const std::vector<int64_t> whole = plain.order(epoch * 23, 23);
-    std::vector<int64_t> seen;
-    for (const int64_t index : whole)
-      if (seen.empty() || seen.back() != shard(index)) seen.push_back(shard(index));
-    EXPECT_EQ(seen.size(), 4u) << "each shard once, whole";
-    orders.insert(seen);
-  }
-  EXPECT_GT(orders.size(), 12u) << "of 24 orders of four shards";
-  // A window of 7 is what a window of 1 meets, shuffled.
-  const std::vector<int64_t> whole = plain.order(0, 23),
-                             mixed = WindowOrder(images, 42, 7).order(0, 23);
-  for (int64_t at = 0; at < 23; at += 7)
-    EXPECT_TRUE(std::is_permutation(
-        whole.begin() + at, whole.begin() + std::min<int64_t>(at + 7, 23), mixed.begin() + at));
-  EXPECT_THROW(WindowOrder(Brightness(10), 42, 7), UsageError);
-}
-
-// 20 images, of which class 1 has 3 and class 2 none.
-class Rare : public Dataset {
- public:
-  int64_t size() const override { return 20; }
-  Sample get(int64_t) const override { return {}; }
-  int label(int64_t index) const override { return index % 7 == 3 ? 1 : 0; }
-  std::string name(int64_t) const override { return ""; }
-  const std::vector<std::string>& classes() const override { return classes_; }
-  std::string kind() const override { return "idx"; }
-
- private:
-  std::vector<std::string> classes_ = {"common", "rare", "none"};
-};
-
-TEST(BalancedOrder, ClassesComeEquallyOftenAndNoImageIsLeftOut) {
-  const Rare images;
-  const BalancedOrder balanced(images, 42);
-  const std::vector<int64_t> whole = balanced.order(0, 17 * 20);
-  std::map<int64_t, int> times;
-  for (int64_t epoch = 0; epoch < 17; ++epoch) {
-    int rare = 0;
-    for (int64_t i = epoch * 20; i < (epoch + 1) * 20; ++i) {
-      rare += images.label(whole[i] % 20);
-      ++times[whole[i] % 20];
-    }
-    EXPECT_EQ(rare, 10);
-  }
-  for (int64_t i = 0; i < 20; ++i) {  // 170 of 17 and of 3 images
-    if (images.label(i) == 0) {
-      EXPECT_EQ(times[i], 10) << i;
-    }
-    if (images.label(i) == 1) {
-      EXPECT_NEAR(times[i], 170 / 3.0, 1) << i;
-    }
-  }
-  std::set<int64_t> distinct(whole.begin(), whole.end());
-  EXPECT_EQ(distinct.size(), whole.size()) << "no image is transformed alike twice";
-  for (int64_t first : {0, 3, 19, 20, 21, 55})
-    for (int64_t count : {0, 1, 20, 47})
-      EXPECT_EQ(balanced.order(first, count),
-                std::vector<int64_t>(whole.begin() + first, whole.begin() + first + count));
-  EXPECT_NE(BalancedOrder(images, 43).order(0, 20), balanced.order(0, 20));
-}
-
-// A list of files with pictures that need no files.
-class Listed : public Brightness {
- public:
-  explicit Listed(FileDataset listing)
-      : Brightness(listing.size(), -1, listing.kind()), listing_(std::move(listing)) {}
-  int label(int64_t index) const override { return listing_.label(index); }
-  std::string name(int64_t index) const override { return listing_.name(index); }
-
- private:
-  FileDataset listing_;
-};
-
-int64_t peak_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
-  return -1;
-}
-
-// bench/scale_bench shows the same of ten million.
-TEST(Batches, AMillionSamplesTakeAHundredBytesEach) {
-  constexpr int64_t kImages = 1'000'000;
-  for (const char* sampler : {"shuffle", "balanced"}) {
-    std::ofstream("/proc/self/clear_refs") << 5;  // the peak begins anew
-    const int64_t before = peak_bytes();
-    FileDataset::Files files{"data", {}, {}, {"dark", "bright"}};
-    for (int64_t i = 0; i < kImages; ++i) {
-      files.paths.add("n" + std::to_string(10'000'000 + i / 1000) + "/n" +
-                      std::to_string(10'000'000 + i / 1000) + "_" + std::to_string(i) + ".JPEG");
-      files.labels.push_back(static_cast<int>(i % 2));
-    }
-    const Listed images(FileDataset("image folder", std::move(files)));
-    Settings settings;
-    settings.values = {{"input_size", "8"},
-                       {"nest.patch_size", "4"},
-                       {"nest.num_layers_per_block", "[1, 1]"},
-                       {"per_device_batch_size", "100"},
-                       {"train_transform", "none"},
-                       {"data.sampler", sampler}};
-    Recipe recipe = apply(Recipe(), settings);
-    resolve(recipe, data_facts(images, images));
-    Batches batches(recipe, images, 3 * kImages / 100, 1);
-    for (int64_t number = kImages / 100 - 5; number < kImages / 100 + 5; ++number)
-      EXPECT_EQ(batches.next(number)->size, 100);
-    EXPECT_LT(peak_bytes() - before, 100 * kImages) << sampler;
-  }
-}
-
-// Each batch of a step belongs to one process, whatever their numbers.
-TEST(StepShard, EveryBatchOnce) {
-  for (const int64_t step_batches : {1, 4, 6})
-    for (int size = 1; size <= step_batches; ++size)
-      for (int64_t number = 1; number <= 3 * step_batches; ++number) {
-        int owners = 0;
-        for (int rank = 0; rank < size; ++rank)
-          owners += StepShard{rank, size}.owns(number, step_batches);
-        EXPECT_EQ(owners, 1) << number << " of " << step_batches << " by " << size;
-      }
-}
-
-TEST(EpochStream, NamesAndLabelsAreTheImages) {
-  const Brightness images(10);
-  const EpochStream stream(images);
-  EXPECT_EQ(stream.name(27), "image 7");
-  EXPECT_EQ(stream.label(27), 1);
-  EXPECT_EQ(stream.epoch(27), 2);
 }
 
 }  // namespace

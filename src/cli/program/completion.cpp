@@ -9,8 +9,6 @@ namespace {
 // Completes to files and folders.
 bool is_path(const std::string& value) { return value == "FILE" || value == "MODEL"; }
 
-constexpr const char* kSibling = "nestvit-train";
-
 std::string identifier(const std::string& name) {
   std::string id = "_" + name;
   for (char& c : id) c = c == '-' ? '_' : c;
@@ -49,9 +47,6 @@ std::string bash_values(const OptionText& option) {
 }
 
 std::string bash_verb(const Verb& verb, const std::vector<OptionText>& options) {
-  if (!verb.declare)  // the sibling's own completion, when it is loaded, reads the same words
-    return fmt::format("    {0}) declare -F {1} >/dev/null && {{ {1}; return; }} ;;\n", verb.name,
-                       identifier(kSibling));
   std::string cases, words = "--help", positional;
   for (const OptionText& option : options) {
     if (option.positional) {
@@ -112,10 +107,6 @@ std::string zsh_script(const Program& program,
   for (size_t i = 0; i < program.verbs.size(); ++i) {
     const Verb& verb = program.verbs[i];
     verbs += fmt::format("    {}:{}\n", verb.name, quoted(verb.summary));
-    if (!verb.declare) {
-      cases += fmt::format("    {}) _files ;;\n", verb.name);
-      continue;
-    }
     cases += fmt::format("    {})\n      _arguments '--help[Print help]'", verb.name);
     std::string positional = "'*:file:_files'";
     for (const OptionText& option : options[i]) {

@@ -14,8 +14,6 @@
 namespace nestvit::cli {
 namespace {
 
-constexpr size_t kColumns = 88;  // of help
-
 std::string without_outer_breaks(const std::string& text) {
   const size_t first = text.find_first_not_of('\n');
   if (first == std::string::npos) return "";

@@ -11,6 +11,8 @@
 
 namespace nestvit::cli {
 
+inline constexpr size_t kColumns = 88;  // of help texts
+
 // Each declares one option ("-b,--batch-size") or positional ("IMAGE") on `app`. The help shows the
 // value that stands in `value` as the default, unless it is empty or 0, which `help` then explains.
 

@@ -136,8 +136,7 @@ Verb completion_verb(const Program& program) {
   verb.name = "completion";
   verb.summary = "Print the script that completes verbs and options in a shell.";
   verb.details = R"(
-nestvit and nestvit-train have a script each; in bash, the options of "nestvit train" complete when
-both are loaded.
+nestvit and nestvit-train have a script each.
 )";
   verb.examples = fmt::format(R"(
 # bash, for this session
@@ -158,7 +157,7 @@ source <({0} completion bash)
       for (const Verb& each : program.verbs) {
         CLI::App declared;
         const Invocation none;
-        if (each.declare) each.declare(declared, none);
+        each.declare(declared, none);
         declared.set_help_flag("");
         options.push_back(describe(declared));
       }
@@ -187,16 +186,15 @@ int dispatch(const Program& program, std::vector<std::string> arguments) {
     return 0;
   }
   const Verb& verb = find_verb(program, arguments[0]);
-  if (!verb.declare) exec_sibling("nestvit-train", arguments);
   return run_verb_line(program, verb, std::move(arguments));
 }
 
 }  // namespace
 
-int run_program(Program program, int argc, char** argv) {
+int run_program(Program program, std::vector<std::string> arguments) {
   program.verbs.push_back(completion_verb(program));
   try {
-    const int code = dispatch(program, {argv + std::min(argc, 1), argv + argc});
+    const int code = dispatch(program, std::move(arguments));
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
       throw Error("cannot write to standard output", "is the disk full?");
     return code;

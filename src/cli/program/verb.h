@@ -47,8 +47,7 @@ struct Verb {
   // One command per line; a line that starts with '#' explains the next one.
   std::string examples;
   // Declares the options on `app` and returns what runs after parsing: an exit code, or an Error
-  // thrown. Runs after `invocation` was filled. Empty: the verb lives in the sibling program, which
-  // gets all arguments.
+  // thrown. Runs after `invocation` was filled.
   std::function<std::function<int()>(CLI::App& app, const Invocation& invocation)> declare;
   bool overrides = false;  // takes --config.KEY=VALUE
 };
@@ -59,9 +58,10 @@ struct Program {
   std::vector<Verb> verbs;
 };
 
-// Parses, dispatches, prints errors. Exit codes: 0; 1 for an Error; 2 for a UsageError or a wrong
-// command line. Adds --help, --help-environment, --version and the verb `completion`.
-int run_program(Program program, int argc, char** argv);
+// `arguments`: all after the program's name. Parses, dispatches, prints errors. Exit codes: 0; 1
+// for an Error; 2 for a UsageError or a wrong command line. Adds --help, --help-environment,
+// --version and the verb `completion`.
+int run_program(Program program, std::vector<std::string> arguments);
 
 // Verbs that both programs have.
 Verb eval_verb(const ForwardEngine& engine);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/check.h"
 #include "base/file.h"
 
 namespace nestvit {
@@ -52,7 +53,7 @@ T scalar(const YAML::Node& node, const std::string& key, const std::string& orig
     if (node.IsNull()) return "";
   } else if (plain && YAML::convert<T>::decode(node, value)) {
     if constexpr (std::is_same_v<T, double>) {
-      if (std::isnan(value)) wrong_type(key, "nan", "a number", origin);
+      if (!std::isfinite(value)) wrong_type(key, node_text(node), "a number", origin);
     }
     return value;
   }
@@ -117,6 +118,14 @@ std::string word_text(const std::string& word) {
   return out.c_str();
 }
 
+// Inside [a, b], where YAML ends a plain word at these.
+std::string entry_text(const std::string& word) {
+  const bool ends = word.find_first_of(",[]{}") != std::string::npos;
+  YAML::Emitter out;
+  if (ends) out << YAML::DoubleQuoted << word;
+  return ends ? out.c_str() : word_text(word);
+}
+
 template <class T>
 std::string value_text(const T& value) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -142,8 +151,13 @@ std::string field_text(const Field& field) {
             return *target ? value_text(**target) : "null";
           } else if constexpr (IsVector<T>::value) {
             std::string text;
-            for (const auto& entry : *target)
-              text += (text.empty() ? "" : ", ") + value_text(entry);
+            for (const auto& entry : *target) {
+              text += text.empty() ? "" : ", ";
+              if constexpr (std::is_same_v<T, std::vector<std::string>>)
+                text += entry_text(entry);
+              else
+                text += value_text(entry);
+            }
             return "[" + text + "]";
           } else {
             return value_text(*target);
@@ -202,22 +216,21 @@ void Fields::set(const std::string& key, const std::string& text) {
 
 std::string Fields::get(const std::string& key) const { return field_text(find(key, "")); }
 
-void Fields::load_yaml(const std::filesystem::path& path) {
-  load_yaml_text(read_text(path, 1 << 20), path.string());
-}
-
 void Fields::load_yaml_text(const std::string& text, const std::string& origin) {
   const YAML::Node root = parse(text, origin);
   if (root.IsNull()) return;
   if (!root.IsMap()) throw UsageError(fmt::format("{} is not a mapping of keys to values", origin));
+  int deepest = 0;  // of the keys: aliases cannot make the walk longer
+  for (const Field& field : list_)
+    deepest =
+        std::max(deepest, static_cast<int>(std::count(field.key.begin(), field.key.end(), '.')));
   const std::function<void(const YAML::Node&, const std::string&, int)> walk =
       [&](const YAML::Node& map, const std::string& prefix, int depth) {
-        if (depth > 16) throw UsageError(fmt::format("{} is nested too deeply", origin));
         for (const auto& entry : map) {
           if (!entry.first.IsScalar())
             throw UsageError(fmt::format("{}: a key must be a word", origin));
           const std::string key = prefix + entry.first.Scalar();
-          if (entry.second.IsMap()) {
+          if (entry.second.IsMap() && depth < deepest) {
             walk(entry.second, key + ".", depth + 1);
           } else {
             assign(find(key, origin), entry.second, origin);

@@ -48,7 +48,6 @@ class Fields {
   // Throws UsageError: unknown key (names the nearest), wrong type (names the expected one).
   void set(const std::string& key, const std::string& text);
   // Every key of a YAML mapping, nested ones by dotted path. `origin` is named in errors.
-  void load_yaml(const std::filesystem::path& path);
   void load_yaml_text(const std::string& text, const std::string& origin);
   std::string to_yaml() const;
   std::string get(const std::string& key) const;

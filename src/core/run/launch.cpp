@@ -35,7 +35,7 @@ std::optional<int> number(const Environment& environment, const char* name) {
   return value;
 }
 
-// Slurm's "4(x2),3" -> 4 on the nodes of this step, where they have equally many.
+// The first count of Slurm's "4(x2),3": right where the nodes of the step have equally many.
 std::optional<int> slurm_tasks_here(const Environment& environment) {
   const auto text = environment("SLURM_STEP_TASKS_PER_NODE");
   if (!text) return std::nullopt;
@@ -82,7 +82,7 @@ std::string first_host(const std::string& nodes) {
   const size_t close = nodes.find(']', end);
   const size_t first = nodes.find_first_of(",-]", end);
   if (close == std::string::npos || first == end + 1)
-    throw UsageError(fmt::format("\"{}\" is no list of nodes", nodes),
+    throw UsageError(fmt::format("\"{}\" is not a list of nodes", nodes),
                      "set MASTER_ADDR to the address of the machine of rank 0");
   const size_t after = nodes.find(',', close);
   const size_t suffix = after == std::string::npos ? nodes.size() : after;

@@ -133,12 +133,13 @@ void Optimizer::update_sgd(const std::vector<torch::Tensor>& gradients, double l
   at::_foreach_sub_(values, update);
 }
 
-std::vector<Optimizer::ParameterGroup> Optimizer::groups() const {
+std::vector<ParameterGroup> Optimizer::groups() const {
   std::map<std::pair<double, bool>, ParameterGroup, std::greater<>> groups;
   for (const Entry& entry : entries_) {
     const bool decayed = entry.decayed || entry.in_l2;
-    const ParameterGroup none{decayed, 0, 0, entry.share};
-    ParameterGroup& group = groups.try_emplace({entry.share, decayed}, none).first->second;
+    ParameterGroup& group =
+        groups.try_emplace({entry.share, decayed}, ParameterGroup{decayed, 0, 0, entry.share})
+            .first->second;
     group.tensors += 1;
     group.values += entry.value.numel();
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/architecture.h"
+#include "run/recipe/freeze.h"
 #include "run/recipe/recipe.h"
 #include "train/torch.h"
 #include "weights/tensor.h"
@@ -28,14 +29,7 @@ class Optimizer {
   // gradient counts as one with a gradient of 0, as in the reference.
   double step(double learning_rate, double factor = 1);
 
-  // Parameters that are trained alike, for the start-up print.
-  struct ParameterGroup {
-    bool decayed;
-    int tensors;
-    int64_t values;
-    double share = 1;  // of the learning rate
-  };
-  // By share, the largest first; of equal shares the decayed ones first.
+  // By share, largest first, and what decays before what does not.
   std::vector<ParameterGroup> groups() const;
 
   // The trained parameters, in the order of the parameter table.

@@ -54,20 +54,21 @@ TEST(FieldsTest, YamlRoundTrip) {
   Settings s;
   fields(s).load_yaml_text(
       "flag: true\ncount: 7\nlarge: 9000000000\nrate: 2.5e-4\nname: \"true\"\nmaybe: 3\nwords: [b, "
-      "'c d']\n"
+      "'c d', 'e, [f]']\n"
       "colour: green\ninner: {depth: 4, list: []}\n",
       "test");
   EXPECT_TRUE(s.flag);
   EXPECT_EQ(s.large, 9000000000);
   EXPECT_EQ(s.rate, 2.5e-4);
   EXPECT_EQ(s.maybe, 3);
-  EXPECT_EQ(s.words, (std::vector<std::string>{"b", "c d"}));
+  EXPECT_EQ(s.words, (std::vector<std::string>{"b", "c d", "e, [f]"}));
   EXPECT_EQ(s.colour, Colour::kGreen);
   EXPECT_EQ(s.inner.depth, 4);
   Settings copy;
   fields(copy).load_yaml_text(fields(s).to_yaml(), "copy");
   EXPECT_EQ(fields(copy).to_yaml(), fields(s).to_yaml());
   EXPECT_EQ(copy.name, "true");
+  EXPECT_EQ(copy.words, s.words);
   EXPECT_TRUE(copy.inner.list.empty());
 }
 
@@ -94,6 +95,7 @@ TEST(FieldsTest, ErrorsNameWhatWasExpected) {
   EXPECT_THAT(error_of("flag", "maybe"), HasSubstr("true or false"));
   EXPECT_THAT(error_of("words", "x"), HasSubstr("a list"));
   EXPECT_THAT(error_of("colour", "blue"), HasSubstr("one of red, green"));
+  EXPECT_THAT(error_of("rate", ".inf"), HasSubstr("a number"));
   EXPECT_THAT(error_of("inner.list", "[1, x]"), HasSubstr("a whole number"));
   EXPECT_THAT(error_of("name", "[unclosed"), HasSubstr("not valid YAML"));
 }
@@ -103,6 +105,8 @@ TEST(FieldsTest, UnknownYamlKeyIsAnError) {
   EXPECT_THROW(fields(s).load_yaml_text("epchs: 3", "file.yaml"), UsageError);
   EXPECT_THROW(fields(s).load_yaml_text("- a\n- b\n", "file.yaml"), UsageError);
   EXPECT_NO_THROW(fields(s).load_yaml_text("", "empty.yaml"));
+  EXPECT_THROW(fields(s).load_yaml_text("inner: &x {inner: *x, list: *x}", "cycle.yaml"),
+               UsageError);
 }
 
 TEST(FieldsTest, NearestRefusesFarWords) {

@@ -49,7 +49,7 @@ TEST_F(TrainCommandTest, BaselineFromTrainingToEvaluation) {
   }
   const Finished nest = run(small({"--model", "resnet18"}));
   EXPECT_EQ(nest.code, 2);
-  EXPECT_THAT(nest.text, HasSubstr("resnet18 is no NesT"));
+  EXPECT_THAT(nest.text, HasSubstr("resnet18 is not a NesT"));
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ TEST(Optim, TimmsGroupsLeaveOutBiasesAndNorms) {
   Recipe settings;
   settings.weight_decay_exclude_1d = true;
   int64_t decayed = 0;
-  for (const Optimizer::ParameterGroup& group : Optimizer(*net, config, settings).groups())
+  for (const ParameterGroup& group : Optimizer(*net, config, settings).groups())
     if (group.decayed) decayed += group.tensors;
   // Of 12 layers qkv, proj, fc1, fc2; two convolutions, the patch embedding, the head.
   EXPECT_EQ(decayed, 12 * 4 + 2 + 1 + 1);
@@ -242,7 +242,7 @@ TEST(Optim, LayerDecayScalesTheWholeUpdate) {
           << name;
     }
     std::vector<double> shares;
-    for (const Optimizer::ParameterGroup& group : optimizer.groups()) shares.push_back(group.share);
+    for (const ParameterGroup& group : optimizer.groups()) shares.push_back(group.share);
     EXPECT_TRUE(std::is_sorted(shares.rbegin(), shares.rend()));
     EXPECT_EQ(std::set<double>(shares.begin(), shares.end()),
               (std::set<double>{0.125, 0.25, 0.5, 1}));

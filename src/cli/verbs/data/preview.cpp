@@ -9,22 +9,16 @@
 
 #include "base/log.h"
 #include "cli/program/options.h"
-#include "cli/verbs/train/announce.h"
-#include "cli/verbs/train/prepare.h"
 #include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "report/picture.h"
 #include "run/input/batches.h"
+#include "run/recipe/plan.h"
+#include "run/start_print.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {
 namespace {
-
-struct PreviewOptions {
-  TrainArguments run;
-  std::string action, output, save_batch;
-  int images = 16, columns = 4, step = 1, steps = 1, workers = 0;
-};
 
 // "0.70 cat + 0.30 dog": the classes that stand out from what smoothing gives to all.
 std::string label_text(std::span<const float> target, const std::vector<std::string>& classes,
@@ -63,20 +57,20 @@ std::string short_name(const std::string& name) {
 }
 
 // Cards of `batch` until there are `wanted`.
-void add_views(std::vector<TrainingView>& views, size_t wanted, const Prepared& prepared,
+void add_views(std::vector<TrainingView>& views, size_t wanted, const RunSetup& setup,
                const Batch& batch, const std::vector<float>& targets) {
-  const Recipe& recipe = prepared.recipe;
+  const Recipe& recipe = setup.recipe;
   const size_t pixels = batch.images.size() / static_cast<size_t>(batch.size);
   const size_t classes = targets.size() / static_cast<size_t>(batch.size);
   for (size_t i = 0; i < static_cast<size_t>(batch.size) && views.size() < wanted; ++i) {
-    const Sample sample = prepared.train->get(batch.indices[i] % prepared.train->size());
+    const Sample sample = setup.train->get(batch.indices[i] % setup.train->size());
     TrainingView view;
     view.original =
         to_channels(decoded(sample, recipe.preprocessing), recipe.preprocessing.channels);
     view.seen = shown({&batch.images[i * pixels], pixels}, batch, recipe.preprocessing);
     view.title = short_name(sample.name);
-    view.label = label_text({&targets[i * classes], classes}, prepared.train->classes(),
-                            recipe.mix.smoothing);
+    view.label =
+        label_text({&targets[i * classes], classes}, setup.train->classes(), recipe.mix.smoothing);
     views.push_back(std::move(view));
   }
 }
@@ -103,14 +97,13 @@ struct StepTensors {
 // Looks at steps one after the other, as far as the picture and the file need them.
 class Preview {
  public:
-  Preview(const PreviewOptions& options, const Prepared& prepared, const StepPlan& plan)
+  Preview(const DataPreviewOptions& options, const RunSetup& setup, const StepPlan& plan)
       : options_(options),
-        prepared_(prepared),
-        parts_(step_batches(prepared.recipe)),
+        setup_(setup),
+        parts_(step_batches(setup.recipe)),
         total_(plan.total),
-        schedule_(schedule_of(prepared.recipe, plan)),
-        batches_(prepared.recipe, *prepared.train, plan.total * parts_,
-                 std::max(1, options.workers)) {}
+        schedule_(schedule_of(setup.recipe, plan)),
+        batches_(setup.recipe, *setup.train, plan.total * parts_, std::max(1, options.workers)) {}
 
   void run() {
     const size_t wanted = options_.output.empty() ? 0 : static_cast<size_t>(options_.images);
@@ -129,7 +122,7 @@ class Preview {
     tensors_["learning_rate"] = Tensor::f32({std::ssize(rates_)}, rates_);
     write_safetensors(options_.save_batch, tensors_);
     fmt::print("{}: {} steps of {} images\n", options_.save_batch, rates_.size(),
-               step_images(prepared_.recipe));
+               step_images(setup_.recipe));
   }
 
  private:
@@ -139,16 +132,16 @@ class Preview {
       std::optional<Batch> batch = batches_.next(number);
       if (!batch || batch->size == 0) continue;
       const std::vector<float> targets = batches_.targets(*batch, number);
-      add_views(views_, wanted, prepared_, *batch, targets);
+      add_views(views_, wanted, setup_, *batch, targets);
       if (keep) together.add(*batch, targets);
     }
     if (!keep) return;
-    together.put(tensors_, step, prepared_.recipe);
+    together.put(tensors_, step, setup_.recipe);
     rates_.push_back(schedule_.at(step));
   }
 
-  const PreviewOptions& options_;
-  const Prepared& prepared_;
+  const DataPreviewOptions& options_;
+  const RunSetup& setup_;
   int64_t parts_, total_;
   Schedule schedule_;
   Batches batches_;
@@ -157,38 +150,19 @@ class Preview {
   std::vector<float> rates_;
 };
 
-int preview(const PreviewOptions& options, const Invocation& invocation) {
-  if (options.output.empty() && options.save_batch.empty())
-    throw UsageError("nothing to write",
-                     "name a picture: --output grid.png, or a file: --save-batch FILE.safetensors");
-  const Prepared prepared = prepare(options.run, invocation);
-  if (!prepared.train)
-    throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
-  const StepPlan plan = step_plan(prepared.recipe, prepared.train->size());
-  const int64_t last = int64_t{options.step} + options.steps - 1;
-  if (last > plan.total)
-    throw UsageError(
-        fmt::format("the run has {} steps, not {}", human_count(plan.total), human_count(last)),
-        "choose an earlier --step, or fewer --steps");
-  announce(prepared);
-  Preview preview(options, prepared, plan);
-  preview.run();
-  if (!options.output.empty()) preview.draw();
-  if (!options.save_batch.empty()) preview.save();
-  return 0;
-}
+}  // namespace
 
-constexpr const char* kDetails =
-    "preview draws what the network sees in training: each image as it is in the data, beside it "
+const char* const kDataPreviewDetails =
+    "Draws what the network sees in training: each image as it is in the data, beside it "
     "what crop, flip, RandAugment, colour jitter, erasing and mixing make of it, with the label "
-    "that it is trained on. By the same code as training: the images of --step 1 are those of the "
-    "first step of a run with this recipe and seed.\n\n"
+    "that it is trained on. The code is that of training: the images of --step 1 are those of "
+    "the first step of a run with this recipe and seed.\n\n"
     "--save-batch writes the batches as tensors for other programs: images.STEP [B, C, S, S], "
     "normalised, and targets.STEP [B, K] of each step (of all its batches where gradients are "
     "accumulated), and learning_rate [STEPS].\n\n"
     "Any key of the recipe can be set as --config.KEY=VALUE, as in nestvit train.";
 
-constexpr const char* kExamples =
+const char* const kDataPreviewExamples =
     "nestvit data preview --config configs/cifar_nest.yaml cifar-10-batches-bin --output grid.png\n"
     "# the recipe that nestvit train would choose for a folder, without mixing\n"
     "nestvit data preview photos --output grid.png --images 12\n"
@@ -197,35 +171,42 @@ constexpr const char* kExamples =
     "# twenty steps for a peer\n"
     "nestvit data preview --config out/config.yaml --steps 20 --save-batch batches.safetensors";
 
-}  // namespace
+void add_data_preview_options(CLI::App& app, DataPreviewOptions* options) {
+  add_text(app, "DIR", &options->run.dir, "DIR", "The data, as for nestvit train.");
+  add_text(app, "--data-dir", &options->run.data_dir, "DIR", "The same, as an option.");
+  add_text(app, "-c,--config", &options->run.config, "FILE",
+           "The recipe; left out: the one that nestvit train would choose.");
+  add_text(app, "-o,--output", &options->output, "FILE", "The picture to write, a PNG.");
+  add_number(app, "--images", &options->images, 1,
+             "Images on it; from the following steps too when a batch has fewer.");
+  add_number(app, "--columns", &options->columns, 1, "Images in a row.");
+  add_number(app, "--step", &options->step, 1, "The step of the run, from 1.");
+  add_text(app, "--save-batch", &options->save_batch, "FILE",
+           "Write the batches themselves, as safetensors.");
+  add_number(app, "--steps", &options->steps, 1, "How many steps --save-batch writes.");
+  add_number(app, "-j,--workers", &options->workers, 0,
+             "Threads that read and transform images; the batches do not depend on it.");
+}
 
-Verb data_preview_verb() {
-  Verb verb;
-  verb.name = "data";
-  verb.summary = "Look at what training makes of the data (nestvit data preview).";
-  verb.details = kDetails;
-  verb.examples = kExamples;
-  verb.overrides = true;
-  verb.declare = [](CLI::App& app, const Invocation& invocation) {
-    const auto o = std::make_shared<PreviewOptions>();
-    add_choice(app, "ACTION", &o->action, {"preview"}, "What to do; comes first.", Need::kRequired);
-    add_text(app, "DIR", &o->run.dir, "DIR", "The data, as for nestvit train.");
-    add_text(app, "--data-dir", &o->run.data_dir, "DIR", "The same, as an option.");
-    add_text(app, "-c,--config", &o->run.config, "FILE",
-             "The recipe; left out: the one that nestvit train would choose.");
-    add_text(app, "-o,--output", &o->output, "FILE", "The picture to write, a PNG.");
-    add_number(app, "--images", &o->images, 1,
-               "Images on it; from the following steps too when a batch has fewer.");
-    add_number(app, "--columns", &o->columns, 1, "Images in a row.");
-    add_number(app, "--step", &o->step, 1, "The step of the run, from 1.");
-    add_text(app, "--save-batch", &o->save_batch, "FILE",
-             "Write the batches themselves, as safetensors.");
-    add_number(app, "--steps", &o->steps, 1, "How many steps --save-batch writes.");
-    add_number(app, "-j,--workers", &o->workers, 0,
-               "Threads that read and transform images; the batches do not depend on it.");
-    return [o, &invocation] { return preview(*o, invocation); };
-  };
-  return verb;
+int data_preview(const DataPreviewOptions& options, const Invocation& invocation) {
+  if (options.output.empty() && options.save_batch.empty())
+    throw UsageError("nothing to write",
+                     "name a picture: --output grid.png, or a file: --save-batch FILE.safetensors");
+  const RunSetup setup = set_up(request_of(options.run, invocation), fetch_network);
+  if (!setup.train)
+    throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
+  const StepPlan plan = step_plan(setup.recipe, setup.train->size());
+  const int64_t last = int64_t{options.step} + options.steps - 1;
+  if (last > plan.total)
+    throw UsageError(
+        fmt::format("the run has {} steps, not {}", human_count(plan.total), human_count(last)),
+        "choose an earlier --step, or fewer --steps");
+  print_setup(setup);
+  Preview preview(options, setup, plan);
+  preview.run();
+  if (!options.output.empty()) preview.draw();
+  if (!options.save_batch.empty()) preview.save();
+  return 0;
 }
 
 }  // namespace nestvit::cli

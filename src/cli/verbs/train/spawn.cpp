@@ -118,8 +118,8 @@ int Children::look() {
 
 }  // namespace
 
-int launch(int processes, const Invocation& invocation,
-           const volatile std::sig_atomic_t& last_signal) {
+int spawn(int processes, const Invocation& invocation,
+          const volatile std::sig_atomic_t& last_signal) {
   Children children(processes, invocation);
   int passed_on = 0, code = 0;
   std::optional<Clock::time_point> failed;

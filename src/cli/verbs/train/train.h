@@ -1,18 +1,10 @@
-// The verb `train` of nestvit-train.
+// nestvit train with libtorch: the run, in this process or in many.
 #pragma once
 
-#include <string>
-#include <vector>
-
-#include "cli/program/verb.h"
+#include "cli/verbs/train/train_flags.h"
 
 namespace nestvit::cli {
 
-Verb train_verb();
-
-// The argument forms of the official programs (absl) in the one that verbs take: --noconfig.KEY and
-// a bare
-// --config.KEY of a true-or-false key become --config.KEY=false and =true.
-std::vector<std::string> plain_overrides(std::vector<std::string> arguments);
+int run_training(const TrainArguments& arguments, const Invocation& invocation);
 
 }  // namespace nestvit::cli

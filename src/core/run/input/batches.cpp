@@ -1,4 +1,4 @@
-// One loader after the other over the endless stream of epochs.
+// One loader after the other over the endless sequence of epochs.
 #include "run/input/batches.h"
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "run/input/pixels.h"
+#include "run/recipe/plan.h"
 
 namespace nestvit {
 namespace {
@@ -17,31 +18,20 @@ constexpr int64_t kSamplesPerLoader = 1 << 18;
 }  // namespace
 
 Batches::Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
-                 const StepShard& shard)
+                 const BatchShard& shard)
     : recipe_(recipe),
-      stream_(images),
+      images_(images),
+      order_(make_order(recipe, images)),
       last_(last),
       workers_(workers),
       shard_(shard),
       augmentation_(augment_settings(recipe), static_cast<uint64_t>(recipe.seed)),
-      mix_(mix_settings(recipe)) {
-  if (recipe.data.sampler == Sampler::kBalanced)
-    balanced_.emplace(images, static_cast<uint64_t>(recipe.seed));
-  if (recipe.data.shuffle_window > 0)
-    window_.emplace(images, static_cast<uint64_t>(recipe.seed), recipe.data.shuffle_window);
-}
+      mix_(mix_settings(recipe)) {}
 
-// Stream indices of `count` samples from position `first` on, of all processes.
-std::vector<int64_t> Batches::stream(int64_t first, int64_t count) const {
-  if (balanced_) return balanced_->order(first, count);
-  if (window_) return window_->order(first, count);
-  return stream_order(stream_.images(), static_cast<uint64_t>(recipe_.seed), first, count);
-}
-
-// Of this process's batches among those from `number` on that have `count` images.
-std::vector<int64_t> Batches::order(int64_t number, int64_t count) const {
+// The images of this process's batches, among the `count` images of all batches from `number` on.
+std::vector<int64_t> Batches::indices(int64_t number, int64_t count) const {
   const int64_t size = recipe_.per_device_batch_size;
-  std::vector<int64_t> all = stream((number - 1) * size, count);
+  std::vector<int64_t> all = order_->at((number - 1) * size, count);
   auto kept = all.begin();
   for (auto batch = all.begin(); batch != all.end(); batch += size, ++number)
     if (shard_.owns(number, step_batches(recipe_))) kept = std::copy_n(batch, size, kept);
@@ -65,7 +55,7 @@ std::optional<Batch> Batches::next(int64_t number) {
 void Batches::open(int64_t number) {
   if (loader_) skipped_ = skipped();
   loader_.reset();  // its order is as large as the next one's
-  const int64_t images = stream_.images(), batch_size = recipe_.per_device_batch_size;
+  const int64_t images = images_.images(), batch_size = recipe_.per_device_batch_size;
   const int64_t first = (number - 1) * batch_size;
   const int64_t wanted = std::max(images, kSamplesPerLoader) / batch_size * batch_size;
   const int64_t count = std::min(std::max(wanted, batch_size), last_ * batch_size - first);
@@ -77,14 +67,14 @@ void Batches::open(int64_t number) {
   if (augmentation_.erases())
     options.finish = [this](std::span<float> chw, int64_t index) {
       augmentation_.finish(chw, recipe_.input_size, recipe_.input_size,
-                           static_cast<uint64_t>(stream_.epoch(index)),
-                           static_cast<uint64_t>(stream_.image(index)));
+                           static_cast<uint64_t>(images_.epoch(index)),
+                           static_cast<uint64_t>(images_.image(index)));
     };
   loader_.emplace(
-      stream_, order(number, count),
-      [this, seed, kind = stream_.kind()](const Sample& sample, int64_t index) {
-        const auto epoch = static_cast<uint64_t>(stream_.epoch(index));
-        const auto image = static_cast<uint64_t>(stream_.image(index));
+      images_, indices(number, count),
+      [this, seed, kind = images_.kind()](const Sample& sample, int64_t index) {
+        const auto epoch = static_cast<uint64_t>(images_.epoch(index));
+        const auto image = static_cast<uint64_t>(images_.image(index));
         Rng rng(seed, Purpose::kTransform, epoch, image);
         return augmentation_.pixels(training_input(sample, recipe_, kind, rng), epoch, image);
       },

@@ -1,23 +1,24 @@
 // The training batches of a run, from any one on: order, decoding, augmentation, mixing. Batch b is
-// a pure function of the recipe and b; step_batches() of them make an optimiser step, and each
-// process of a run has its shard of them. Free of libtorch.
+// a pure function of the recipe and b; step_batches() of them make an optimiser step, which the
+// processes of a run share among themselves.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "data/loader.h"
-#include "run/input/augmentation.h"
 #include "run/input/order.h"
+#include "run/recipe/augmentation.h"
 #include "run/recipe/recipe.h"
 
 namespace nestvit {
 
-// The batches of a step that one process owns: every size-th from the rank-th on.
-struct StepShard {
+// Which batches of a step belong to a process: every size-th from the rank-th on.
+struct BatchShard {
   int rank = 0, size = 1;
 
   bool owns(int64_t number, int64_t step_batches) const {
@@ -30,7 +31,7 @@ class Batches {
   // `last`: the number of the run's last batch. Throws Error from next() for an image that cannot
   // be read, unless the recipe leaves such images out.
   Batches(const Recipe& recipe, const Dataset& images, int64_t last, int workers,
-          const StepShard& shard = {});
+          const BatchShard& shard = {});
 
   // Images and labels of batch `number`, the first being 1; those of this process follow one
   // another. Empty when all its images were left out.
@@ -45,18 +46,16 @@ class Batches {
 
  private:
   void open(int64_t number);
-  std::vector<int64_t> stream(int64_t first, int64_t count) const;
-  std::vector<int64_t> order(int64_t number, int64_t count) const;
+  std::vector<int64_t> indices(int64_t number, int64_t count) const;
 
   const Recipe& recipe_;
-  EpochStream stream_;
+  RepeatedImages images_;
+  std::unique_ptr<Order> order_;
   int64_t last_;
   int workers_;
-  StepShard shard_;
+  BatchShard shard_;
   Augmentation augmentation_;
   std::optional<MixSettings> mix_;
-  std::optional<BalancedOrder> balanced_;
-  std::optional<WindowOrder> window_;
   std::optional<Loader> loader_;
   std::vector<std::pair<std::string, std::string>> skipped_;  // of loaders that are done
   double last_wait_ = 0;

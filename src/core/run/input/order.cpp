@@ -1,4 +1,4 @@
-// The order of the samples, over epoch borders.
+// Shuffled, windowed and balanced orders, over epoch borders.
 #include "run/input/order.h"
 
 #include <fmt/format.h>
@@ -10,10 +10,9 @@
 #include "data/loader.h"
 
 namespace nestvit {
-
 namespace {
 
-// `count` entries from position `first` on of epochs of `images` entries each, which `epoch` makes.
+// `count` entries from position `first` on, of epochs of `images` entries each; `epoch` makes one.
 template <class F>
 std::vector<int64_t> over_epochs(int64_t images, int64_t first, int64_t count, F epoch) {
   std::vector<int64_t> order;
@@ -31,10 +30,19 @@ std::vector<int64_t> over_epochs(int64_t images, int64_t first, int64_t count, F
 
 }  // namespace
 
-std::vector<int64_t> stream_order(int64_t images, uint64_t seed, int64_t first, int64_t count) {
-  return over_epochs(images, first, count, [&](int64_t epoch) {
-    std::vector<int64_t> order = shuffled(images, seed, static_cast<uint64_t>(epoch));
-    for (int64_t& index : order) index += epoch * images;
+std::unique_ptr<Order> make_order(const Recipe& recipe, const Dataset& images) {
+  const auto seed = static_cast<uint64_t>(recipe.seed);
+  if (recipe.data.sampler == Sampler::kBalanced)
+    return std::make_unique<BalancedOrder>(images, seed);
+  if (recipe.data.shuffle_window > 0)
+    return std::make_unique<WindowOrder>(images, seed, recipe.data.shuffle_window);
+  return std::make_unique<ShuffledOrder>(images.size(), seed);
+}
+
+std::vector<int64_t> ShuffledOrder::at(int64_t first, int64_t count) const {
+  return over_epochs(images_, first, count, [this](int64_t epoch) {
+    std::vector<int64_t> order = shuffled(images_, seed_, static_cast<uint64_t>(epoch));
+    for (int64_t& index : order) index += epoch * images_;
     return order;
   });
 }
@@ -48,7 +56,7 @@ WindowOrder::WindowOrder(const Dataset& images, uint64_t seed, int64_t window)
         "it is for TFDS and WebDataset; leave it out: other data is shuffled as a whole");
 }
 
-// The shards behind each other, as the epoch takes them.
+// The shards in the order of the epoch.
 std::vector<WindowOrder::Span> WindowOrder::spans(int64_t epoch) const {
   std::vector<Span> spans;
   int64_t position = 0;
@@ -61,19 +69,19 @@ std::vector<WindowOrder::Span> WindowOrder::spans(int64_t epoch) const {
   return spans;
 }
 
-// Positions begin .. end - 1 of the epoch: the part of each window that lies in there.
+// Appends the positions begin .. end - 1 of the epoch, window by window.
 void WindowOrder::append(int64_t epoch, int64_t begin, int64_t end,
                          std::vector<int64_t>& order) const {
   const std::vector<Span> spans = this->spans(epoch);
   for (int64_t window = begin / window_; window * window_ < end; ++window) {
-    const int64_t at = window * window_, size = std::min(window_, images_ - at);
+    const int64_t start = window * window_, size = std::min(window_, images_ - start);
     std::vector<int64_t> places = in_order(size);
     Rng rng(seed_, Purpose::kShuffle, static_cast<uint64_t>(epoch),
             static_cast<uint64_t>(window) + 1);
     for (int64_t i = size - 1; i > 0; --i)
       std::swap(places[i], places[rng.below(static_cast<uint64_t>(i) + 1)]);
-    for (int64_t i = std::max(begin - at, int64_t{0}); i < std::min(size, end - at); ++i) {
-      const int64_t position = at + places[i];
+    for (int64_t i = std::max(begin - start, int64_t{0}); i < std::min(size, end - start); ++i) {
+      const int64_t position = start + places[i];
       const Span& span = *std::prev(
           std::upper_bound(spans.begin(), spans.end(), position,
                            [](int64_t p, const Span& other) { return p < other.position; }));
@@ -82,7 +90,7 @@ void WindowOrder::append(int64_t epoch, int64_t begin, int64_t end,
   }
 }
 
-std::vector<int64_t> WindowOrder::order(int64_t first, int64_t count) const {
+std::vector<int64_t> WindowOrder::at(int64_t first, int64_t count) const {
   std::vector<int64_t> order;
   order.reserve(count);
   while (count > 0) {
@@ -100,7 +108,7 @@ BalancedOrder::BalancedOrder(const Dataset& images, uint64_t seed)
   std::erase_if(classes_, [](const auto& members) { return members.empty(); });
 }
 
-std::vector<int64_t> BalancedOrder::order(int64_t first, int64_t count) const {
+std::vector<int64_t> BalancedOrder::at(int64_t first, int64_t count) const {
   return over_epochs(images_, first, count, [this](int64_t number) { return epoch(number); });
 }
 

@@ -1,17 +1,21 @@
-// The training images epoch after epoch as one endless data set, so that batches straddle epoch
-// borders as in the reference and every sample knows its epoch: index = epoch * images + image.
+// The order in which a run draws its training images. All epochs are one endless sequence, so that
+// batches straddle epoch borders as in the reference and every sample knows its epoch.
 #pragma once
 
 #include <limits>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "data/dataset.h"
+#include "run/recipe/recipe.h"
 
 namespace nestvit {
 
-class EpochStream : public Dataset {
+// The images epoch after epoch: index = epoch * images + image.
+class RepeatedImages : public Dataset {
  public:
-  explicit EpochStream(const Dataset& images) : images_(images) {}
+  explicit RepeatedImages(const Dataset& images) : images_(images) {}
   int64_t size() const override { return std::numeric_limits<int64_t>::max(); }
   Sample get(int64_t index) const override { return images_.get(image(index)); }
   int label(int64_t index) const override { return images_.label(image(index)); }
@@ -27,20 +31,37 @@ class EpochStream : public Dataset {
   const Dataset& images_;
 };
 
-// Stream indices of `count` samples from position `first` on: each epoch holds every image once, in
-// an order that is a pure function of (seed, epoch).
-std::vector<int64_t> stream_order(int64_t images, uint64_t seed, int64_t first, int64_t count);
+// Which of the RepeatedImages stands at which position. A pure function of the seed.
+class Order {
+ public:
+  virtual ~Order() = default;
+  // The indices of `count` samples from position `first` on.
+  virtual std::vector<int64_t> at(int64_t first, int64_t count) const = 0;
+};
 
-// The order for data in shards: an epoch goes through the shards in random order and shuffles what
-// it meets in windows of `window` samples, so that reading stays sequential on the whole; no sample
-// moves further than a window. A pure function of (seed, epoch). What is asked for costs time and
-// memory for itself, one window and the list of shards, wherever it lies.
-class WindowOrder {
+// The order that the recipe asks for. Throws UsageError as WindowOrder.
+std::unique_ptr<Order> make_order(const Recipe& recipe, const Dataset& images);
+
+// Each epoch holds every image once, shuffled.
+class ShuffledOrder : public Order {
+ public:
+  ShuffledOrder(int64_t images, uint64_t seed) : images_(images), seed_(seed) {}
+  std::vector<int64_t> at(int64_t first, int64_t count) const override;
+
+ private:
+  int64_t images_;
+  uint64_t seed_;
+};
+
+// For data in shards: an epoch goes through the shards in random order and shuffles the images in
+// windows of `window` samples, so that reading stays sequential on the whole; no sample moves
+// further than a window. Takes the time and memory of the samples that are asked for, one window
+// and the list of shards, at any position.
+class WindowOrder : public Order {
  public:
   // Throws UsageError for data that is not in shards.
   WindowOrder(const Dataset& images, uint64_t seed, int64_t window);
-  // As stream_order.
-  std::vector<int64_t> order(int64_t first, int64_t count) const;
+  std::vector<int64_t> at(int64_t first, int64_t count) const override;
 
  private:
   struct Span {
@@ -55,15 +76,14 @@ class WindowOrder {
   std::vector<int64_t> starts_;  // of shards
 };
 
-// The order where every class comes equally often: an epoch is as long as ever, images of rare
-// classes come several times in it, those of frequent ones in turns. A class is gone through image
-// by image, each pass in another order, so that index / images counts the times that an image came
-// before, and every time it is transformed in another way. A pure function of (seed, epoch).
-class BalancedOrder {
+// Every class comes equally often in an epoch of unchanged length: images of rare classes come
+// several times, those of frequent classes in turns. A class is gone through image by image, each
+// pass in another order, so that index / images counts how often an image came before, and each
+// time it is transformed differently.
+class BalancedOrder : public Order {
  public:
   BalancedOrder(const Dataset& images, uint64_t seed);
-  // As stream_order.
-  std::vector<int64_t> order(int64_t first, int64_t count) const;
+  std::vector<int64_t> at(int64_t first, int64_t count) const override;
 
  private:
   std::vector<int64_t> epoch(int64_t number) const;

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "image/codecs/codec.h"
+#include "run/recipe/resolve.h"
 
 namespace nestvit {
 namespace {

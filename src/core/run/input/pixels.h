@@ -1,4 +1,4 @@
-// How an image of the data becomes the model's input in a run. Free of libtorch.
+// How an image of the data becomes the model's input in a run.
 #pragma once
 
 #include <string>

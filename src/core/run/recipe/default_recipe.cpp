@@ -1,21 +1,17 @@
 // The recipe for data that came without one, by how many images there are and how large they are.
 // docs/training.md gives the reasons; the numbers stand here only.
-#include <nestvit/error.h>
+#include "run/recipe/default_recipe.h"
 
 #include <algorithm>
 #include <array>
 
-#include "image/codecs/codec.h"
-#include "run/recipe/recipe.h"
-
 namespace nestvit {
 namespace {
 
-constexpr int64_t kProbedImages = 33;  // enough for a median that an odd thumbnail does not move
 constexpr std::array kSizes = {32, 64, 96, 128, 224};
 
-// Few images cannot fill a large model or a large input: both grow with the data. Passes shrink,
-// since what counts is the number of steps.
+// Few images cannot fill a large model or a large input: both grow with the data. The number of
+// passes shrinks, so that the number of steps stays useful.
 struct Tier {
   int64_t fewer_than;  // training images
   int size;            // input side, unless the images are smaller
@@ -38,15 +34,15 @@ const Tier& tier_of(int64_t train_size) {
                        [&](const Tier& tier) { return train_size < tier.fewer_than; });
 }
 
-// No larger than the images themselves, but for the step between two sizes.
+// The next size above the images, at most `wanted`.
 int choose_size(int wanted, int short_side) {
   for (const int size : kSizes)
     if (size >= short_side) return std::min(size, wanted);
   return wanted;
 }
 
-// Tokens of 4 pixels (2 when the image is small), three levels where they fit, blocks of what is
-// left. A side that fits nothing keeps the variant's blocks, and geometry() explains it.
+// Tokens of 4 pixels (2 when the image is small), three levels where they fit, and blocks that
+// divide the rest. A side that fits none keeps the variant's blocks, and geometry() explains why.
 void fit_blocks(NestConfig& nest, int size, std::vector<int> depths) {
   for (const int token : size < 48 ? std::array{2, 1, 4} : std::array{4, 2, 8})
     for (const size_t levels : {3, 2}) {
@@ -61,35 +57,7 @@ void fit_blocks(NestConfig& nest, int size, std::vector<int> depths) {
     }
 }
 
-int short_side_of(const Sample& sample) {
-  if (sample.encoded.empty()) return std::min(sample.image.height, sample.image.width);
-  const ImageInfo info = probe_image(sample.encoded, sample.name);
-  return std::min(info.height, info.width);
-}
-
 }  // namespace
-
-DataFacts data_facts(const Dataset& train, const Dataset& val) {
-  DataFacts facts;
-  facts.kind = train.kind();
-  facts.train_size = train.size();
-  facts.val_size = val.size();
-  facts.num_classes = static_cast<int>(train.classes().size());
-  std::vector<int> sides;
-  const int64_t probed = std::min(kProbedImages, train.size());
-  for (int64_t i = 0; i < probed; ++i) {
-    try {
-      sides.push_back(short_side_of(train.get(i * train.size() / probed)));
-    } catch (const Error&) {
-      // A broken image is the loader's to report, or to skip.
-    }
-  }
-  if (!sides.empty()) {
-    std::nth_element(sides.begin(), sides.begin() + sides.size() / 2, sides.end());
-    facts.short_side = sides[sides.size() / 2];
-  }
-  return facts;
-}
 
 Recipe default_recipe(const DataFacts& facts, int input_size) {
   const Tier& tier = tier_of(facts.train_size);

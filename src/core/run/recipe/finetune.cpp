@@ -9,6 +9,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "run/recipe/default_recipe.h"
 #include "weights/labels/labels.h"
 
 namespace nestvit {
@@ -27,22 +28,17 @@ int patch_size_for(const NestConfig& weights, int image_size, const std::string&
       fmt::format("use {} or {}", below, below + unit));
 }
 
-// One grey channel: the colours' average, as timm has it.
+// One grey channel takes the colours' average, as in timm.
 void average(std::vector<double>& values) {
   if (values.size() > 1)
     values = {std::accumulate(values.begin(), values.end(), 0.0) /
               static_cast<double>(values.size())};
 }
 
-ReinitHead head_of(const Recipe& recipe) {
-  if (!recipe.reinit_head) return ReinitHead::kAuto;
-  return *recipe.reinit_head == "random" ? ReinitHead::kRandom : ReinitHead::kZeroAll;
-}
-
-// What cannot change without training anew, as the recipe spells it.
+// Traits that cannot change without training anew, as the recipe spells them.
 std::vector<std::pair<std::string, std::string>> traits_of(NestConfig config) {
   std::vector<int> widths, heads;
-  // A size that its levels fit: the real one may not, and that would be the lesser news.
+  // A size that its levels fit. The real one may not, but a wrong size is the smaller mistake.
   int64_t size = int64_t{config.init_patch_embed_size} * config.patch_size;
   for (size_t i = 1; i < config.num_layers_per_block.size() && size < 1 << 20; ++i) size *= 2;
   config.image_size = static_cast<int>(std::min<int64_t>(size, 1 << 20));
@@ -60,8 +56,8 @@ std::vector<std::pair<std::string, std::string>> traits_of(NestConfig config) {
   return traits;
 }
 
-// The official code makes ceil(edge * ratio) of the edge of a block and dies when that is not what
-// the model has: 1.7143 for 384/224 gives 25 instead of 24. Here the sizes decide.
+// The official code resizes the edge of a block to ceil(edge * ratio) and fails when the model has
+// another edge: 1.7143 for 384/224 gives 25 instead of 24. Here the sizes decide.
 void check_ratio(const Recipe& recipe, const LoadedNetwork& weights) {
   if (recipe.resize_posembed == 1) return;
   const Level old_level = geometry(*weights.config.nest()).front();
@@ -76,31 +72,16 @@ void check_ratio(const Recipe& recipe, const LoadedNetwork& weights) {
       "leave resize_posembed out (the sizes say it), or set input_size to what you mean");
 }
 
-// Official weights come without a word on their preprocessing.
+// Official weights do not describe their preprocessing.
 bool assumed(const LoadedNetwork& weights) {
   return weights.preprocessing == preprocessing_mode("jax", weights.preprocessing.image_size);
 }
 
-// Few passes: the weights know most of it. Small data gets more of them, since steps count.
+// Few passes are enough from good weights; small data needs more of them to make enough steps.
 int finetune_epochs(int64_t train_size) {
   if (train_size < 1'000) return 40;
   if (train_size < 5'000) return 25;
   return train_size < 60'000 ? 15 : 10;
-}
-
-// What only a NesT has.
-void report_nest(WeightsReport& report, NestConfig ours, NestConfig theirs) {
-  const int edge = geometry(ours).front().edge, before = geometry(theirs).front().edge;
-  if (edge != before)
-    report.changes.push_back(
-        fmt::format("position embeddings resized: blocks of {} x {} tokens instead of {} x {}",
-                    edge, edge, before, before));
-  const Fields a = fields(ours), b = fields(theirs);
-  for (const char* key : {"gelu", "pool_padding"})
-    if (a.get(key) != b.get(key))
-      report.warnings.push_back(fmt::format(
-          "nest.{} is {}, but the weights were trained with {}: expect lower accuracy at first",
-          key, a.get(key), b.get(key)));
 }
 
 }  // namespace
@@ -127,7 +108,7 @@ Recipe with_weights(Recipe base, const LoadedNetwork& weights, const Recipe& ask
     average(base.preprocessing.std);
   }
   if (has_augmentation_keys(asked) && assumed(weights)) {
-    // Then the recipe says what its data set's are, as in the official code.
+    // The recipe then normalises by its data set, as in the official code.
     base.preprocessing.mean.clear();
     base.preprocessing.std.clear();
     base.preprocessing.crop_pct = 0;
@@ -139,7 +120,7 @@ Recipe finetune_recipe(const DataFacts& facts, const LoadedNetwork& weights, con
   Recipe r = default_recipe(facts, weights.config.image_size());
   const Preprocessing own = r.preprocessing;
   r = with_weights(std::move(r), weights, asked);
-  if (!asked.eval_only) {  // the cameras are the user's, not the weights'
+  if (!asked.eval_only) {  // the photos come from the user's cameras
     r.preprocessing.exif_orientation |= own.exif_orientation;
     if (own.background) r.preprocessing.background = own.background;
   }
@@ -184,30 +165,17 @@ void check_weights(const Recipe& recipe, const LoadedNetwork& weights) {
         "matched by name");
 }
 
-TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights) {
-  const auto seed = static_cast<uint64_t>(recipe.seed);
-  if (!weights) return initial_tensors(network(recipe), seed);
-  return adapt_tensors(
-      *weights, network(recipe),
-      {.pos_embed = recipe.posembed_resize, .head = head_of(recipe), .seed = seed});
+ReinitHead reinit_head_of(const Recipe& recipe) {
+  if (!recipe.reinit_head) return ReinitHead::kAuto;
+  return *recipe.reinit_head == "random" ? ReinitHead::kRandom : ReinitHead::kZeroAll;
 }
 
-WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights) {
-  WeightsReport report;
-  const Architecture ours = network(recipe);
-  const Architecture& theirs = weights.config;
-  if (replaces_head(theirs, ours, head_of(recipe))) {
-    report.changes.push_back(fmt::format(
-        "a new head for {} classes, {}{}", ours.num_classes(),
-        head_of(recipe) == ReinitHead::kRandom ? "random" : "zeros",
-        recipe.reinit_head ? "" : fmt::format(" (the weights have {})", theirs.num_classes())));
-  } else {
-    report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes()));
-  }
-  if (ours.in_channels() != theirs.in_channels())
-    report.changes.emplace_back("first kernel summed over colours: the input is grey");
-  if (ours.nest()) report_nest(report, *ours.nest(), *theirs.nest());
-  return report;
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights) {
+  const auto seed = static_cast<uint64_t>(recipe.seed);
+  if (!weights) return initial_tensors(architecture_of(recipe), seed);
+  return adapt_tensors(
+      *weights, architecture_of(recipe),
+      {.pos_embed = recipe.posembed_resize, .head = reinit_head_of(recipe), .seed = seed});
 }
 
 }  // namespace nestvit

@@ -1,11 +1,11 @@
-// Runs that start from weights (init_checkpoint): what the recipe takes from them, and what may
-// differ. reference.md F.6. Free of libtorch.
+// Runs that start from weights (init_checkpoint): which settings the recipe takes from them, and
+// which may differ. reference.md F.6.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "run/recipe/recipe.h"
+#include "run/recipe/resolve.h"
 #include "weights/adapt.h"
 
 namespace nestvit {
@@ -25,14 +25,11 @@ void check_architecture(const Recipe& recipe, const LoadedNetwork& weights);
 // or wants to evaluate classes that the weights do not know.
 void check_weights(const Recipe& recipe, const LoadedNetwork& weights);
 
-// What the run starts from: the weights, fitted to the recipe's model; fresh ones without.
-TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights);
+// Whether reinit_head asks for a new head, and of which kind.
+ReinitHead reinit_head_of(const Recipe& recipe);
 
-// Lines for the start of a run: what was changed in the weights, and where the recipe goes against
-// what they were trained with.
-struct WeightsReport {
-  std::vector<std::string> changes, warnings;
-};
-WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights);
+// The tensors that the run starts from: the weights, fitted to the recipe's model; without weights
+// fresh ones.
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights);
 
 }  // namespace nestvit

@@ -1,12 +1,21 @@
-// Which parameters a run trains, and at what share of the learning rate. Free of libtorch.
+// Which parameters a run trains, and at what share of the learning rate.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "model/architecture.h"
 
 namespace nestvit {
+
+// Parameters that the optimiser treats alike.
+struct ParameterGroup {
+  bool decayed;
+  int tensors;
+  int64_t values;
+  double share = 1;  // of the learning rate
+};
 
 // Whether the parameter or module `name` belongs to `freeze`: one of its entries is the name, the
 // beginning of it up to a dot, or "backbone", which is all but the head.

@@ -1,19 +1,15 @@
-// The recipes that go by a name: how to train, whatever the model and the data.
+// The values of each.
+#include "run/recipe/named_recipes.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nestvit/error.h>
 
-#include <map>
-
-#include "run/recipe/recipe.h"
-
 namespace nestvit {
 namespace {
 
-using Values = std::vector<std::pair<std::string, std::string>>;
-
-// What the official ImageNet and CIFAR configs have in common (reference.md F.8).
-const Values kPaper = {
+// The values that the official ImageNet and CIFAR configs share (reference.md F.8).
+const Settings::Values kPaper = {
     {"learning_rate", "2.5e-4"},
     {"min_learning_rate", "0"},
     {"optim", "adamw"},
@@ -33,8 +29,8 @@ const Values kPaper = {
     {"mix.smoothing", "0.1"},
 };
 
-// The flags that timm's users train such models with, and its own way to do each of them.
-const Values kTimm = {
+// The flags that timm's users train such models with, each in timm's own form.
+const Settings::Values kTimm = {
     {"optim", "adamw"},
     {"opt_eps", "1e-8"},
     {"opt_betas", "[0.9, 0.999]"},
@@ -63,17 +59,17 @@ const Values kTimm = {
 
 }  // namespace
 
-const std::vector<std::string>& preset_names() {
+const std::vector<std::string>& named_recipes() {
   static const std::vector<std::string> names = {"paper", "timm"};
   return names;
 }
 
-std::vector<std::pair<std::string, std::string>> preset(const std::string& name) {
-  if (name == "paper") return kPaper;
-  if (name == "timm") return kTimm;
+Settings named_recipe(const std::string& name) {
+  if (name == "paper") return {"", kPaper};
+  if (name == "timm") return {"", kTimm};
   throw UsageError(fmt::format("there is no recipe \"{}\"", name),
                    fmt::format("known are {}; a file is given with --config",
-                               fmt::join(preset_names(), " and ")));
+                               fmt::join(named_recipes(), " and ")));
 }
 
 }  // namespace nestvit

@@ -1,9 +1,9 @@
-// Early stopping: when a run's evaluations no longer get better. Free of libtorch.
+// Early stopping: when a run's evaluations no longer get better.
 #pragma once
 
 #include <vector>
 
-#include "run/record/checkpoint.h"
+#include "run/record/state.h"
 
 namespace nestvit {
 

@@ -24,14 +24,14 @@ ShownImage shown(std::span<const float> logits, int label, int64_t index, double
 
 }  // namespace
 
-bool Showcase::is_sample(int64_t index) const {
+bool ExamplePicks::is_sample(int64_t index) const {
   // index = i * images / kImages, rounded down, for some i
   const int64_t i = (index * kImages + images_ - 1) / images_;
   return i < kImages && i * images_ / kImages == index;
 }
 
-void Showcase::add(std::span<const float> logits, std::span<const int> labels,
-                   std::span<const int64_t> indices) {
+void ExamplePicks::add(std::span<const float> logits, std::span<const int> labels,
+                       std::span<const int64_t> indices) {
   if (labels.empty()) return;
   const size_t classes = logits.size() / labels.size();
   NESTVIT_CHECK(logits.size() == labels.size() * classes && indices.size() == labels.size());
@@ -46,7 +46,7 @@ void Showcase::add(std::span<const float> logits, std::span<const int> labels,
   }
 }
 
-void Showcase::add_mistake(ShownImage image) {
+void ExamplePicks::add_mistake(ShownImage image) {
   const auto place = std::find_if(mistakes_.begin(), mistakes_.end(),
                                   [&](const ShownImage& m) { return m.loss < image.loss; });
   mistakes_.insert(place, std::move(image));
@@ -54,7 +54,7 @@ void Showcase::add_mistake(ShownImage image) {
 }
 
 // CBOR, not JSON: a loss may be infinite.
-std::string Showcase::packed() const {
+std::string ExamplePicks::packed() const {
   nlohmann::json lists = nlohmann::json::array();
   for (const auto* images : {&samples_, &mistakes_}) {
     lists.push_back(nlohmann::json::array());
@@ -66,7 +66,7 @@ std::string Showcase::packed() const {
   return bytes;
 }
 
-void Showcase::add_packed(const std::string& other) {
+void ExamplePicks::add_packed(const std::string& other) {
   const nlohmann::json lists = nlohmann::json::from_cbor(other);
   const auto image = [](const nlohmann::json& fields) {
     return ShownImage{fields.at(0).get<int64_t>(), fields.at(1).get<int>(),

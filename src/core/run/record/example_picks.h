@@ -1,5 +1,5 @@
-// What the run page shows of one evaluation: a fixed dozen of images, the worst mistakes, what was
-// taken for what. Memory does not grow with the images. Free of libtorch.
+// The images of one evaluation that the run page shows: a fixed dozen, and the worst mistakes.
+// Memory does not grow with the images.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +17,20 @@ struct ShownImage {
   std::vector<std::pair<int, double>> answers;  // the best three: class, probability
 };
 
-class Showcase {
+class ExamplePicks {
  public:
   static constexpr int kImages = 12;  // of each kind
 
-  // Of an evaluation of the images 0 ... `images` - 1: the dozen is spread evenly over them, and so
-  // over classes that follow one another.
-  explicit Showcase(int64_t images) : images_(images) {}
+  // For an evaluation of the images 0 ... `images` - 1: the dozen is spread evenly over them, and
+  // so over classes that are stored one after the other.
+  explicit ExamplePicks(int64_t images) : images_(images) {}
 
   // logits [B, K], labels [B], indices [B].
   void add(std::span<const float> logits, std::span<const int> labels,
            std::span<const int64_t> indices);
 
-  // What another showcase of the same evaluation holds, of images that come after this one's.
   std::string packed() const;
+  // Merges the packed() picks of a later part of the images into these.
   void add_packed(const std::string& other);
 
   const std::vector<ShownImage>& samples() const { return samples_; }    // by index

@@ -46,7 +46,12 @@ constexpr Tag kTags[] = {
     {"eval", "top5", "val/top5"},
 };
 
-// Whether the run had come to this line when `state` was saved.
+int64_t step_of(const nlohmann::json& line) {
+  const auto found = line.find("step");
+  return found != line.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+}
+
+// Whether the run had written this line when `state` was saved.
 bool known(const nlohmann::json& line, const RunState& state) {
   if (!line.is_object()) return false;
   const auto name = line.value("event", "");
@@ -54,7 +59,7 @@ bool known(const nlohmann::json& line, const RunState& state) {
     const std::pair image(line.value("image", ""), line.value("reason", ""));
     return std::find(state.skipped.begin(), state.skipped.end(), image) != state.skipped.end();
   }
-  const auto step = line.value("step", int64_t{0});
+  const int64_t step = step_of(line);
   if (name != "eval") return step <= state.step;
   // A run that is stopped while it evaluates has the step, but not yet its row.
   return std::any_of(state.history.begin(), state.history.end(), [&](const SummaryRow& row) {
@@ -70,7 +75,7 @@ std::optional<double> number_of(const nlohmann::json& line, const char* key) {
 
 RunPoint train_point(const nlohmann::json& line) {
   RunPoint point;
-  point.step = line.value("step", int64_t{0});
+  point.step = step_of(line);
   point.epoch = number_of(line, "epoch").value_or(0);
   point.learning_rate = number_of(line, "learning_rate");
   point.images_per_second = number_of(line, "images_per_s");
@@ -96,12 +101,9 @@ void write_summary(const fs::path& workdir, const std::vector<SummaryRow>& histo
   write_file(workdir / "summary.csv", text);
 }
 
-std::vector<RunPoint> cut_log(const fs::path& workdir, const RunState& state) {
-  const fs::path path = workdir / "log.jsonl";
+std::vector<RunPoint> keep_known_lines(std::istream& log, const RunState& state,
+                                       const std::function<void(const std::string&)>& keep) {
   std::vector<RunPoint> points;
-  std::ifstream log(path);
-  if (!log) return points;
-  AtomicFile kept(path);
   for (std::string text; std::getline(log, text);) {
     try {
       const nlohmann::json line = parse_json(text);
@@ -110,9 +112,20 @@ std::vector<RunPoint> cut_log(const fs::path& workdir, const RunState& state) {
     } catch (const std::exception&) {
       continue;  // unfinished, or zeros after a power cut
     }
-    text += '\n';
-    kept.write(std::as_bytes(std::span(text.data(), text.size())));
+    keep(text);
   }
+  return points;
+}
+
+std::vector<RunPoint> cut_log(const fs::path& workdir, const RunState& state) {
+  const fs::path path = workdir / "log.jsonl";
+  std::ifstream log(path);
+  if (!log) return {};
+  AtomicFile kept(path);
+  std::vector<RunPoint> points = keep_known_lines(log, state, [&kept](const std::string& line) {
+    const std::string whole = line + '\n';
+    kept.write(std::as_bytes(std::span(whole)));
+  });
   kept.commit();
   return points;
 }
@@ -130,7 +143,7 @@ void RunLog::fail() const {
 
 void RunLog::sync() {
   if (!file_) return;
-  // A file system without it (EINVAL) keeps what it was given as well as it can.
+  // EINVAL: the file system cannot sync.
   if (std::fflush(file_.get()) != 0 || (::fdatasync(::fileno(file_.get())) != 0 && errno != EINVAL))
     fail();
   if (events_) events_->flush();

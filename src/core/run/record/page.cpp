@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "image/transform.h"
 #include "report/markup.h"
+#include "run/recipe/resolve.h"
 
 namespace nestvit {
 namespace {
@@ -17,9 +18,9 @@ namespace {
 std::vector<std::pair<std::string, std::string>> facts_of(const Recipe& r, const StepPlan& plan,
                                                           const RunState& state) {
   return {{"model", fmt::format("{}, {} parameters", r.model_name,
-                                human_count(parameter_count(network(r))))},
+                                human_count(parameter_count(architecture_of(r))))},
           {"input", fmt::format("{0} x {0}, {1} channels", r.input_size, r.in_channels)},
-          {is_resnet(r.model_name) ? "stages" : "levels", describe(network(r))},
+          {is_resnet(r.model_name) ? "stages" : "levels", describe(architecture_of(r))},
           {"data", r.data.dir.empty() ? r.dataset : r.data.dir},
           {"training images", human_count(state.train_size)},
           {"batch", human_count(state.batch_size)},
@@ -29,7 +30,7 @@ std::vector<std::pair<std::string, std::string>> facts_of(const Recipe& r, const
           {"seed", fmt::format("{}", r.seed)}};
 }
 
-// Rows of summary.csv among the points of the log: what was logged of a step stands before its row.
+// Rows of summary.csv among the points of the log: the points of a step stand before its row.
 std::vector<RunPoint> history_of(const RunSoFar& run) {
   std::vector<RunPoint> rows;
   for (const SummaryRow& row : run.state.history) {
@@ -50,7 +51,7 @@ std::vector<RunPoint> history_of(const RunSoFar& run) {
   return history;
 }
 
-// Without its picture when the image cannot be read any more: no reason to end a run.
+// Without its picture when the image cannot be read any more: a page must not end a run.
 AnsweredImage answered(const RunSoFar& run, const ShownImage& shown) {
   AnsweredImage card;
   card.title = run.images.name(shown.index);
@@ -79,9 +80,9 @@ void write_report(const std::filesystem::path& workdir, const RunSoFar& run) {
           : fmt::format("step {} of {}", human_count(run.state.step), human_count(run.plan.total));
   page.facts = facts_of(run.recipe, run.plan, run.state);
   page.history = history_of(run);
-  for (const ShownImage& sample : run.showcase.samples())
+  for (const ShownImage& sample : run.examples.samples())
     page.samples.push_back(answered(run, sample));
-  for (const ShownImage& mistake : run.showcase.mistakes())
+  for (const ShownImage& mistake : run.examples.mistakes())
     page.mistakes.push_back({answered(run, mistake), mistake.loss});
   page.labels = run.labels;
   page.confusion = run.metrics.confusion();

@@ -8,9 +8,10 @@
 #include "data/dataset.h"
 #include "report/metrics.h"
 #include "report/page.h"
+#include "run/recipe/plan.h"
 #include "run/recipe/recipe.h"
-#include "run/record/checkpoint.h"
 #include "run/record/example_picks.h"
+#include "run/record/state.h"
 
 namespace nestvit {
 
@@ -22,10 +23,10 @@ struct RunSoFar {
   const Dataset& images;                   // evaluated last
   const std::vector<std::string>& labels;  // the model's classes, [K]
   const Metrics& metrics;                  // of that evaluation
-  const Showcase& showcase;                // likewise
+  const ExamplePicks& examples;            // likewise
 };
 
-// Reads the shown images again, at most twice Showcase::kImages, one at a time.
+// Reads the shown images again, at most twice ExamplePicks::kImages, one at a time.
 void write_report(const std::filesystem::path& workdir, const RunSoFar& run);
 
 }  // namespace nestvit

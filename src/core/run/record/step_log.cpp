@@ -8,8 +8,8 @@
 
 namespace nestvit {
 
-StepReport::StepReport(RunLog& log, const Recipe& recipe, const StepPlan& plan, int64_t first_step,
-                       StepSums& window, std::vector<RunPoint> curve)
+StepLog::StepLog(RunLog& log, const Recipe& recipe, const StepPlan& plan, int64_t first_step,
+                 StepSums& window, std::vector<RunPoint> curve)
     : log_(log),
       recipe_(recipe),
       plan_(plan),
@@ -17,12 +17,12 @@ StepReport::StepReport(RunLog& log, const Recipe& recipe, const StepPlan& plan, 
       curve_(std::move(curve)),
       first_step_(first_step) {}
 
-void StepReport::waited(double seconds) {
+void StepLog::waited(double seconds) {
   window_timing_.wait_s += seconds;
   epoch_timing_.wait_s += seconds;
 }
 
-void StepReport::add(int64_t images, int64_t correct, double loss, double gradient_norm) {
+void StepLog::add(int64_t images, int64_t correct, double loss, double gradient_norm) {
   for (StepSums* sums : {&window_, &epoch_}) {
     ++sums->steps;
     sums->images += images;
@@ -35,20 +35,20 @@ void StepReport::add(int64_t images, int64_t correct, double loss, double gradie
   epoch_timing_.images += images;
 }
 
-void StepReport::step_done(int64_t step, float learning_rate, bool last) {
+void StepLog::step_done(int64_t step, float learning_rate, bool last) {
   if (step % recipe_.log_loss_every_steps == 0 || step == plan_.total) log(step, learning_rate);
   show(step, last);
 }
 
-double StepReport::end_interval() {
+double StepLog::end_interval() {
   const double seconds = epoch_timing_.seconds();
   epoch_ = {};
   epoch_timing_ = {};
-  window_timing_ = {};  // the evaluation in between is no part of it
+  window_timing_ = {};  // the evaluation in between does not count
   return seconds;
 }
 
-void StepReport::log(int64_t step, float learning_rate) {
+void StepLog::log(int64_t step, float learning_rate) {
   const double steps = static_cast<double>(std::max<int64_t>(1, window_.steps));
   const double images = static_cast<double>(std::max<int64_t>(1, window_.images));
   const double loss = window_.loss / steps;
@@ -78,7 +78,7 @@ void StepReport::log(int64_t step, float learning_rate) {
   curve_.push_back(point);
 }
 
-void StepReport::show(int64_t step, bool last) {
+void StepLog::show(int64_t step, bool last) {
   const int64_t epoch = std::min<int64_t>((step - 1) / plan_.per_epoch, plan_.epochs - 1);
   const int64_t first = epoch * plan_.per_epoch;
   const int64_t steps = epoch + 1 == plan_.epochs ? plan_.total - first : plan_.per_epoch;

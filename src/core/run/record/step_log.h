@@ -1,4 +1,4 @@
-// What a run says about its steps: lines of log.jsonl, and the progress bar. Free of libtorch.
+// What a run says about its steps: lines of log.jsonl, and the progress bar.
 #pragma once
 
 #include <algorithm>
@@ -9,19 +9,20 @@
 
 #include "base/log.h"
 #include "report/page.h"
+#include "run/recipe/plan.h"
 #include "run/recipe/recipe.h"
 #include "run/record/log.h"
 
 namespace nestvit {
 
-class StepReport {
+class StepLog {
  public:
   static constexpr size_t kMaxCurve = 4096;
 
   // `first_step`: steps that were done before. `window`: the sums for the next line of log.jsonl,
   // which checkpoints keep. `curve`: of the lines written before.
-  StepReport(RunLog& log, const Recipe& recipe, const StepPlan& plan, int64_t first_step,
-             StepSums& window, std::vector<RunPoint> curve);
+  StepLog(RunLog& log, const Recipe& recipe, const StepPlan& plan, int64_t first_step,
+          StepSums& window, std::vector<RunPoint> curve);
 
   void waited(double seconds);  // for images
   void add(int64_t images, int64_t correct, double loss, double gradient_norm);

@@ -9,9 +9,8 @@
 #include <functional>
 
 #include "base/file.h"
-#include "base/random.h"
-#include "image/codecs/codec.h"
-#include "run/input/pixels.h"
+#include "run/start_print.h"
+#include "support/recipes.h"
 
 namespace nestvit {
 namespace {
@@ -23,14 +22,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Values = std::vector<std::pair<std::string, std::string>>;
 
-DataFacts facts(const std::string& kind = "image folder", int classes = 10) {
-  DataFacts f;
-  f.kind = kind;
-  f.train_size = 3000;
-  f.val_size = 600;
-  f.num_classes = classes;
-  f.short_side = 300;
-  return f;
+DataFacts photos(int classes = 10, const std::string& kind = "image folder") {
+  return facts(kind, 3000, classes, 300);
 }
 
 LoadedModel weights_of(const std::string& name, const std::string& preprocessing = "jax") {
@@ -43,7 +36,7 @@ LoadedModel weights_of(const std::string& name, const std::string& preprocessing
 
 // As nestvit train makes it, with `file` or without.
 Recipe make(const LoadedModel& weights, Values values, const fs::path& file = "",
-            const DataFacts& f = facts()) {
+            const DataFacts& f = photos()) {
   values.emplace_back("init_checkpoint", "some/weights");
   const Settings settings{file, values};
   const Recipe asked = apply(Recipe(), settings);
@@ -55,8 +48,6 @@ Recipe make(const LoadedModel& weights, Values values, const fs::path& file = ""
   check_weights(recipe, weights);
   return recipe;
 }
-
-fs::path config(const std::string& name) { return fs::path(NESTVIT_SOURCE_DIR) / "configs" / name; }
 
 void expect_refused(const std::function<void()>& f, const std::string& word,
                     const std::string& hint) {
@@ -167,16 +158,16 @@ TEST(FineTune, AnotherArchitectureIsRefused) {
 // its data set (reference.md D.7).
 TEST(FineTune, OfficialWeightsAreNormalisedByTheRecipesDataSet) {
   const Values cifar = {{"model_name", "nest_tiny_s196_224"}, {"input_size", "224"}};
-  const Recipe r =
-      make(weights_of("nest_tiny_s196_224"), cifar, config("cifar_nest.yaml"), facts("cifar10"));
+  const Recipe r = make(weights_of("nest_tiny_s196_224"), cifar, config("cifar_nest.yaml"),
+                        photos(10, "cifar10"));
   EXPECT_THAT(r.preprocessing.mean, ElementsAre(.4914, .4822, .4465));
   EXPECT_EQ(r.preprocessing.crop_pct, 0.875);
   EXPECT_EQ(r.train_transform, TransformChoice::kCrop);
   const Recipe tfds = make(weights_of("nest_tiny_s196_224"), cifar, config("cifar_nest.yaml"),
-                           facts("tfds cifar100/3.0.2", 100));
+                           photos(100, "tfds cifar100/3.0.2"));
   EXPECT_THAT(tfds.preprocessing.mean, ElementsAre(.5071, .4867, .4408));
-  const Recipe timm =
-      make(weights_of("nest_tiny_jx", "timm"), cifar, config("cifar_nest.yaml"), facts("cifar10"));
+  const Recipe timm = make(weights_of("nest_tiny_jx", "timm"), cifar, config("cifar_nest.yaml"),
+                           photos(10, "cifar10"));
   EXPECT_THAT(timm.preprocessing.mean, ElementsAre(.485, .456, .406)) << "these weights do say";
   const Recipe plain = make(weights_of("nest_tiny_s196_224"), {});
   EXPECT_THAT(plain.preprocessing.mean, ElementsAre(.485, .456, .406)) << "never [0, 1]";
@@ -193,7 +184,7 @@ TEST(FineTune, GreyInputAveragesTheStatistics) {
 TEST(FineTune, ReportSaysWhatBecomesOfTheHead) {
   const LoadedModel weights = weights_of("nest_tiny_s196_224");
   const auto changes = [&](const Values& values, int classes) {
-    return report_weights(make(weights, values, "", facts("image folder", classes)), weights);
+    return report_weights(make(weights, values, "", photos(classes)), weights);
   };
   EXPECT_THAT(changes({}, 10).changes, Contains(HasSubstr("a new head for 10 classes, zeros")));
   EXPECT_THAT(changes({}, 1000).changes, Contains(HasSubstr("the head stays")));
@@ -209,7 +200,7 @@ TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {
         make(weights, {{"eval_only", "True"}});
       },
       "knows 1000 classes", "--class-map");
-  const Recipe r = make(weights, {{"eval_only", "True"}}, "", facts("image folder", 1000));
+  const Recipe r = make(weights, {{"eval_only", "True"}}, "", photos(1000));
   EXPECT_FALSE(r.preprocessing.exif_orientation) << "as the weights were evaluated";
 }
 
@@ -232,55 +223,6 @@ TEST(FineTune, WeightsOfNoNamedVariantStillMakeARecipe) {
   const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_unnamed.yaml";
   write_file(path, fields(r).to_yaml());
   EXPECT_EQ(apply(Recipe(), {path, {}}).nest.num_layers_per_block, r.nest.num_layers_per_block);
-}
-
-// ---- CIFAR at another size: reference.md D.6 ----
-
-Sample cifar_image() {
-  Sample sample;
-  sample.image = {32, 32, 3, std::vector<uint8_t>(32 * 32 * 3)};
-  Rng rng(5, Purpose::kTest, 0, 0);
-  for (uint8_t& p : sample.image.pixels) p = static_cast<uint8_t>(rng.below(256));
-  sample.name = "cifar";
-  return sample;
-}
-
-Recipe cifar_recipe(const Values& more = {}) {
-  Values values = {{"model_name", "nest_tiny_s196_224"}, {"input_size", "64"}};
-  values.insert(values.end(), more.begin(), more.end());
-  values.emplace_back("nest.patch_size", "4");
-  Recipe r = apply(Recipe(), {config("cifar_nest.yaml"), values});
-  resolve(r, facts("cifar10"));
-  return r;
-}
-
-TEST(CifarAtAnotherSize, EvaluationEnlargesToWholeLevelsFirst) {
-  const Recipe r = cifar_recipe();
-  Sample large;
-  large.image = enlarge_small(cifar_image().image, 64);
-  EXPECT_EQ(large.image.height, 73);  // int(64 * 256/224)
-  EXPECT_EQ(evaluation_input(cifar_image(), r, "cifar10").values,
-            evaluation_pixels(large, r.preprocessing).values);
-  EXPECT_EQ(evaluation_input(cifar_image(), r, "idx").values,
-            evaluation_pixels(cifar_image(), r.preprocessing).values);
-}
-
-TEST(CifarAtAnotherSize, TrainingPassesThroughJpegUnlessToldOtherwise) {
-  Sample large;
-  large.image = enlarge_small(cifar_image().image, 64);
-  Sample jpeg = large;
-  jpeg.encoded = encode_jpeg(large.image);
-  const auto trained = [&](const Recipe& r) {
-    Rng rng(1, Purpose::kTransform, 0, 0);
-    return training_input(cifar_image(), r, "tfds cifar10/3.0.2", rng).values;
-  };
-  const auto expected = [&](const Sample& sample) {
-    Rng rng(1, Purpose::kTransform, 0, 0);
-    return training_pixels(sample, cifar_recipe().preprocessing, TrainTransform::kCrop, rng).values;
-  };
-  EXPECT_EQ(trained(cifar_recipe()), expected(jpeg));
-  EXPECT_EQ(trained(cifar_recipe({{"data.jpeg_round_trip", "false"}})), expected(large));
-  EXPECT_NE(expected(jpeg), expected(large));
 }
 
 }  // namespace

@@ -8,14 +8,13 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 #include <csignal>
 #include <filesystem>
 #include <functional>
-#include <limits>
 #include <set>
 
 #include "base/file.h"
+#include "support/run_state.h"
 
 namespace nestvit {
 namespace {
@@ -43,22 +42,6 @@ class CheckpointsTest : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(workdir_); }
 
-  RunState state(int64_t step, int64_t best) const {
-    RunState s;
-    s.step = step;
-    s.batch_size = 4;
-    s.train_size = 10;
-    s.best_step = best;
-    s.best_top1 = 75;
-    s.loss_sum = 1.5;
-    s.loss_steps = 2;
-    s.window = {2, 8, 5, 1.5, 1.1, 0.1};
-    s.history = {{2, 0.5, 0.7, 0.6, 50.0, 100.0, 1e-3},
-                 {3, 1, 0.6, std::nullopt, std::nullopt, std::nullopt, 5e-4}};
-    s.skipped = {{"a/broken.jpg", "truncated"}};
-    s.recipe_digest = "0123456789abcdef";
-    return s;
-  }
   TensorMap moments(float value) const {
     return {{"head.weight.exp_avg", Tensor::f32({2}, {value, -value})}};
   }
@@ -73,47 +56,14 @@ class CheckpointsTest : public ::testing::Test {
   LoadedModel model_;
 };
 
-TEST_F(CheckpointsTest, StateSurvivesTheFile) {
-  EXPECT_EQ(parse_state(state_json(state(3, 2)), "x"), state(3, 2));
-  EXPECT_EQ(parse_state(state_json(state(3, -1)), "x").best_step, -1);
-  RunState diverged = state(3, 2);
-  diverged.history[0].eval_loss = std::numeric_limits<double>::quiet_NaN();
-  diverged.history[1].eval_loss = std::numeric_limits<double>::infinity();
-  const RunState back = parse_state(state_json(diverged), "x");
-  EXPECT_TRUE(std::isnan(back.history[0].eval_loss.value()));
-  EXPECT_EQ(back.history[1].eval_loss, diverged.history[1].eval_loss);
-}
-
-TEST_F(CheckpointsTest, TruncatedStateIsAnError) {
-  const std::string text = state_json(state(3, 2));
-  for (size_t length = 0; length + 2 < text.size();
-       ++length)  // the last two are the brace and the line end
-    EXPECT_THROW(parse_state(text.substr(0, length), "state.json"), Error) << length;
-}
-
-TEST_F(CheckpointsTest, HostileStateIsAnError) {
-  const std::string good = state_json(state(3, 2));
-  const auto with = [&](const std::string& from, const std::string& to) {
-    std::string text = good;
-    text.replace(text.find(from), from.size(), to);
-    return text;
-  };
-  for (const std::string& text :
-       {std::string("[]"), std::string("null"), with("\"step\": 3", "\"step\": -1"),
-        with("\"step\": 3", "\"step\": \"three\""), with("\"batch_size\": 4", "\"batch_size\": 0"),
-        with("\"history\"", "\"hist\""), with("\"skipped\": [", "\"skipped\": [3,"),
-        std::string(100000, '['), std::string("{\"step\": 1}")})
-    EXPECT_THROW(parse_state(text, "state.json"), Error) << text.substr(0, 40);
-}
-
 TEST_F(CheckpointsTest, LastIsAModelDirectoryAndReadsBack) {
   const Checkpoints checkpoints(workdir_, 3);
   EXPECT_FALSE(checkpoints.any());
   EXPECT_THROW(checkpoints.load_last(), Error);
-  checkpoints.save(state(3, 3), model_, moments(0.25F));
+  checkpoints.save(run_state(3, 3), model_, moments(0.25F));
   EXPECT_TRUE(checkpoints.any());
   const Checkpoints::Saved saved = checkpoints.load_last();
-  EXPECT_EQ(saved.state, state(3, 3));
+  EXPECT_EQ(saved.state, run_state(3, 3));
   EXPECT_EQ(saved.model.config, model_.config);
   EXPECT_EQ(saved.model.labels, model_.labels);
   EXPECT_EQ(saved.optimizer.at("head.weight.exp_avg").to_f32(),
@@ -123,7 +73,7 @@ TEST_F(CheckpointsTest, LastIsAModelDirectoryAndReadsBack) {
 }
 
 TEST_F(CheckpointsTest, LinksAreRelativeSoThatTheFolderCanMove) {
-  Checkpoints(workdir_, 3).save(state(3, 3), model_, {});
+  Checkpoints(workdir_, 3).save(run_state(3, 3), model_, {});
   EXPECT_EQ(fs::read_symlink(workdir_ / "last"), "checkpoints/step-3");
   const fs::path moved = workdir_.string() + "_moved";
   fs::remove_all(moved);
@@ -135,18 +85,18 @@ TEST_F(CheckpointsTest, LinksAreRelativeSoThatTheFolderCanMove) {
 TEST_F(CheckpointsTest, KeepsTheNewestAndTheBest) {
   const Checkpoints checkpoints(workdir_, 3);
   for (int64_t step = 1; step <= 12; ++step)
-    checkpoints.save(state(step, std::min<int64_t>(step, 2)), model_, {});
+    checkpoints.save(run_state(step, std::min<int64_t>(step, 2)), model_, {});
   EXPECT_EQ(folders(), (std::set<std::string>{"step-2", "step-10", "step-11", "step-12"}));
   EXPECT_EQ(fs::read_symlink(workdir_ / "last"), "checkpoints/step-12");
   EXPECT_EQ(fs::read_symlink(workdir_ / "best"), "checkpoints/step-2");
-  Checkpoints(workdir_, 1).save(state(13, 2), model_, {});
+  Checkpoints(workdir_, 1).save(run_state(13, 2), model_, {});
   EXPECT_EQ(folders(), (std::set<std::string>{"step-2", "step-13"}));
 }
 
 TEST_F(CheckpointsTest, ASecondSaveOfAStepReplacesIt) {
   const Checkpoints checkpoints(workdir_, 3);
-  checkpoints.save(state(3, -1), model_, moments(1));
-  checkpoints.save(state(3, -1), model_, moments(2));
+  checkpoints.save(run_state(3, -1), model_, moments(1));
+  checkpoints.save(run_state(3, -1), model_, moments(2));
   EXPECT_EQ(checkpoints.load_last().optimizer.at("head.weight.exp_avg").to_f32()[0], 2);
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3"}));
 }
@@ -154,13 +104,13 @@ TEST_F(CheckpointsTest, ASecondSaveOfAStepReplacesIt) {
 // A file size limit stands for the full disk: the write fails in the middle of a file.
 TEST_F(CheckpointsTest, FullDiskLeavesThePreviousCheckpoint) {
   const Checkpoints checkpoints(workdir_, 1);
-  checkpoints.save(state(3, 3), model_, moments(1));
+  checkpoints.save(run_state(3, 3), model_, moments(1));
   rlimit before{};
   getrlimit(RLIMIT_FSIZE, &before);
   auto* const handler = std::signal(SIGXFSZ, SIG_IGN);
   const rlimit tight{2000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &tight);
-  EXPECT_THROW(checkpoints.save(state(4, 4), model_, moments(2)), Error);
+  EXPECT_THROW(checkpoints.save(run_state(4, 4), model_, moments(2)), Error);
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3"})) << "nothing half written stays";
@@ -170,20 +120,20 @@ TEST_F(CheckpointsTest, FullDiskLeavesThePreviousCheckpoint) {
 
 TEST_F(CheckpointsTest, SweepsWhatACrashLeft) {
   const Checkpoints checkpoints(workdir_, 3);
-  checkpoints.save(state(3, 3), model_, {});
+  checkpoints.save(run_state(3, 3), model_, {});
   fs::create_directories(workdir_ / "checkpoints/.step-4.tmp-1-0");
   fs::create_directories(workdir_ / "checkpoints/.removed-step-1");
   write_file(workdir_ / "checkpoints/.removed-step-1/config.json", "{");
   EXPECT_EQ(checkpoints.load_last().state.step, 3);
-  checkpoints.go_on_from(state(3, 3));
+  checkpoints.resume_from(run_state(3, 3));
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3"}));
 }
 
 // Every way in which a power cut or a bad disk damages a file.
 TEST_F(CheckpointsTest, DamagedCheckpointGivesWayToTheOneBefore) {
   const Checkpoints checkpoints(workdir_, 3);
-  checkpoints.save(state(3, 3), model_, moments(1));
-  checkpoints.save(state(4, 3), model_, moments(2));
+  checkpoints.save(run_state(3, 3), model_, moments(1));
+  checkpoints.save(run_state(4, 3), model_, moments(2));
   for (const char* file : {"state.json", "optimizer.safetensors", "model.safetensors",
                            "config.json", "checksums.json"}) {
     const fs::path path = workdir_ / "checkpoints/step-4" / file;
@@ -211,7 +161,7 @@ TEST_F(CheckpointsTest, DamagedCheckpointGivesWayToTheOneBefore) {
 TEST_F(CheckpointsTest, NoneThatIsWholeIsAnErrorThatNamesAll) {
   const Checkpoints checkpoints(workdir_, 3);
   for (const int64_t step : {3, 4}) {
-    checkpoints.save(state(step, 3), model_, {});
+    checkpoints.save(run_state(step, 3), model_, {});
     fs::remove(workdir_ / fmt::format("checkpoints/step-{}/state.json", step));
   }
   try {
@@ -225,14 +175,14 @@ TEST_F(CheckpointsTest, NoneThatIsWholeIsAnErrorThatNamesAll) {
 
 TEST_F(CheckpointsTest, GoingOnSetsNewerOnesAsideAndMendsTheLinks) {
   const Checkpoints checkpoints(workdir_, 2);
-  checkpoints.save(state(3, 3), model_, {});
-  checkpoints.save(state(4, 4), model_, {});
+  checkpoints.save(run_state(3, 3), model_, {});
+  checkpoints.save(run_state(4, 4), model_, {});
   fs::remove(workdir_ / "last");
-  checkpoints.go_on_from(state(3, 3));
+  checkpoints.resume_from(run_state(3, 3));
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3", "step-4.damaged"}));
   EXPECT_EQ(fs::read_symlink(workdir_ / "last"), "checkpoints/step-3");
   EXPECT_EQ(fs::read_symlink(workdir_ / "best"), "checkpoints/step-3");
-  checkpoints.save(state(4, 4), model_, {});
+  checkpoints.save(run_state(4, 4), model_, {});
   EXPECT_EQ(folders(), (std::set<std::string>{"step-3", "step-4", "step-4.damaged"}));
 }
 

@@ -1,5 +1,5 @@
 // From recipe keys to the image pipeline's settings.
-#include "run/input/augmentation.h"
+#include "run/recipe/augmentation.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
@@ -10,7 +10,7 @@
 namespace nestvit {
 namespace {
 
-// Absent, or the official code's names for none.
+// False for an absent type and for the official code's names for none.
 bool asks_for(const char* key, const std::string& type, const std::string& known,
               const std::string& others = "") {
   if (type.empty() || type == "default" || type == "noop") return false;
@@ -20,7 +20,7 @@ bool asks_for(const char* key, const std::string& type, const std::string& known
   return true;
 }
 
-// What comes in from outside has the colour that becomes 0, as in timm.
+// Pixels from outside the image get the colour that normalises to 0, as in timm.
 TimmRandAugment timm_randaugment(const Recipe& r) {
   TimmRandAugment settings = parse_timm_randaugment(r.augment.type);
   settings.fill.assign(r.in_channels == 1 ? 1 : 3, 128);

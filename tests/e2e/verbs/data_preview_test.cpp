@@ -10,7 +10,7 @@ using ::testing::HasSubstr;
 class DataPreviewTest : public TrainCommandTest {
  protected:
   // Every augmentation, on batches of 8 that straddle epochs.
-  Finished preview(Arguments more, const std::string& program = "nestvit-train") const {
+  Finished preview(Arguments more, const std::string& program = "nestvit") const {
     Arguments a = {"data",
                    "preview",
                    data().string(),
@@ -26,9 +26,8 @@ class DataPreviewTest : public TrainCommandTest {
   std::string file(const std::string& name) const { return (root_ / name).string(); }
 };
 
-TEST_F(DataPreviewTest, DrawsThroughTheLeanProgram) {
-  const Finished done =
-      preview({"--output", file("grid.png"), "--images", "5", "--columns", "2"}, "nestvit");
+TEST_F(DataPreviewTest, DrawsWhatTrainingSees) {
+  const Finished done = preview({"--output", file("grid.png"), "--images", "5", "--columns", "2"});
   ASSERT_EQ(done.code, 0) << done.text;
   EXPECT_THAT(done.text, HasSubstr("5 images from step 1 on"));
   EXPECT_THAT(done.text, HasSubstr("mixup")) << "says what is in force";

@@ -1,5 +1,5 @@
-// The recipe's augmentation keys as settings of the image pipeline (image/pipeline.h, image/mix.h).
-// Free of libtorch.
+// The recipe's augmentation keys as settings of the image pipeline (image/pipeline.h,
+// image/augment/mix.h).
 #pragma once
 
 #include <optional>
