@@ -1,7 +1,7 @@
 // Natural order and class maps.
 #include "data/classes.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

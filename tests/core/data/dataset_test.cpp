@@ -3,7 +3,7 @@
 
 #include "base/file.h"
 #include "data/formats/idx.h"
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "base/random.h"
 #include "image/transform.h"
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/cli_test.h"
-#include "support/tfrecord_writer.h"
+#include "support/data/tfrecord_writer.h"
 
 namespace nestvit::testing {
 namespace {

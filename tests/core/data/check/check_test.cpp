@@ -5,7 +5,7 @@
 #include <set>
 #include <tuple>
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // The parts of a dataset that a check reads, and formats of files by their content.
 #include "data/check/parts.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // CIFAR-10 and CIFAR-100 binary files: pixels, labels, folders, and hostile input.
 #include "data/formats/cifar.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // Datasets of image files: their bytes, names and labels, and the files that are images.
 #include "data/formats/file_dataset.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

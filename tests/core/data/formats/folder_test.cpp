@@ -1,7 +1,7 @@
 // Image folders: classes, splits, and everything that can be wrong with them.
 #include "data/formats/folder.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // IDX files, plain and gzip: values, names of files, and hostile input.
 #include "data/formats/idx.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -1,7 +1,7 @@
 // Flat validation images: the forms of labels, where they are found, and which class is which.
 #include "data/formats/imagenet.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

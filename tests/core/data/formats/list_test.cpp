@@ -1,7 +1,7 @@
 // Lists: the CSV parser, labels, splits, and hostile input.
 #include "data/formats/list.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

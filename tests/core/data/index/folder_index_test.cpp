@@ -1,7 +1,7 @@
 // The index of a folder of images: used while nothing changed, made anew when anything did.
 #include "data/index/folder_index.h"
 
-#include "support/index_test.h"
+#include "support/data/index_test.h"
 
 namespace nestvit {
 namespace {

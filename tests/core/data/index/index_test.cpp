@@ -1,7 +1,7 @@
 // Index files: what is written is read, and nothing else; stamps of files and folders.
 #include "data/index/index.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

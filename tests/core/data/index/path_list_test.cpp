@@ -2,7 +2,7 @@
 #include "data/index/path_list.h"
 
 #include "data/index/index.h"
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

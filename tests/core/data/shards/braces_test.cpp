@@ -1,6 +1,6 @@
 // Names that a shell's braces stand for, and patterns that are wrong.
 #include "data/shards/webdataset.h"
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

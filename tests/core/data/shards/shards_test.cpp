@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "support/index_test.h"
+#include "support/data/index_test.h"
 
 namespace nestvit {
 namespace {

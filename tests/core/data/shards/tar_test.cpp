@@ -1,7 +1,7 @@
 // tar headers: what Debian's tar writes in its forms, and files that lie.
 #include "data/shards/tar.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

@@ -4,7 +4,7 @@
 #include "data/loader.h"
 #include "data/shards/tfrecord.h"
 #include "image/codecs/codec.h"
-#include "support/tfrecord_writer.h"
+#include "support/data/tfrecord_writer.h"
 
 namespace nestvit {
 namespace {

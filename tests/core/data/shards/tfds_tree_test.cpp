@@ -1,7 +1,7 @@
 // Names, descriptions and shards of TFDS trees, without a record in them.
 #include "data/shards/tfds_tree.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

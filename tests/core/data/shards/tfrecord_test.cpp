@@ -1,7 +1,7 @@
 // TFRecord framing and tf.train.Example: what is written is read, and nothing else.
 #include "data/shards/tfrecord.h"
 
-#include "support/tfrecord_writer.h"
+#include "support/data/tfrecord_writer.h"
 
 namespace nestvit {
 namespace {

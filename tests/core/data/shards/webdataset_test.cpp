@@ -1,7 +1,7 @@
 // WebDataset: shards as tar writes them, their splits, labels and names, and what is wrong in them.
 #include "data/shards/webdataset.h"
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit {
 namespace {

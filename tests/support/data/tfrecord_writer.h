@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit::testing {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "support/data_files.h"
+#include "support/data/data_files.h"
 
 namespace nestvit::testing {
 
