@@ -2,6 +2,8 @@
 #include "data/shards/shards.h"
 
 #include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "support/data/index_test.h"
 
@@ -126,16 +128,21 @@ TEST(EachShard, IsWorkedOnOnce) {
 }
 
 TEST(EachShard, AFailureEndsTheWorkAndIsRethrown) {
-  std::atomic<int> done{0};
-  expect_error(
-      [&] {
-        each_shard(100'000, [&](size_t i) {
-          if (i == 20) throw Error("shard 20 is damaged");
-          ++done;
-        });
-      },
-      {"shard 20 is damaged"});
-  EXPECT_LT(done, 100'000 - 1);
+  constexpr size_t kShards = 10'000, kDamaged = 20;
+  std::atomic<bool> thrown{false};
+  std::atomic<size_t> done{0};
+  const auto work = [&](size_t i) {
+    if (i == kDamaged) {
+      thrown = true;
+      throw Error("shard 20 is damaged");
+    }
+    // Later ones wait for the failure, and take longer than it takes to be noticed.
+    while (i > kDamaged && !thrown) std::this_thread::yield();
+    if (i > kDamaged) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ++done;
+  };
+  expect_error([&] { each_shard(kShards, work); }, {"shard 20 is damaged"});
+  EXPECT_LT(done, kShards - 1);
 }
 
 TEST(InJumps, IsOnePassOverTheFile) {

@@ -69,8 +69,10 @@ TEST(TfdsTree, Names) {
 
 TEST(TfdsTree, FindsOneDatasetOrTheOneThatIsNamed) {
   const DataDir folder;
-  for (const char* version : {"pets/1.0.0", "pets/10.0.0", "pets/9.0.0", "cars/2.0.0"})
-    folder.text(std::string(version) + "/dataset_info.json", "{}");
+  for (const std::string version : {"pets/1.0.0", "pets/10.0.0", "pets/9.0.0", "cars/2.0.0"}) {
+    folder.text(version + "/dataset_info.json", "{}");
+    folder.text(version + "/features.json", "{}");
+  }
   EXPECT_THAT(datasets_in(folder.path()), ElementsAre("cars", "pets"));
   EXPECT_EQ(find_tfds(folder.path(), parse_tfds_name("tfds/pets")), folder / "pets/10.0.0");
   EXPECT_EQ(find_tfds(folder.path(), parse_tfds_name("tfds/pets:9.0.0")), folder / "pets/9.0.0");
