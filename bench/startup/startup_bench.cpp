@@ -11,7 +11,7 @@
 
 #include "weights/import.h"
 #include "weights/safetensors.h"
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 namespace {
 

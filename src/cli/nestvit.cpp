@@ -2,9 +2,11 @@
 #include <algorithm>
 
 #include "cli/model/fastest_type.h"
+#include "cli/program/exec.h"
 #include "cli/program/options.h"
 #include "cli/program/verb.h"
 #include "cli/verbs/train/train_verb.h"
+#include "cli/verbs/verbs.h"
 #include "runtime/engine.h"
 
 namespace {

@@ -5,6 +5,7 @@
 #include "cli/program/verb.h"
 #include "cli/verbs/train/train.h"
 #include "cli/verbs/train/train_verb.h"
+#include "cli/verbs/verbs.h"
 
 int main(int argc, char** argv) {
   using namespace nestvit::cli;

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 #include "weights/torch/zip.h"
 
 namespace {

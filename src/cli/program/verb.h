@@ -63,18 +63,4 @@ struct Program {
 // --version and the verb `completion`.
 int run_program(Program program, std::vector<std::string> arguments);
 
-// Verbs that both programs have.
-Verb eval_verb(const ForwardEngine& engine);
-Verb run_verb(const ForwardEngine& engine);
-// Verbs of nestvit.
-Verb predict_verb(const ForwardEngine& engine);
-Verb bench_verb();
-Verb convert_verb();
-Verb data_verb();
-Verb doctor_verb(const ForwardEngine& engine);
-Verb inspect_verb();
-Verb preprocess_verb();
-Verb pull_verb();
-Verb quantize_verb();
-
 }  // namespace nestvit::cli

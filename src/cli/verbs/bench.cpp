@@ -14,6 +14,7 @@
 #include "cli/model/model_source.h"
 #include "cli/program/exec.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "kernels/dispatch.h"
 #include "model/architecture.h"
 #include "model/params.h"

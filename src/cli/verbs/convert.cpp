@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "model/params.h"
 #include "weights/export.h"
 

@@ -11,6 +11,7 @@
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
 #include "cli/verbs/compare.h"
+#include "cli/verbs/verbs.h"
 
 namespace nestvit::cli {
 namespace {

@@ -9,6 +9,7 @@
 #include "cli/model/model_source.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "model/params.h"
 #include "report/metrics.h"
 #include "report/results.h"

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "model/architecture.h"
 #include "report/results.h"
 

@@ -13,6 +13,7 @@
 #include "cli/model/model_source.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "image/codecs/codec.h"
 #include "image/resize.h"
 #include "image/transform.h"

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "image/transform.h"
 #include "weights/model_dir.h"
 #include "weights/safetensors.h"

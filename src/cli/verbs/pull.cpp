@@ -7,6 +7,7 @@
 
 #include "base/fields.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "hub/hub.h"
 
 namespace nestvit::cli {

@@ -7,6 +7,7 @@
 
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "cli/verbs/verbs.h"
 #include "weights/safetensors.h"
 
 namespace nestvit::cli {

@@ -13,7 +13,7 @@
 #include "weights/flax/checkpoint.h"
 #include "weights/flax/names.h"
 #include "weights/safetensors.h"
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 namespace nestvit {
 namespace {

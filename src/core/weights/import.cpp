@@ -19,7 +19,7 @@
 #include "weights/labels/imagenet.h"
 #include "weights/labels/labels.h"
 #include "weights/safetensors.h"
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 namespace nestvit {
 namespace {

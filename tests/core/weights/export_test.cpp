@@ -16,7 +16,7 @@
 #include "weights/config_json.h"
 #include "weights/import.h"
 #include "weights/safetensors.h"
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 namespace nestvit {
 namespace {

@@ -8,6 +8,7 @@
 #include "cli/verbs/data/augment.h"
 #include "cli/verbs/data/check.h"
 #include "cli/verbs/data/preview.h"
+#include "cli/verbs/verbs.h"
 
 namespace nestvit::cli {
 namespace {

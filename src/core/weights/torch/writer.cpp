@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "weights/torch/file.h"
 #include "weights/torch/globals.h"
+#include "weights/torch/reader.h"
 #include "weights/torch/zip.h"
 
 namespace nestvit {

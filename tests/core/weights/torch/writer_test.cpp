@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "support/same_tensors.h"
 #include "support/temp_dir.h"
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 #include "weights/torch/zip.h"
 
 namespace nestvit {

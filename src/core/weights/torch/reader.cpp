@@ -1,6 +1,6 @@
 // torch.save's archive: which entries it has, what the calls in its pickle mean, and the checks
 // that keep every tensor inside its storage.
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>

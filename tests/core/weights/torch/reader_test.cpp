@@ -1,5 +1,5 @@
 // torch.save's files: the golden ones, checkpoints as trainers wrap them, and files that lie.
-#include "weights/torch/file.h"
+#include "weights/torch/reader.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
