@@ -57,7 +57,10 @@ ROOMS = {
     "cli/model": (f"{LIBRARY} hub runtime cli/program", "from a model's name to answers"),
     "cli/model/torch_forward.cpp": (f"cli/model cli/program train/network {TORCH}", "by libtorch"),
     "cli/verbs": (f"{LIBRARY} hub runtime kernels cli/program cli/model", "predict, eval, …"),
-    "cli/verbs/data": (f"{LIBRARY} {RUN} cli/program cli/verbs/train", "check, augment, preview"),
+    "cli/verbs/data": (
+        f"{LIBRARY} {RUN} cli/program cli/verbs/verbs.h cli/verbs/train",
+        "check, augment, preview",
+    ),
     "cli/verbs/train": (
         f"{LIBRARY} {RUN} train train/device train/group cli/program cli/model",
         "train and its processes",
