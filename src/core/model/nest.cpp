@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <nestvit/error.h>
 
 #include <cmath>
 #include <numeric>
@@ -12,10 +13,9 @@
 namespace nestvit {
 namespace {
 
-constexpr int kLargestSide =
-    1 << 14;  // far above any sensible model; keeps products inside 64 bits
+// Far above any sensible model; they keep products inside 64 bits.
+constexpr int kLargestSide = 1 << 14;
 constexpr int kLargestWidth = 1 << 16;
-constexpr int kGroups = 32;  // flax GroupNorm's default
 
 // reference.md A.6
 NestConfig imagenet_config(std::string name, int width, int heads, int last_depth,
@@ -162,11 +162,11 @@ void check_width(const NestConfig& c, const Level& level) {
     throw UsageError(fmt::format("level {}: {} heads must divide its {} channels", level.index,
                                  level.heads, level.width),
                      fmt::format("for example {} channels", around(level.width, level.heads)));
-  if (c.norm_type == Norm::kGroup && level.width % kGroups != 0)
+  if (c.norm_type == Norm::kGroup && level.width % kGroupNormGroups != 0)
     throw UsageError(
         fmt::format("level {}: norm_type GN has {} groups, which must divide its {} channels",
-                    level.index, kGroups, level.width),
-        fmt::format("for example {} channels", around(level.width, kGroups)));
+                    level.index, kGroupNormGroups, level.width),
+        fmt::format("for example {} channels", around(level.width, kGroupNormGroups)));
 }
 
 }  // namespace
@@ -284,8 +284,8 @@ std::vector<int64_t> multiply_accumulates_by_part(const NestConfig& config) {
       const int64_t token = config.init_patch_embed_size;
       parts.front() = plane * token * token * config.in_channels * c;
     } else {
-      const Level& below =
-          levels[l.index - 1];  // the 3x3 convolution runs before pooling, on the larger plane
+      // The 3x3 convolution runs before pooling, on the larger plane.
+      const Level& below = levels[l.index - 1];
       level += static_cast<int64_t>(below.map()) * below.map() * 9 * below.width * c;
     }
     const int64_t kv = config.attn_type == Attention::kMultiQuery ? 2 * l.head_dim : 2 * c;

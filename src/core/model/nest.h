@@ -1,6 +1,6 @@
-// What a NesT is: its configuration, the named variants and the geometry that follows. Data only;
-// the two forwards (src/train/nest.cpp and src/core/runtime) read it. Semantics: reference.md A;
-// hyper-parameters: A.6.
+// What a NesT is: its configuration, the named variants, their geometry and the constants of its
+// norms. Data only; the two forwards (src/train/network/nest.cpp and src/core/runtime) read it.
+// Semantics: reference.md A; hyper-parameters: A.6.
 //
 // Shapes everywhere: B images, T blocks, N tokens per block, C channels, H heads, D = C/H.
 #pragma once
@@ -21,29 +21,40 @@ enum class Gelu { kTanh, kErf };
 // as timm's nest_*.
 enum class PoolPadding { kSame, kSymmetric };
 
+// Epsilon of layer and group norm.
+inline constexpr double kNormEps = 1e-6;
+// Flax's defaults.
+inline constexpr int kGroupNormGroups = 32;
+inline constexpr double kBatchNormEps = 1e-5;
+// The share of a batch in new running statistics, as torch counts it: Flax's momentum 0.9.
+inline constexpr double kBatchNormMomentum = 0.1;
+
 // Field names are the official code's (`config.nest.*`), where it has them.
 struct NestConfig {
-  std::string variant =
-      "nest_tiny_s16_32";  // the name it was made from; "architecture" in config.json
+  // The name it was made from; "architecture" in config.json.
+  std::string variant = "nest_tiny_s16_32";
   int image_size = 32;
   int in_channels = 3;
   int num_classes = 10;
   int init_patch_embed_size = 1;  // edge of a token in pixels
   int patch_size = 4;             // edge of a block in tokens; N = patch_size^2
-  std::vector<int> num_layers_per_block = {3, 3, 3,
-                                           3};  // encoder layers per level, image side first
-  int embedding_dim = 192;                      // C of level 0
-  int num_heads = 3;                            // H of level 0
-  std::optional<int> scale_hidden_dims;  // C and H grow by this factor per level; unset: constant
-  std::vector<int> embed_dims;   // C per level, when no factor says it (timm); empty: derived
-  std::vector<int> level_heads;  // H per level, likewise
+  // Encoder layers per level, image side first.
+  std::vector<int> num_layers_per_block = {3, 3, 3, 3};
+  int embedding_dim = 192;  // C of level 0
+  int num_heads = 3;        // H of level 0
+  // C and H grow by this factor per level; unset: they stay.
+  std::optional<int> scale_hidden_dims;
+  // C and H per level, where no factor gives them (timm); empty: by the factor.
+  std::vector<int> embed_dims;
+  std::vector<int> level_heads;
   Norm norm_type = Norm::kLayer;
   Attention attn_type = Attention::kMultiQuery;
   double mlp_ratio = 4;
   bool qkv_bias = true;
   double attn_drop = 0;
   double proj_drop = 0;
-  double stochastic_depth_drop = 0.1;  // drop-path rate of the last layer; grows linearly from 0
+  // Drop-path rate of the last layer; it grows linearly from 0 at the first.
+  double stochastic_depth_drop = 0.1;
   Gelu gelu = Gelu::kTanh;
   PoolPadding pool_padding = PoolPadding::kSame;
 
@@ -55,17 +66,19 @@ struct NestConfig {
 Fields fields(NestConfig& config);
 
 struct Level {
-  int index;                               // 0 at the image side
-  int grid;                                // blocks per side; T = grid^2
-  int blocks;                              // T
-  int edge;                                // tokens per side of a block
-  int tokens;                              // N
-  int width;                               // C
-  int heads;                               // H
-  int head_dim;                            // D
-  int depth;                               // encoder layers
-  int first_layer;                         // global number of the level's first encoder layer
-  int map() const { return grid * edge; }  // tokens per side of the whole plane
+  int index;        // 0 at the image side
+  int grid;         // blocks per side; T = grid^2
+  int blocks;       // T
+  int edge;         // tokens per side of a block
+  int tokens;       // N
+  int width;        // C
+  int heads;        // H
+  int head_dim;     // D
+  int depth;        // encoder layers
+  int first_layer;  // global number of the level's first encoder layer
+
+  // Tokens per side of the whole plane.
+  int map() const { return grid * edge; }
 };
 
 // The levels of a legal configuration. Throws UsageError that says which number must divide which

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include "base/check.h"
-
 namespace nestvit {
 namespace {
 

@@ -37,8 +37,8 @@ struct Param {
   // above all.
   int layer;
   int heads;  // H where the layout needs it, else 0
-  std::vector<std::string>
-      flax;  // Flax paths it comes from, one or two; buffers: below batch_stats
+  // Flax paths it comes from, one or two; buffers: below batch_stats.
+  std::vector<std::string> flax;
   FlaxLayout layout;
   bool buffer = false;  // a running statistic: stored, not trained, not counted
   bool matrix = false;  // the weight of a linear or convolution: what quantisation may touch

@@ -2,10 +2,9 @@
 #include "model/preprocessing.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <charconv>
-
-#include "base/check.h"
 
 namespace nestvit {
 namespace {
@@ -24,7 +23,7 @@ std::optional<std::array<uint8_t, 3>> parse_colour(const std::string& text) {
   const auto [end, error] =
       std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
   if (digits.size() != 6 || error != std::errc() || end != digits.data() + digits.size())
-    throw UsageError(fmt::format("background \"{}\" is no colour", text),
+    throw UsageError(fmt::format("background \"{}\" is not a colour", text),
                      "give drop, white, black or six hex digits");
   return std::array<uint8_t, 3>{static_cast<uint8_t>(value >> 16), static_cast<uint8_t>(value >> 8),
                                 static_cast<uint8_t>(value)};

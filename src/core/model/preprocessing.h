@@ -25,14 +25,14 @@ struct Preprocessing {
   int channels = 3;      // 1: luma
   Resampler resampler = Resampler::kTf;
   Interpolation interpolation = Interpolation::kBilinear;  // kTf: bilinear only
-  double crop_pct = 0.875;                 // S / crop_pct is what the shorter side is resized to
-  CropMode crop_mode = CropMode::kCenter;  // kTf: centre only
+  double crop_pct = 0.875;                           // the shorter side becomes S / crop_pct
+  CropMode crop_mode = CropMode::kCenter;            // kTf: centre only
   std::vector<double> mean = {0.485, 0.456, 0.406};  // of pixels in [0, 1]; one per channel
   std::vector<double> std = {0.229, 0.224, 0.225};
   Dct dct = Dct::kFast;
   bool exif_orientation = false;  // turn as the camera says; both peers do not
-  std::optional<std::array<uint8_t, 3>>
-      background;  // what shows through alpha; unset: alpha is dropped, as peers do
+  // What shows through alpha; unset: alpha is dropped, as both peers do.
+  std::optional<std::array<uint8_t, 3>> background;
 
   bool operator==(const Preprocessing&) const = default;
 };
@@ -40,7 +40,7 @@ struct Preprocessing {
 Fields fields(Preprocessing& preprocessing);
 
 // "jax": the official evaluation (reference.md D.8). "timm": timm's evaluation transform (bicubic).
-// Neither knows other images than colour: they get mean and std 0.5. Throws UsageError for another
+// Neither knows images without colour: those get mean and std 0.5. Throws UsageError for another
 // mode.
 Preprocessing preprocessing_mode(const std::string& mode, int image_size, int channels = 3);
 

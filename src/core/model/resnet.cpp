@@ -2,6 +2,7 @@
 #include "model/resnet.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // The reference's convolutional baselines: ResNet V1 as in its models/resnet_v1.py (flax), under
-// timm's tensor names. Data only; src/train/resnet.cpp is the forward. reference.md H.
+// timm's tensor names. Data only; src/train/network/resnet.cpp is the forward. reference.md H.
 //
 // Not timm's ResNets: the padding is SAME, so strided layers pad (0, 1) or (2, 3), and the ImageNet
 // stem has no ReLU.

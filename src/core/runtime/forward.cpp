@@ -16,7 +16,7 @@
 namespace nestvit {
 namespace {
 
-constexpr float kNormEps = 1e-6f;  // reference.md A
+constexpr auto kEps = static_cast<float>(kNormEps);
 // Floats of a piece's hidden layer, its widest array: a block of nest_base's last level. A part of
 // it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
 constexpr int64_t kPieceFloats = 400 * 1024;
@@ -142,7 +142,7 @@ void FastForward::conv_pool(const FastLevel& level, const Level& below) {
       conv(bordered + (y / size * side + y % size) * in_row, rows, scratch_of_thread());
     });
     timed(to, Part::kNorm, [&] {
-      kernels_.layer_norm(rows, together * size, C2, norm.scale.data(), norm.shift.data(), kNormEps,
+      kernels_.layer_norm(rows, together * size, C2, norm.scale.data(), norm.shift.data(), kEps,
                           rows);
     });
   });
@@ -189,7 +189,7 @@ void FastForward::queries(const FastLevel& level, const FastLayer& layer, const 
   float *normed = scratch, *memory = normed + piece.rows * C;
   timed(level.shape, Part::kNorm, [&] {
     kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
-                        layer.norm1.shift.data(), kNormEps, normed);
+                        layer.norm1.shift.data(), kEps, normed);
   });
   timed(level.shape, Part::kQkv,
         [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
@@ -221,7 +221,7 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
         *memory = hidden + rows * M;
   timed(level.shape, Part::kNorm, [&] {
-    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kNormEps,
+    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kEps,
                         normed);
   });
   timed(level.shape, Part::kFc1,
@@ -238,8 +238,8 @@ void FastForward::head(const Level& level, float* logits) {
   parallel_for(B_, [&](int64_t b) {
     float *normed = scratch_of_thread(), *mean = normed + rows * C;
     timed(level, Part::kNorm, [&] {
-      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(),
-                          kNormEps, normed);
+      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kEps,
+                          normed);
     });
     timed(level, Part::kHead, [&] {
       kernels::mean_rows(normed, rows, C, mean);

@@ -1,10 +1,12 @@
 // The passes of a fused layer; see fused_layer.h.
 #include "train/fused/passes.h"
 
+#include "model/nest.h"
+
 namespace nestvit::train {
 namespace {
 
-constexpr float kEps = 1e-6f;  // of the norms; reference.md A
+constexpr auto kEps = static_cast<float>(kNormEps);
 
 // Calls visit(offset, rows, keep) for each run of rows of one image.
 template <typename Visit>

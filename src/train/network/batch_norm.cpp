@@ -2,12 +2,11 @@
 // biased.
 #include "train/network/batch_norm.h"
 
+#include "model/nest.h"
 #include "train/network/recompute.h"
 
 namespace nestvit::train {
 namespace {
-
-constexpr double kEps = 1e-5, kUpdate = 0.1;  // Flax's momentum 0.9
 
 thread_local const Group* sharing = nullptr;
 
@@ -51,7 +50,7 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
         summed(*group, mean64 * count, (var.to(torch::kFloat64) + mean64.square()) * count, count);
     const torch::Tensor m = all.first / all.count;
     const torch::Tensor v = (all.second / all.count - m.square()).clamp_min(0);
-    const torch::Tensor inverse = (v + kEps).rsqrt().to(x.scalar_type());
+    const torch::Tensor inverse = (v + kBatchNormEps).rsqrt().to(x.scalar_type());
     const torch::Tensor mean_f = m.to(x.scalar_type());
     const torch::Tensor y = (x - along_channels(mean_f, x)) * along_channels(inverse, x);
     context->save_for_backward({y, inverse});
@@ -80,8 +79,8 @@ class SharedNorm : public torch::autograd::Function<SharedNorm> {
 void move_running(BatchNormTensors& t, const torch::Tensor& mean, const torch::Tensor& var) {
   if (recomputing()) return;
   torch::NoGradGuard no_grad;
-  t.mean.lerp_(mean, kUpdate);
-  t.var.lerp_(var, kUpdate);
+  t.mean.lerp_(mean, kBatchNormMomentum);
+  t.var.lerp_(var, kBatchNormMomentum);
 }
 
 }  // namespace
@@ -93,16 +92,18 @@ SharedStatistics::~SharedStatistics() { sharing = before_; }
 
 torch::Tensor batch_norm(const torch::Tensor& x, BatchNormTensors& t, bool training) {
   if (!training)
-    return torch::batch_norm(x, t.weight, t.bias, t.mean, t.var, /*training=*/false, kUpdate, kEps,
+    return torch::batch_norm(x, t.weight, t.bias, t.mean, t.var, /*training=*/false,
+                             kBatchNormMomentum, kBatchNormEps,
                              /*cudnn=*/false);
   if (sharing) {
     const auto normed = SharedNorm::apply(x.to(torch::kFloat32), sharing);
     move_running(t, normed[1], normed[2]);
     return normed[0] * along_channels(t.weight, x) + along_channels(t.bias, x);
   }
-  auto [y, mean, inv_std] = torch::native_batch_norm(x, t.weight, t.bias, /*mean=*/{}, /*var=*/{},
-                                                     /*training=*/true, kUpdate, kEps);
-  move_running(t, mean, inv_std.pow(-2) - kEps);
+  auto [y, mean, inv_std] =
+      torch::native_batch_norm(x, t.weight, t.bias, /*mean=*/{}, /*var=*/{},
+                               /*training=*/true, kBatchNormMomentum, kBatchNormEps);
+  move_running(t, mean, inv_std.pow(-2) - kBatchNormEps);
   return y;
 }
 

@@ -41,10 +41,9 @@ class NormLayer : public torch::nn::Module {
   Tensor forward(const Tensor& x) {
     switch (kind_) {
       case Norm::kLayer:  // each token by itself
-        return torch::layer_norm(x, weight.sizes(), weight, bias, /*eps=*/1e-6);
+        return torch::layer_norm(x, weight.sizes(), weight, bias, kNormEps);
       case Norm::kGroup:  // each image and group of C/32 channels, over all blocks and tokens
-        return torch::group_norm(x.permute({0, 3, 1, 2}), /*num_groups=*/32, weight, bias,
-                                 /*eps=*/1e-6)
+        return torch::group_norm(x.permute({0, 3, 1, 2}), kGroupNormGroups, weight, bias, kNormEps)
             .permute({0, 2, 3, 1});
       case Norm::kBatch:  // each channel, over the batch, all blocks and tokens
         return batch_norm(x.reshape({-1, x.size(-1)}), batch_, is_training()).view(x.sizes());

@@ -9,20 +9,19 @@
 // Buffers: x_ is the residual stream, y_ the input or output of a branch, w_ whatever is wider.
 #include "runtime/plain/forward.h"
 
+#include <nestvit/error.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 
-#include "base/check.h"
 #include "kernels/reference.h"
 
 namespace nestvit {
 namespace {
 
-constexpr float kNormEps = 1e-6f;  // layer and group norm
-constexpr int64_t kGroups = 32;    // flax GroupNorm's default
+constexpr auto kEps = static_cast<float>(kNormEps);
 
 // Attention scores that a thread holds at a time, in floats: half of a small L2 cache of 512 KB.
 constexpr int64_t kScores = 64 * 1024;
@@ -105,7 +104,7 @@ void Forward::conv_pool(const PackedLevel& level, const Level& below) {
   const PackedNorm& norm = *level.pool_norm;
   parallel_rows(B_ * pixels, [&](int64_t first, int64_t count) {  // y, in place
     float* y = y_ + first * C2;
-    kernels::layer_norm(y, count, C2, norm.scale.data(), norm.shift.data(), kNormEps, y);
+    kernels::layer_norm(y, count, C2, norm.scale.data(), norm.shift.data(), kEps, y);
   });
   const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
   parallel_for(B_ * size2, [&](int64_t i) {  // -> w [B, size/2, size/2, C']
@@ -191,7 +190,7 @@ void Forward::norm(const PackedNorm& norm, const Level& level, const float* x, f
   switch (norm.kind) {
     case Norm::kLayer:  // per token
       return parallel_rows(B_ * rows, [&](int64_t first, int64_t count) {
-        kernels::layer_norm(x + first * C, count, C, scale, shift, kNormEps, y + first * C);
+        kernels::layer_norm(x + first * C, count, C, scale, shift, kEps, y + first * C);
       });
     case Norm::kBatch:  // by running statistics
       return parallel_rows(B_ * rows, [&](int64_t first, int64_t count) {
@@ -199,7 +198,7 @@ void Forward::norm(const PackedNorm& norm, const Level& level, const float* x, f
       });
     case Norm::kGroup:  // over all blocks and tokens of an image
       return parallel_for(B_, [&](int64_t b) {
-        kernels::group_norm(x + b * rows * C, rows, C, kGroups, scale, shift, kNormEps,
+        kernels::group_norm(x + b * rows * C, rows, C, kGroupNormGroups, scale, shift, kEps,
                             group_sums_.data() + b * 2 * C, y + b * rows * C);
       });
   }

@@ -2,6 +2,7 @@
 #include "runtime/plain/gemm.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <dnnl.hpp>

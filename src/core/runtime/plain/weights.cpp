@@ -2,17 +2,14 @@
 #include "runtime/plain/weights.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
-#include "base/check.h"
-
 namespace nestvit {
 namespace {
-
-constexpr double kBatchNormEps = 1e-5;  // flax BatchNorm's default
 
 class Packer {
  public:
