@@ -106,7 +106,7 @@ SpeedOfTypes speed_of_types(const LoadedModel& model, int threads) {
   for (const NumberType precision : {NumberType::kF32, NumberType::kBf16}) {
     try {
       result.speeds.emplace_back(precision, measured_speed(model, threads, precision));
-    } catch (const UsageError&) {  // not on this processor, or not for this model
+    } catch (const UsageError&) {  // not on this processor
       if (precision == NumberType::kF32) throw;
     }
   }

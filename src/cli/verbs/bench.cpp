@@ -182,10 +182,6 @@ std::vector<NumberType> precisions(const std::string& text) {
 
 // What computes, and why.
 void explain(const LoadedModel& model, const BenchOptions& options) {
-  if (!fast_covers(model.config)) {
-    fmt::print("path      plain, by oneDNN: the fast one is for layer norms\n");
-    return;
-  }
   const int threads = options.threads.empty() ? 0 : numbers(options.threads, "--threads").front();
   const FastModel packed = fast_pack(model, NumberType::kF32);
   fmt::print(
@@ -236,7 +232,7 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
   }
   const std::string available = fmt::format("{}", thread_count(0));
   const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
-  if (options.profile) check_profile(model.config, path);
+  if (options.profile) check_profile(path);
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const NumberType precision : precisions(options.dtypes))
     for (const int threads :

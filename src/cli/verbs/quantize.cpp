@@ -34,10 +34,10 @@ double megabytes(const TensorMap& tensors) {
   return bytes / 1e6;
 }
 
-// The type to compute in, or f32 where this machine or model cannot.
-NumberType computable(NumberType wanted, const LoadedModel& model) {
+// The type to compute in, or f32 where this machine cannot.
+NumberType computable(NumberType wanted) {
   try {
-    check_options(model.config, {.precision = wanted});
+    check_options({.precision = wanted});
     return wanted;
   } catch (const UsageError& error) {
     log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
@@ -80,7 +80,7 @@ Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
 
 // Throws Error when the rounded model is worse by more than --max-drop.
 void measure(const QuantizeOptions& options, const LoadedModel& model, const LoadedModel& rounded) {
-  const NumberType precision = computable(options.number_type(), model);
+  const NumberType precision = computable(options.number_type());
   const Comparison c = compare(options, model, rounded, precision);
   const double drop = c.before.top1() - c.after.top1();
   fmt::print("data       {}: {} images\n", options.data.text(), human_count(c.before.count()));

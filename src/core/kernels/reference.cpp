@@ -74,6 +74,31 @@ void group_norm(const float* x, int64_t rows, int64_t C, int64_t groups, const f
       y[r * C + c] = static_cast<float>(x[r * C + c] * sum[c] + squares[c]);
 }
 
+void group_affine(const GroupNorm& norm, double* scratch, float* scale, float* shift) {
+  // Sums per channel in double, so that one pass over up to 10^5 rows is exact enough.
+  double *sum = scratch, *squares = scratch + norm.channels;
+  std::fill_n(scratch, 2 * norm.channels, 0.0);
+  const float* x = norm.x;
+  for (int64_t r = 0; r < norm.rows; ++r, x += norm.ld)
+#pragma omp simd
+    for (int64_t c = 0; c < norm.channels; ++c) {
+      const double value = x[c];
+      sum[c] += value;
+      squares[c] += value * value;
+    }
+  const int64_t width = norm.width;
+  const double count = static_cast<double>(norm.rows * width);
+  for (int64_t first = 0; first < norm.channels; first += width) {
+    const double mean = std::accumulate(sum + first, sum + first + width, 0.0) / count;
+    const double square = std::accumulate(squares + first, squares + first + width, 0.0) / count;
+    const double rsqrt = 1.0 / std::sqrt(std::max(0.0, square - mean * mean) + norm.eps);
+    for (int64_t c = first; c < first + width; ++c) {
+      scale[c] = static_cast<float>(rsqrt * norm.gamma[c]);
+      shift[c] = static_cast<float>(norm.beta[c] - mean * rsqrt * norm.gamma[c]);
+    }
+  }
+}
+
 void softmax(float* x, int64_t rows, int64_t cols, float scale) {
   for (int64_t r = 0; r < rows; ++r, x += cols) {
     float largest = x[0];

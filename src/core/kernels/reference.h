@@ -31,6 +31,18 @@ void channel_affine(const float* x, int64_t rows, int64_t C, const float* scale,
 void group_norm(const float* x, int64_t rows, int64_t C, int64_t groups, const float* gamma,
                 const float* beta, float eps, double* scratch, float* y);
 
+// The same of some of the groups.
+struct GroupNorm {
+  const float* x;  // [rows, channels], rows `ld` floats apart
+  int64_t rows, ld;
+  int64_t channels, width;    // `width` to a group, which divides the channels
+  const float *gamma, *beta;  // [channels]
+  float eps;
+};
+// The norm as an affine map of each channel, for channel_affine(). `scratch` has room for
+// 2 * channels doubles.
+void group_affine(const GroupNorm& norm, double* scratch, float* scale, float* shift);
+
 // In place: x[r, :] = softmax(scale * x[r, :]) for scale > 0. cols >= 1.
 void softmax(float* x, int64_t rows, int64_t cols, float scale);
 

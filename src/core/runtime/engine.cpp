@@ -25,10 +25,6 @@ int64_t images_at_a_time(const NestConfig& config) {
   return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
 }
 
-bool is_fast(const NestConfig& config, const EngineOptions& options) {
-  return options.path == Path::kFast && fast_covers(config);
-}
-
 template <class Body>
 void with_memory(const NestConfig& config, Body body) {
   try {
@@ -41,24 +37,17 @@ void with_memory(const NestConfig& config, Body body) {
 
 }  // namespace
 
-void check_options(const NestConfig& config, const EngineOptions& options) {
+void check_options(const EngineOptions& options) {
   check_processor(options.precision);
-  if (options.precision != NumberType::kF32 && !is_fast(config, options))
-    throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
-                                 number_type_name(options.precision)),
+  if (options.precision != NumberType::kF32 && options.path == Path::kPlain)
+    throw UsageError(fmt::format("{} is for the fast path", number_type_name(options.precision)),
                      "run the model in f32");
 }
 
-void check_profile(const NestConfig& config, Path path) {
+void check_profile(Path path) {
   if (path == Path::kPlain)
     throw UsageError("only the fast path measures its parts",
                      "leave out --path plain, or --profile");
-  if (!fast_covers(config))
-    throw UsageError(
-        fmt::format("{} has no layer norms, and only the fast path, which is for these, measures "
-                    "its parts",
-                    config.variant),
-        "leave out --profile");
 }
 
 struct Engine::Impl {
@@ -75,12 +64,13 @@ struct Engine::Impl {
         levels(geometry(config)),
         piece(images_at_a_time(config)),
         compute(thread_count(options.threads)) {
-    check_options(config, options);
+    check_options(options);
     with_memory(config, [&] {
       compute.run([&] {
-        is_fast(config, options)
-            ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
-            : static_cast<void>(plain.emplace(model, compute.threads()));
+        if (options.path == Path::kFast)
+          fast.emplace(model, compute.threads(), options.precision);
+        else
+          plain.emplace(model, compute.threads());
       });
     });
   }

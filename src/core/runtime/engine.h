@@ -13,7 +13,7 @@ namespace nestvit {
 
 // How a model is run in f32. Both give the same answers but for rounding.
 enum class Path {
-  kFast,   // where the fast forward knows the model, else kPlain
+  kFast,   // in few passes over memory
   kPlain,  // operation by operation (forward.cpp), the reference
 };
 
@@ -22,14 +22,14 @@ struct EngineOptions {
   Path path = Path::kFast;
   // kBf16: products round their operands to bf16, on processors with AVX512_BF16; kInt8: to 8-bit
   // integers, on all, though without AVX2 far slower than f32. Throws UsageError where the
-  // processor or the model's norms do not allow it.
+  // processor does not allow it.
   NumberType precision = NumberType::kF32;
 };
 
 // Throws UsageError where Engine's constructor does.
-void check_options(const NestConfig& config, const EngineOptions& options);
+void check_options(const EngineOptions& options);
 // Throws UsageError where Engine::profile() cannot be called: it measures the fast forward.
-void check_profile(const NestConfig& config, Path path);
+void check_profile(Path path);
 
 struct LevelOutput {
   std::vector<int64_t> shape;  // [B, T, N, C]

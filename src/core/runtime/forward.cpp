@@ -21,6 +21,9 @@ constexpr auto kEps = static_cast<float>(kNormEps);
 // it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
 constexpr int64_t kPieceFloats = 400 * 1024;
 constexpr int64_t kMostRows = 256;
+// Groups of an image whose sums one thread makes: eight threads can share an image, and the rows
+// that each reads are about a cache line wide.
+constexpr int64_t kGroupsTogether = 4;
 
 int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
 int64_t most_rows(const FastLevel& level) {  // of a piece
@@ -61,9 +64,7 @@ FastForward::FastForward(const LoadedModel& model, int threads, NumberType preci
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
                   ? kernels::bf16_products().front()->attend
-                  : kernels_.attend) {
-  NESTVIT_CHECK(fast_covers(config_));
-}
+                  : kernels_.attend) {}
 
 void FastForward::operator()(const float* images, int64_t B, float* logits,
                              const std::vector<float*>& features, Profile* profile) {
@@ -79,6 +80,16 @@ void FastForward::operator()(const float* images, int64_t B, float* logits,
       std::copy_n(x_, B * rows_of(level.shape) * level.shape.width, features[i]);
   }
   head(model_.levels.back().shape, logits);  // x [B, 1, N, C] -> logits [B, K]
+}
+
+// body(row, rows) of the rows of a piece, those of a block, or of an image, of `size` at a time.
+template <class Body>
+void FastForward::each_stretch(const Piece& piece, int64_t size, const Body& body) {
+  const int64_t end = piece.first + piece.rows;
+  for (int64_t row = piece.first, next = 0; row < end; row = next) {
+    next = std::min(end, (row / size + 1) * size);
+    body(row, next - row);
+  }
 }
 
 template <class Body>
@@ -159,7 +170,7 @@ void FastForward::conv_pool(const FastLevel& level, const Level& below) {
 
 // Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))). Between two
 // barriers a piece reads the keys of its block, which others made, and writes its own of the next
-// layer to the other half of w.
+// layer to the other half of w. Group norm needs all rows of an image: a barrier before each.
 void FastForward::encode(const FastLevel& level) {
   const int64_t T = level.shape.blocks, N = level.shape.tokens, C = level.shape.width;
   const std::vector<Piece> all = pieces(level);
@@ -167,10 +178,26 @@ void FastForward::encode(const FastLevel& level) {
     parallel_for(static_cast<int64_t>(all.size()),
                  [&](int64_t i) { body(all[static_cast<size_t>(i)], scratch_of_thread()); });
   };
-  float* halves[2] = {w_, w_ + B_ * T * N * level.attention.ld};
-  each_piece([&](const Piece& piece, float* scratch) {
+  const auto add_position = [&](const Piece& piece) {
     for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
       kernels::add(level.position.data() + r % (T * N) * C, C, x_ + r * C);
+  };
+  if (config_.norm_type == Norm::kGroup) {
+    each_piece([&](const Piece& piece, float*) { add_position(piece); });
+    for (const FastLayer& layer : level.layers) {
+      measure_groups(layer.norm1, level.shape);
+      each_piece(
+          [&](const Piece& piece, float* scratch) { queries(level, layer, piece, w_, scratch); });
+      each_piece(
+          [&](const Piece& piece, float* scratch) { attention(level, layer, piece, w_, scratch); });
+      measure_groups(layer.norm2, level.shape);
+      each_piece([&](const Piece& piece, float* scratch) { mlp(level, layer, piece, scratch); });
+    }
+    return;
+  }
+  float* halves[2] = {w_, w_ + B_ * T * N * level.attention.ld};
+  each_piece([&](const Piece& piece, float* scratch) {
+    add_position(piece);
     queries(level, level.layers.front(), piece, halves[0], scratch);
   });
   for (size_t j = 0; j < level.layers.size(); ++j)
@@ -182,15 +209,56 @@ void FastForward::encode(const FastLevel& level) {
     });
 }
 
+// Group norm of x as an affine map of each image's channels. By one thread for each few groups, so
+// that sums have one order, however many threads there are.
+void FastForward::measure_groups(const PackedNorm& norm, const Level& level) {
+  constexpr int64_t kParts = kGroupNormGroups / kGroupsTogether;
+  const int64_t rows = rows_of(level), C = level.width, width = C / kGroupNormGroups;
+  const int64_t channels = width * kGroupsTogether;
+  parallel_for(B_ * kParts, [&](int64_t i) {
+    const int64_t b = i / kParts, first = i % kParts * channels;
+    float* scale = g_ + b * 2 * C + first;
+    timed(level, Part::kNorm, [&] {
+      kernels::group_affine({.x = x_ + b * rows * C + first,
+                             .rows = rows,
+                             .ld = C,
+                             .channels = channels,
+                             .width = width,
+                             .gamma = norm.scale.data() + first,
+                             .beta = norm.shift.data() + first,
+                             .eps = kEps},
+                            reinterpret_cast<double*>(scratch_of_thread()), scale, scale + C);
+    });
+  });
+}
+
+// y [rows, C] <- norm(x) of a piece; group norm as measure_groups() left it.
+void FastForward::normalise(const PackedNorm& norm, const Level& level, const Piece& piece,
+                            float* y) const {
+  const int64_t C = level.width;
+  const float *x = x_ + piece.first * C, *scale = norm.scale.data(), *shift = norm.shift.data();
+  timed(level, Part::kNorm, [&] {
+    switch (norm.kind) {
+      case Norm::kLayer:  // each token by itself
+        return kernels_.layer_norm(x, piece.rows, C, scale, shift, kEps, y);
+      case Norm::kBatch:  // by running statistics
+        return kernels::channel_affine(x, piece.rows, C, scale, shift, y);
+      case Norm::kGroup:
+        return each_stretch(piece, rows_of(level), [&](int64_t row, int64_t rows) {
+          const float* affine = g_ + row / rows_of(level) * 2 * C;
+          const int64_t at = (row - piece.first) * C;
+          kernels::channel_affine(x + at, rows, C, affine, affine + C, y + at);
+        });
+    }
+  });
+}
+
 // qkv [B, T, N, W] of a piece <- norm1(x) Wqkv + b
 void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
                           float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
   float *normed = scratch, *memory = normed + piece.rows * C;
-  timed(level.shape, Part::kNorm, [&] {
-    kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
-                        layer.norm1.shift.data(), kEps, normed);
-  });
+  normalise(layer.norm1, level.shape, piece, normed);
   timed(level.shape, Part::kQkv,
         [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
@@ -201,14 +269,11 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
   const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
   float *mixed = scratch, *memory = mixed + piece.rows * C;
   timed(level.shape, Part::kAttention, [&] {
-    for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
-      const int64_t row = piece.first + at, block = row / N;
-      const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
-      const float* first = qkv + block * N * W;
-      attend_(level.attention, qkv + row * W, rows, first + keys, first + values, mixed + at * C,
-              memory);
-      at += rows;
-    }
+    each_stretch(piece, N, [&](int64_t row, int64_t rows) {
+      const float* block = qkv + row / N * N * W;
+      attend_(level.attention, qkv + row * W, rows, block + keys, block + values,
+              mixed + (row - piece.first) * C, memory);
+    });
   });
   timed(level.shape, Part::kProj, [&] {
     product(level, layer.proj, mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true);
@@ -220,10 +285,7 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
         *memory = hidden + rows * M;
-  timed(level.shape, Part::kNorm, [&] {
-    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kEps,
-                        normed);
-  });
+  normalise(layer.norm2, level.shape, piece, normed);
   timed(level.shape, Part::kFc1,
         [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
   const auto gelu = layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_short;
@@ -234,13 +296,10 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
 
 void FastForward::head(const Level& level, float* logits) {
   const int64_t rows = rows_of(level), C = level.width;
-  const PackedNorm& norm = model_.norm;
+  if (config_.norm_type == Norm::kGroup) measure_groups(model_.norm, level);
   parallel_for(B_, [&](int64_t b) {
     float *normed = scratch_of_thread(), *mean = normed + rows * C;
-    timed(level, Part::kNorm, [&] {
-      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kEps,
-                          normed);
-    });
+    normalise(model_.norm, level, {b * rows, rows}, normed);
     timed(level, Part::kHead, [&] {
       kernels::mean_rows(normed, rows, C, mean);
       model_.head(mean, 1, logits + b * config_.num_classes, config_.num_classes);
@@ -275,11 +334,12 @@ float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num()
 
 void FastForward::reserve() {
   const int64_t e = config_.init_patch_embed_size;
-  int64_t stream = 0, wide = 0, scratch = 0, below = 0;
+  int64_t stream = 0, wide = 0, scratch = 0, below = 0, widest = 0;
   const Level* from = nullptr;
   for (const FastLevel& level : model_.levels) {
     const int64_t rows = rows_of(level.shape), C = level.shape.width;
     stream = std::max(stream, rows * C);
+    widest = std::max(widest, C);
     wide = std::max(wide, 2 * rows * level.attention.ld);
     if (from) {
       const int64_t side = from->map() + 2;
@@ -298,6 +358,7 @@ void FastForward::reserve() {
   x_ = stream_.reserve(B_ * stream);
   w_ = wide_.reserve(B_ * wide);
   s_ = scratch_.reserve(threads_ * scratch_size_);
+  if (config_.norm_type == Norm::kGroup) g_ = groups_.reserve(B_ * 2 * widest);
 }
 
 }  // namespace nestvit

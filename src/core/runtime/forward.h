@@ -13,8 +13,7 @@ namespace nestvit {
 
 class FastForward {
  public:
-  // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`. Requires
-  // fast_covers(model.config).
+  // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`.
   FastForward(const LoadedModel& model, int threads, NumberType precision = NumberType::kF32);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
@@ -33,6 +32,8 @@ class FastForward {
   void plane_row(const Level& level, int64_t b, int64_t y, float* row) const;
   void conv_pool(const FastLevel& level, const Level& below);
   void encode(const FastLevel& level);
+  void measure_groups(const PackedNorm& norm, const Level& level);
+  void normalise(const PackedNorm& norm, const Level& level, const Piece& piece, float* y) const;
   void queries(const FastLevel& level, const FastLayer& layer, const Piece& piece, float* qkv,
                float* scratch) const;
   void attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
@@ -41,6 +42,8 @@ class FastForward {
            float* scratch) const;
   void head(const Level& level, float* logits);
 
+  template <class Body>
+  static void each_stretch(const Piece& piece, int64_t size, const Body& body);
   template <class Body>
   void timed(const Level& level, Part part, const Body& body) const;
   std::vector<Piece> pieces(const FastLevel& level) const;
@@ -55,11 +58,12 @@ class FastForward {
       attend_;                  // in bf16 for all types but f32, where it can
   int64_t B_ = 0;               // images of this call
   Profile* profile_ = nullptr;  // of this call
-  Buffer stream_, wide_, scratch_;
+  Buffer stream_, wide_, scratch_, groups_;
   int64_t scratch_size_ = 0;  // of one thread
   float* x_ = nullptr;        // the residual stream [B, T, N, C]; planes of ConvPool
   float* w_ = nullptr;        // queries, keys and values, twice; planes of ConvPool
   float* s_ = nullptr;        // scratch of each thread
+  float* g_ = nullptr;        // scale and shift of group norm, [B, 2, C]
 };
 
 }  // namespace nestvit

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <thread>
 
 #include "base/check.h"
@@ -22,7 +23,7 @@ class FastPacker {
   FastModel build() {
     FastModel packed{linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
                      {},
-                     norm("norm"),
+                     norm("norm", config_.norm_type),
                      linear("head", config_.num_classes, NumberType::kF32)};
     for (const Level& shape : levels_) packed.levels.push_back(level(shape));
     return packed;
@@ -48,8 +49,16 @@ class FastPacker {
   void forget(const std::string& name) const {
     find_tensor(model_.tensors, name + ".weight", model_.origin).forget();
   }
-  PackedNorm norm(const std::string& name) const {
-    return {Norm::kLayer, values(name + ".weight"), values(name + ".bias")};
+  PackedNorm norm(const std::string& name, Norm kind) const {
+    PackedNorm norm{kind, values(name + ".weight"), values(name + ".bias")};
+    if (kind != Norm::kBatch) return norm;
+    const auto mean = values(name + ".running_mean"), variance = values(name + ".running_var");
+    for (size_t c = 0; c < mean.size(); ++c) {
+      const double scale = norm.scale[c] / std::sqrt(variance[c] + kBatchNormEps);
+      norm.shift[c] = static_cast<float>(norm.shift[c] - mean[c] * scale);
+      norm.scale[c] = static_cast<float>(scale);
+    }
+    return norm;
   }
 
   FastLevel level(const Level& shape) const {
@@ -67,7 +76,7 @@ class FastPacker {
                     {}};
     if (shape.index > 0) {
       level.conv = convolution(prefix + "pool.conv", levels_[shape.index - 1], shape);
-      level.pool_norm = norm(prefix + "pool.norm");
+      level.pool_norm = norm(prefix + "pool.norm", Norm::kLayer);  // whatever norm_type says
     }
     for (int j = 0; j < shape.depth; ++j)
       level.layers.push_back(layer(level, fmt::format("{}transformer_encoder.{}.", prefix, j)));
@@ -76,10 +85,10 @@ class FastPacker {
 
   FastLayer layer(const FastLevel& level, const std::string& prefix) const {
     const int64_t C = level.shape.width;
-    return {norm(prefix + "norm1"),
+    return {norm(prefix + "norm1", config_.norm_type),
             qkv(level, prefix + "attn."),
             projection(level, prefix + "attn.proj"),
-            norm(prefix + "norm2"),
+            norm(prefix + "norm2", config_.norm_type),
             linear(prefix + "mlp.fc1", level.mlp, precision_),
             linear(prefix + "mlp.fc2", C, precision_)};
   }
@@ -118,8 +127,6 @@ class FastPacker {
 };
 
 }  // namespace
-
-bool fast_covers(const NestConfig& config) { return config.norm_type == Norm::kLayer; }
 
 FastModel fast_pack(const LoadedModel& model, NumberType precision) {
   return FastPacker(model, precision).build();

@@ -45,9 +45,6 @@ struct FastModel {
   PanelLinear head;  // [K, C]
 };
 
-// Whether the fast forward knows the model: one that norms every token by itself.
-bool fast_covers(const NestConfig& config);
-
 // Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
 // exactly what its configuration asks for.
 FastModel fast_pack(const LoadedModel& model, NumberType precision);

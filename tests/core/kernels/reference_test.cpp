@@ -102,6 +102,44 @@ TEST(GroupNorm, EqualsDefinition) {
     }
 }
 
+// Sums are in double; scale and shift are rounded once.
+TEST(GroupAffine, EqualsDefinition) {
+  for (int64_t rows : {1, 3, 50})
+    for (int64_t width : {1, 2, 3, 5}) {
+      const int64_t groups = 4, C = groups * width;
+      if (rows * width == 1) continue;  // a single number has no variance
+      const auto x = random_floats(rows * C, rows, 1, 2), gamma = random_floats(C, 1),
+                 beta = random_floats(C, 2);
+      std::vector<float> scale(C), shift(C);
+      std::vector<double> scratch(4 * width);
+      for (int64_t first = 0; first < C; first += 2 * width)  // two groups of wider rows
+        group_affine({.x = x.data() + first,
+                      .rows = rows,
+                      .ld = C,
+                      .channels = 2 * width,
+                      .width = width,
+                      .gamma = gamma.data() + first,
+                      .beta = beta.data() + first,
+                      .eps = 1e-6f},
+                     scratch.data(), scale.data() + first, shift.data() + first);
+      for (int64_t g = 0; g < groups; ++g) {
+        double mean = 0, variance = 0;
+        const auto each = [&](auto&& visit) {
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t c = g * width; c < (g + 1) * width; ++c) visit(r * C + c);
+        };
+        const double count = static_cast<double>(rows * width);
+        each([&](int64_t i) { mean += x[i] / count; });
+        each([&](int64_t i) { variance += (x[i] - mean) * (x[i] - mean) / count; });
+        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
+          const double expected = gamma[c] / std::sqrt(variance + 1e-6), moved = mean * expected;
+          EXPECT_NEAR(scale[c], expected, kEps * std::fabs(expected));
+          EXPECT_NEAR(shift[c], beta[c] - moved, kEps * (std::fabs(beta[c]) + std::fabs(moved)));
+        }
+      }
+    }
+}
+
 TEST(Softmax, EqualsDefinition) {
   for (int64_t cols : kWidths)
     for (float scale : {1.0f, 0.125f, 0.17677669f})
