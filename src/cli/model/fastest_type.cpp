@@ -65,7 +65,7 @@ std::optional<SpeedOfTypes> kept_at(const fs::path& place, const std::string& ke
 }
 
 double measured_speed(const LoadedModel& model, int threads, NumberType precision) {
-  const Engine engine(model, {threads, Path::kFast, precision});
+  const Engine engine(model, {.threads = threads, .precision = precision});
   const std::vector<float> image(static_cast<size_t>(model.config.in_channels) *
                                  model.config.image_size * model.config.image_size);
   double best = 0;

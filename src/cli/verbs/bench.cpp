@@ -29,7 +29,7 @@ namespace {
 
 struct BenchOptions {
   ModelSource model;
-  std::string batches = "1,8", threads, path = "fast", dtypes = "f32", against;
+  std::string batches = "1,8", threads, dtypes = "f32", against;
   int rounds = 5;
   bool csv = false, profile = false, explain = false;
 };
@@ -204,8 +204,8 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
 
 // The same settings for the script that lets the peer take turns with this program.
 void measure_against(const BenchOptions& options) {
-  if (options.model.is_place() || options.path != "fast" || options.csv || options.profile)
-    throw UsageError("--against takes a model's name, and no --path, --csv or --profile",
+  if (options.model.is_place() || options.csv || options.profile)
+    throw UsageError("--against takes a model's name, and neither --csv nor --profile",
                      "for instance: nestvit bench --model nest_tiny --against onnxruntime");
   std::vector<std::string> arguments = {"--rounds", fmt::format("{}", options.rounds), "--models",
                                         options.model.name};
@@ -231,8 +231,6 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
     return 0;
   }
   const std::string available = fmt::format("{}", thread_count(0));
-  const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
-  if (options.profile) check_profile(path);
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const NumberType precision : precisions(options.dtypes))
     for (const int threads :
@@ -240,8 +238,8 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
       settings.push_back({1, threads, precision, {}, product_peak(threads, precision), {}, {}});
   std::vector<Case> cases;
   for (Case& setting : settings) {
-    setting.engine =
-        std::make_shared<Engine>(model, EngineOptions{setting.threads, path, setting.precision});
+    setting.engine = std::make_shared<Engine>(
+        model, EngineOptions{.threads = setting.threads, .precision = setting.precision});
     setting.threads = setting.engine->threads();
     for (const int batch : numbers(options.batches, "--batch")) {
       cases.push_back(setting);
@@ -282,8 +280,6 @@ Verb bench_verb() {
     add_number(app, "--rounds", &options->rounds, 1, "Timed runs of each setting.");
     add_text(app, "--dtype", &options->dtypes, "TYPE,TYPE",
              "f32, bf16, int8: what products round their operands to.");
-    add_choice(app, "--path", &options->path, {"fast", "plain"},
-               "fast: as predict and eval run; plain: operation by operation, the reference.");
     add_flag(
         app, "--profile", &options->profile,
         "Also where the time goes: each kind of work of each level, all layers of it together.");

@@ -37,7 +37,7 @@ double megabytes(const TensorMap& tensors) {
 // The type to compute in, or f32 where this machine cannot.
 NumberType computable(NumberType wanted) {
   try {
-    check_options({.precision = wanted});
+    check_processor(wanted);
     return wanted;
   } catch (const UsageError& error) {
     log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
@@ -57,7 +57,7 @@ Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
   const std::vector<int> match = match_classes(*dataset, model);
   const int K = model.config.num_classes;
   const Engine before(model, {.threads = options.run.threads}),
-      after(rounded, {options.run.threads, Path::kFast, precision});
+      after(rounded, {.threads = options.run.threads, .precision = precision});
   std::vector<float> others;  // logits of `after` for the batch
   const Forward forward = [&](std::span<const float> input, int batch, bool) {
     others = after.run(input, batch).logits;

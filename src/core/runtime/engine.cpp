@@ -11,7 +11,6 @@
 #include "base/check.h"
 #include "runtime/compute_thread.h"
 #include "runtime/forward.h"
-#include "runtime/plain/forward.h"
 
 namespace nestvit {
 namespace {
@@ -20,10 +19,6 @@ namespace {
 // memory.
 constexpr int64_t kMostImages = 32;
 constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
-
-int64_t images_at_a_time(const NestConfig& config) {
-  return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
-}
 
 template <class Body>
 void with_memory(const NestConfig& config, Body body) {
@@ -37,54 +32,23 @@ void with_memory(const NestConfig& config, Body body) {
 
 }  // namespace
 
-void check_options(const EngineOptions& options) {
-  check_processor(options.precision);
-  if (options.precision != NumberType::kF32 && options.path == Path::kPlain)
-    throw UsageError(fmt::format("{} is for the fast path", number_type_name(options.precision)),
-                     "run the model in f32");
-}
-
-void check_profile(Path path) {
-  if (path == Path::kPlain)
-    throw UsageError("only the fast path measures its parts",
-                     "leave out --path plain, or --profile");
-}
-
 struct Engine::Impl {
   const NestConfig config;
   const std::vector<Level> levels;
-  const int64_t piece;  // images at a time
   ComputeThread compute;
-  // One of the two; lives and dies on the compute thread, as oneDNN's scratch memory does.
-  std::optional<FastForward> fast;
-  std::optional<Forward> plain;
+  std::optional<FastForward> forward;  // lives and dies on the compute thread
+  int64_t together = 0;                // images that go through it at once
 
   Impl(const LoadedModel& model, const EngineOptions& options)
-      : config(model.config),
-        levels(geometry(config)),
-        piece(images_at_a_time(config)),
-        compute(thread_count(options.threads)) {
-    check_options(options);
+      : config(model.config), levels(geometry(config)), compute(thread_count(options.threads)) {
+    check_processor(options.precision);
     with_memory(config, [&] {
-      compute.run([&] {
-        if (options.path == Path::kFast)
-          fast.emplace(model, compute.threads(), options.precision);
-        else
-          plain.emplace(model, compute.threads());
-      });
+      compute.run([&] { forward.emplace(model, compute.threads(), options.precision); });
     });
+    together = std::clamp<int64_t>(kMostFloats / forward->floats_per_image(), 1, kMostImages);
   }
   ~Impl() {
-    compute.run([this] {
-      fast.reset();
-      plain.reset();
-    });
-  }
-
-  void forward(const float* images, int64_t batch, float* logits,
-               const std::vector<float*>& features, Profile* profile) {
-    fast ? (*fast)(images, batch, logits, features, profile)
-         : (*plain)(images, batch, logits, features);
+    compute.run([this] { forward.reset(); });
   }
 
   int64_t image_size() const {
@@ -115,12 +79,12 @@ struct Engine::Impl {
         output.levels.push_back(
             {{batch, level.blocks, level.tokens, level.width}, std::vector<float>(size)});
       }
-    for (int64_t first = 0; first < batch; first += piece) {
+    for (int64_t first = 0; first < batch; first += together) {
       std::vector<float*> destinations;
       for (LevelOutput& level : output.levels)
         destinations.push_back(level.values.data() + first * (level.values.size() / batch));
-      forward(input.data() + first * image_size(), std::min(piece, batch - first),
-              output.logits.data() + first * config.num_classes, destinations, profile);
+      (*forward)(input.data() + first * image_size(), std::min(together, batch - first),
+                 output.logits.data() + first * config.num_classes, destinations, profile);
     }
     return output;
   }
@@ -140,7 +104,6 @@ Output Engine::run(std::span<const float> input, int batch, bool features) const
 
 Profile Engine::profile(std::span<const float> input, int batch, int runs) const {
   impl_->check(input, batch);
-  NESTVIT_CHECK(impl_->fast);
   Profile profile(static_cast<int>(impl_->levels.size()), impl_->compute.threads());
   with_memory(impl_->config, [&] {
     impl_->compute.run([&] {

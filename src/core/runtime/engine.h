@@ -11,25 +11,13 @@
 
 namespace nestvit {
 
-// How a model is run in f32. Both give the same answers but for rounding.
-enum class Path {
-  kFast,   // in few passes over memory
-  kPlain,  // operation by operation (forward.cpp), the reference
-};
-
 struct EngineOptions {
   int threads = 0;  // 0: as many as the process may use (affinity, cgroup quota, OMP_NUM_THREADS)
-  Path path = Path::kFast;
   // kBf16: products round their operands to bf16, on processors with AVX512_BF16; kInt8: to 8-bit
   // integers, on all, though without AVX2 far slower than f32. Throws UsageError where the
   // processor does not allow it.
   NumberType precision = NumberType::kF32;
 };
-
-// Throws UsageError where Engine's constructor does.
-void check_options(const EngineOptions& options);
-// Throws UsageError where Engine::profile() cannot be called: it measures the fast forward.
-void check_profile(Path path);
 
 struct LevelOutput {
   std::vector<int64_t> shape;  // [B, T, N, C]
@@ -50,7 +38,7 @@ class Engine {
   // wrong size.
   Output run(std::span<const float> input, int batch, bool features = false) const;
   // Runs it `runs` times and says where the time goes, summed over runs and threads. Throws as
-  // run(); check_profile() comes first.
+  // run().
   Profile profile(std::span<const float> input, int batch, int runs) const;
   const NestConfig& config() const;
   int threads() const;  // that compute: OMP_THREAD_LIMIT may allow fewer than were asked for

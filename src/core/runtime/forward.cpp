@@ -64,7 +64,8 @@ FastForward::FastForward(const LoadedModel& model, int threads, NumberType preci
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
                   ? kernels::bf16_products().front()->attend
-                  : kernels_.attend) {}
+                  : kernels_.attend),
+      sizes_(sizes()) {}
 
 void FastForward::operator()(const float* images, int64_t B, float* logits,
                              const std::vector<float*>& features, Profile* profile) {
@@ -330,35 +331,41 @@ std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) cons
   return all;
 }
 
-float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * scratch_size_; }
+float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * sizes_.scratch; }
 
-void FastForward::reserve() {
+FastForward::Sizes FastForward::sizes() const {
+  Sizes sizes{};
+  const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
   const int64_t e = config_.init_patch_embed_size;
-  int64_t stream = 0, wide = 0, scratch = 0, below = 0, widest = 0;
-  const Level* from = nullptr;
+  const int64_t patches = first.tokens * config_.in_channels * e * e;
+  const int64_t head = (rows_of(last) + 1) * last.width;  // the normed rows and their mean
+  sizes.scratch = std::max(patches, head);
+  const Level* below = nullptr;
   for (const FastLevel& level : model_.levels) {
     const int64_t rows = rows_of(level.shape), C = level.shape.width;
-    stream = std::max(stream, rows * C);
-    widest = std::max(widest, C);
-    wide = std::max(wide, 2 * rows * level.attention.ld);
-    if (from) {
-      const int64_t side = from->map() + 2;
-      wide = std::max(wide, side * side * from->width + below * C);
-      scratch = std::max({scratch, side * from->width, level.conv->scratch()});
+    sizes.stream = std::max(sizes.stream, rows * C);
+    if (config_.norm_type == Norm::kGroup) sizes.groups = std::max(sizes.groups, 2 * C);
+    // Queries, keys and values of a layer, and of the next.
+    sizes.wide = std::max(sizes.wide, 2 * rows * level.attention.ld);
+    if (below) {  // the plane of the level below with its border, and the convolution's output
+      const int64_t side = below->map() + 2;
+      sizes.wide = std::max(sizes.wide, side * side * below->width + rows_of(*below) * C);
+      sizes.scratch = std::max({sizes.scratch, side * below->width, level.conv->scratch()});
     }
+    // A piece's normed rows and hidden layer. Cut at fours, it may be a four longer.
     const int64_t piece = most_rows(level) + 4;
-    scratch = std::max(scratch, piece * (C + level.mlp) + memory_of(level, piece));
-    below = rows;
-    from = &level.shape;
+    sizes.scratch = std::max(sizes.scratch, piece * (C + level.mlp) + memory_of(level, piece));
+    below = &level.shape;
   }
-  const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
-  scratch = std::max(
-      {scratch, first.tokens * config_.in_channels * e * e, (rows_of(last) + 1) * last.width});
-  scratch_size_ = (scratch + 15) / 16 * 16;
-  x_ = stream_.reserve(B_ * stream);
-  w_ = wide_.reserve(B_ * wide);
-  s_ = scratch_.reserve(threads_ * scratch_size_);
-  if (config_.norm_type == Norm::kGroup) g_ = groups_.reserve(B_ * 2 * widest);
+  sizes.scratch = (sizes.scratch + 15) / 16 * 16;  // whole cache lines
+  return sizes;
+}
+
+void FastForward::reserve() {
+  x_ = stream_.reserve(B_ * sizes_.stream);
+  w_ = wide_.reserve(B_ * sizes_.wide);
+  g_ = groups_.reserve(B_ * sizes_.groups);
+  s_ = scratch_.reserve(threads_ * sizes_.scratch);
 }
 
 }  // namespace nestvit

@@ -23,9 +23,16 @@ class FastForward {
   void operator()(const float* images, int64_t B, float* logits,
                   const std::vector<float*>& features, Profile* profile = nullptr);
 
+  // Floats of the buffers that each image of a call takes.
+  int64_t floats_per_image() const { return sizes_.stream + sizes_.wide + sizes_.groups; }
+
  private:
   struct Piece {
     int64_t first, rows;  // of the level's B * T * N
+  };
+  struct Sizes {
+    int64_t stream, wide, groups;  // floats per image
+    int64_t scratch;               // floats per thread
   };
 
   void patch_embedding(const float* images);
@@ -48,6 +55,7 @@ class FastForward {
   void timed(const Level& level, Part part, const Body& body) const;
   std::vector<Piece> pieces(const FastLevel& level) const;
   float* scratch_of_thread() const;
+  Sizes sizes() const;
   void reserve();
 
   const NestConfig config_;
@@ -55,15 +63,15 @@ class FastForward {
   const FastModel model_;
   const kernels::InferenceKernels& kernels_;
   decltype(kernels::InferenceKernels::attend)
-      attend_;                  // in bf16 for all types but f32, where it can
+      attend_;  // in bf16 for all types but f32, where it can
+  const Sizes sizes_;
   int64_t B_ = 0;               // images of this call
   Profile* profile_ = nullptr;  // of this call
   Buffer stream_, wide_, scratch_, groups_;
-  int64_t scratch_size_ = 0;  // of one thread
-  float* x_ = nullptr;        // the residual stream [B, T, N, C]; planes of ConvPool
-  float* w_ = nullptr;        // queries, keys and values, twice; planes of ConvPool
-  float* s_ = nullptr;        // scratch of each thread
-  float* g_ = nullptr;        // scale and shift of group norm, [B, 2, C]
+  float* x_ = nullptr;  // the residual stream [B, T, N, C]; planes of ConvPool
+  float* w_ = nullptr;  // queries, keys and values, twice; planes of ConvPool
+  float* s_ = nullptr;  // scratch of each thread
+  float* g_ = nullptr;  // scale and shift of group norm, [B, 2, C]
 };
 
 }  // namespace nestvit

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/plain/weights.h"
+#include "runtime/buffer.h"
 #include "runtime/precision.h"
 
 namespace nestvit {

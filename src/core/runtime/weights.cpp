@@ -128,6 +128,15 @@ class FastPacker {
 
 }  // namespace
 
+std::vector<float> by_heads(const std::vector<float>& weight, const Level& level) {
+  const int64_t C = level.width, H = level.heads, D = level.head_dim;
+  std::vector<float> ordered(weight.size());
+  for (int64_t row = 0; row < C; ++row)
+    for (int64_t h = 0; h < H; ++h)
+      for (int64_t d = 0; d < D; ++d) ordered[row * C + h * D + d] = weight[row * C + d * H + h];
+  return ordered;
+}
+
 FastModel fast_pack(const LoadedModel& model, NumberType precision) {
   return FastPacker(model, precision).build();
 }

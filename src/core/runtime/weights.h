@@ -11,10 +11,16 @@
 #include "model/nest.h"
 #include "runtime/convolution.h"
 #include "runtime/linear.h"
-#include "runtime/plain/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {
+
+// Layer and group norm: gamma and beta. Batch norm: its running statistics folded into a scale and
+// a shift.
+struct PackedNorm {
+  Norm kind;
+  std::vector<float> scale, shift;  // [C]
+};
 
 struct FastLayer {
   PackedNorm norm1;
@@ -48,5 +54,9 @@ struct FastModel {
 // Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
 // exactly what its configuration asks for.
 FastModel fast_pack(const LoadedModel& model, NumberType precision);
+
+// attn.proj's weight [C, C] with the columns as attention leaves its output, h*D+d; the file's,
+// timm's, are d*H+h.
+std::vector<float> by_heads(const std::vector<float>& weight, const Level& level);
 
 }  // namespace nestvit

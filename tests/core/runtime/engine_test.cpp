@@ -61,17 +61,14 @@ void expect_equals_reference(const LoadedModel& model, int batch, const std::str
       for (const auto& row : reference.levels[i])
         levels[i].insert(levels[i].end(), row.begin(), row.end());
   }
-  for (const Path path : {Path::kFast, Path::kPlain}) {
-    SCOPED_TRACE(path == Path::kFast ? "fast" : "plain");
-    const Output output = Engine(model, {1, path}).run(images, batch, /*features=*/true);
-    expect_close(output.logits, logits, "logits");
-    ASSERT_EQ(output.levels.size(), levels.size());
-    for (size_t i = 0; i < levels.size(); ++i) {
-      const Level level = geometry(config)[i];
-      EXPECT_EQ(output.levels[i].shape,
-                (std::vector<int64_t>{batch, level.blocks, level.tokens, level.width}));
-      expect_close(output.levels[i].values, levels[i], "level " + std::to_string(i));
-    }
+  const Output output = Engine(model, {1}).run(images, batch, /*features=*/true);
+  expect_close(output.logits, logits, "logits");
+  ASSERT_EQ(output.levels.size(), levels.size());
+  for (size_t i = 0; i < levels.size(); ++i) {
+    const Level level = geometry(config)[i];
+    EXPECT_EQ(output.levels[i].shape,
+              (std::vector<int64_t>{batch, level.blocks, level.tokens, level.width}));
+    expect_close(output.levels[i].values, levels[i], "level " + std::to_string(i));
   }
 }
 
@@ -245,10 +242,10 @@ void expect_close_to_f32(NumberType precision, double share) {
       const LoadedModel model = random_model(config, 3);
       const auto images = random_images(config, 3, 4);
       const auto f32 = Engine(model, {2}).run(images, 3).logits;
-      const Engine engine(model, {2, Path::kFast, precision});
+      const Engine engine(model, {2, precision});
       const auto logits = engine.run(images, 3).logits;
       EXPECT_NE(logits, f32);
-      EXPECT_EQ(Engine(model, {1, Path::kFast, precision}).run(images, 3).logits, logits);
+      EXPECT_EQ(Engine(model, {1, precision}).run(images, 3).logits, logits);
       double largest = 0, worst = 0;
       for (size_t i = 0; i < f32.size(); ++i) {
         largest = std::max(largest, std::fabs(double{f32[i]}));
@@ -293,12 +290,6 @@ TEST(Engine, PartsOfTheProfileAreTheWholeForward) {
       measured += profile.seconds(level.index, part);
     }
   EXPECT_LE(measured, 2 * took.count());
-}
-
-TEST(Engine, PrecisionWhereItCannotBeIsAnError) {
-  const LoadedModel model = random_model(small_config(), 3);
-  for (const NumberType precision : {NumberType::kBf16, NumberType::kInt8})
-    EXPECT_THROW(Engine(model, {1, Path::kPlain, precision}), UsageError);
 }
 
 TEST(Engine, FeaturesOnlyWhenAskedFor) {
