@@ -183,12 +183,12 @@ std::vector<NumberType> precisions(const std::string& text) {
 // What computes, and why.
 void explain(const LoadedModel& model, const BenchOptions& options) {
   const int threads = options.threads.empty() ? 0 : numbers(options.threads, "--threads").front();
-  const FastModel packed = fast_pack(model, NumberType::kF32);
+  const PackedModel packed = pack(model, NumberType::kF32);
   fmt::print(
       "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
       kernels::inference_kernels().front()->name, kernels::bf16_products().front()->name,
       kernels::int8_products().front()->name);
-  for (const FastLevel& level : packed.levels)
+  for (const PackedLevel& level : packed.levels)
     if (level.conv)
       fmt::print("level {}   f32 convolution {}\n", level.shape.index,
                  level.conv->rows() == 2

@@ -67,14 +67,16 @@ Convolution::Convolution(std::span<const float> weight, std::span<const float> b
 }
 
 const float* Convolution::pixels(const float* x, int64_t count, float* memory) const {
-  return taps_.empty() ? x : taps_[0].rows(x, count, memory);
+  return taps_.empty() ? x : taps_[0].prepare_rows(x, count, memory);
 }
 
-int64_t Convolution::pixel_size() const { return taps_.empty() ? in_ : taps_[0].row_size(); }
+int64_t Convolution::pixel_size() const {
+  return taps_.empty() ? in_ : taps_[0].prepared_row_size();
+}
 
 int64_t Convolution::scratch() const {
   const int64_t tiles = size_ / 2;
-  return taps_.empty() ? tiles * (16 * (in_ + out_) + products_.front().row_size()) : 0;
+  return taps_.empty() ? tiles * (16 * (in_ + out_) + products_.front().prepared_row_size()) : 0;
 }
 
 void Convolution::operator()(const float* plane, float* y, float* scratch) const {
@@ -84,8 +86,8 @@ void Convolution::operator()(const float* plane, float* y, float* scratch) const
   float* memory = products + 16 * tiles * out_;                    // of one of 16
   best().winograd_in(plane, (size_ + 2) * in_, in_, tiles, values);
   for (int64_t i = 0; i < 16; ++i) {
-    const PanelLinear& product = products_[static_cast<size_t>(i)];
-    product(product.rows(values + i * tiles * in_, tiles, memory), tiles,
+    const Linear& product = products_[static_cast<size_t>(i)];
+    product(product.prepare_rows(values + i * tiles * in_, tiles, memory), tiles,
             products + i * tiles * out_, out_);
   }
   best().winograd_out(products, out_, tiles, bias_.data(), y, size_ * out_);

@@ -32,8 +32,8 @@ class Convolution {
 
  private:
   int64_t in_, out_, size_;
-  std::vector<PanelLinear> taps_;      // one, or none
-  std::vector<PanelLinear> products_;  // 16 of Winograd's, or none
+  std::vector<Linear> taps_;      // one, or none
+  std::vector<Linear> products_;  // 16 of Winograd's, or none
   std::vector<float> bias_;
 };
 

@@ -36,8 +36,8 @@ struct Engine::Impl {
   const NestConfig config;
   const std::vector<Level> levels;
   ComputeThread compute;
-  std::optional<FastForward> forward;  // lives and dies on the compute thread
-  int64_t together = 0;                // images that go through it at once
+  std::optional<Forward> forward;  // lives and dies on the compute thread
+  int64_t together = 0;            // images that go through it at once
 
   Impl(const LoadedModel& model, const EngineOptions& options)
       : config(model.config), levels(geometry(config)), compute(thread_count(options.threads)) {

@@ -26,26 +26,26 @@ constexpr int64_t kMostRows = 256;
 constexpr int64_t kGroupsTogether = 4;
 
 int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
-int64_t most_rows(const FastLevel& level) {  // of a piece
+int64_t most_rows(const PackedLevel& level) {  // of a piece
   return std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows);
 }
 
 // Floats that an operation on a piece needs beside its input and output.
-int64_t memory_of(const FastLevel& level, int64_t rows) {
+int64_t scratch_size(const PackedLevel& level, int64_t rows) {
   int64_t most = kernels::attend_scratch(level.attention);
-  for (const FastLayer& layer : level.layers)
-    for (const PanelLinear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
-      most = std::max(most, linear->memory_of(rows));
+  for (const PackedLayer& layer : level.layers)
+    for (const Linear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
+      most = std::max(most, linear->scratch_size(rows));
   return most;
 }
 
 // y = x W^T + b, or with `add` y += that, of a piece's rows.
-void product(const FastLevel& level, const PanelLinear& linear, const float* x, int64_t rows,
+void product(const PackedLevel& level, const Linear& linear, const float* x, int64_t rows,
              float* memory, float* y, int64_t ldc, bool add = false) {
-  if (level.fours)
-    linear.by_fours(x, rows, memory, y, ldc, add);
+  if (level.use_strassen)
+    linear.strassen(x, rows, memory, y, ldc, add);
   else
-    linear(linear.rows(x, rows, memory), rows, y, ldc, add);
+    linear(linear.prepare_rows(x, rows, memory), rows, y, ldc, add);
 }
 
 // Dynamic: a disturbed core takes fewer.
@@ -57,23 +57,23 @@ void parallel_for(int64_t count, const Body& body) {
 
 }  // namespace
 
-FastForward::FastForward(const LoadedModel& model, int threads, NumberType precision)
+Forward::Forward(const LoadedModel& model, int threads, NumberType precision)
     : config_(model.config),
       threads_(threads),
-      model_(fast_pack(model, precision)),
+      model_(pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
                   ? kernels::bf16_products().front()->attend
                   : kernels_.attend),
       sizes_(sizes()) {}
 
-void FastForward::operator()(const float* images, int64_t B, float* logits,
-                             const std::vector<float*>& features, Profile* profile) {
+void Forward::operator()(const float* images, int64_t B, float* logits,
+                         const std::vector<float*>& features, Profile* profile) {
   B_ = B;
   profile_ = profile;
   reserve();
   patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
-  for (const FastLevel& level : model_.levels) {
+  for (const PackedLevel& level : model_.levels) {
     const int i = level.shape.index;
     if (i > 0) conv_pool(level, model_.levels[i - 1].shape);  // -> x [B, T/4, N, C']
     encode(level);
@@ -85,7 +85,7 @@ void FastForward::operator()(const float* images, int64_t B, float* logits,
 
 // body(row, rows) of the rows of a piece, those of a block, or of an image, of `size` at a time.
 template <class Body>
-void FastForward::each_stretch(const Piece& piece, int64_t size, const Body& body) {
+void Forward::each_stretch(const Piece& piece, int64_t size, const Body& body) {
   const int64_t end = piece.first + piece.rows;
   for (int64_t row = piece.first, next = 0; row < end; row = next) {
     next = std::min(end, (row / size + 1) * size);
@@ -94,7 +94,7 @@ void FastForward::each_stretch(const Piece& piece, int64_t size, const Body& bod
 }
 
 template <class Body>
-void FastForward::timed(const Level& level, Part part, const Body& body) const {
+void Forward::timed(const Level& level, Part part, const Body& body) const {
   if (!profile_) return body();
   const auto start = std::chrono::steady_clock::now();
   body();
@@ -102,7 +102,7 @@ void FastForward::timed(const Level& level, Part part, const Body& body) const {
   profile_->add(omp_get_thread_num(), level.index, part, took.count());
 }
 
-void FastForward::patch_embedding(const float* images) {
+void Forward::patch_embedding(const float* images) {
   const Level& level = model_.levels.front().shape;
   const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
   const int64_t channels = config_.in_channels;
@@ -118,7 +118,7 @@ void FastForward::patch_embedding(const float* images) {
 }
 
 // x [b, T, N, C] -> row y of the plane with its border: the blocks beside each other.
-void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
+void Forward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
   const int64_t T = level.blocks, N = level.tokens, C = level.width, size = level.map();
   std::fill_n(row, (size + 2) * C, 0.0f);
   if (y < 0 || y >= size) return;
@@ -131,7 +131,7 @@ void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row
 
 // The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
 // 3x3 max-pool of stride 2 into the next level's block order.
-void FastForward::conv_pool(const FastLevel& level, const Level& below) {
+void Forward::conv_pool(const PackedLevel& level, const Level& below) {
   const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
   const Convolution& conv = *level.conv;
   const Level& to = level.shape;
@@ -172,7 +172,7 @@ void FastForward::conv_pool(const FastLevel& level, const Level& below) {
 // Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))). Between two
 // barriers a piece reads the keys of its block, which others made, and writes its own of the next
 // layer to the other half of w. Group norm needs all rows of an image: a barrier before each.
-void FastForward::encode(const FastLevel& level) {
+void Forward::encode(const PackedLevel& level) {
   const int64_t T = level.shape.blocks, N = level.shape.tokens, C = level.shape.width;
   const std::vector<Piece> all = pieces(level);
   const auto each_piece = [&](const auto& body) {
@@ -185,7 +185,7 @@ void FastForward::encode(const FastLevel& level) {
   };
   if (config_.norm_type == Norm::kGroup) {
     each_piece([&](const Piece& piece, float*) { add_position(piece); });
-    for (const FastLayer& layer : level.layers) {
+    for (const PackedLayer& layer : level.layers) {
       measure_groups(layer.norm1, level.shape);
       each_piece(
           [&](const Piece& piece, float* scratch) { queries(level, layer, piece, w_, scratch); });
@@ -212,7 +212,7 @@ void FastForward::encode(const FastLevel& level) {
 
 // Group norm of x as an affine map of each image's channels. By one thread for each few groups, so
 // that sums have one order, however many threads there are.
-void FastForward::measure_groups(const PackedNorm& norm, const Level& level) {
+void Forward::measure_groups(const PackedNorm& norm, const Level& level) {
   constexpr int64_t kParts = kGroupNormGroups / kGroupsTogether;
   const int64_t rows = rows_of(level), C = level.width, width = C / kGroupNormGroups;
   const int64_t channels = width * kGroupsTogether;
@@ -234,8 +234,8 @@ void FastForward::measure_groups(const PackedNorm& norm, const Level& level) {
 }
 
 // y [rows, C] <- norm(x) of a piece; group norm as measure_groups() left it.
-void FastForward::normalise(const PackedNorm& norm, const Level& level, const Piece& piece,
-                            float* y) const {
+void Forward::normalise(const PackedNorm& norm, const Level& level, const Piece& piece,
+                        float* y) const {
   const int64_t C = level.width;
   const float *x = x_ + piece.first * C, *scale = norm.scale.data(), *shift = norm.shift.data();
   timed(level, Part::kNorm, [&] {
@@ -255,8 +255,8 @@ void FastForward::normalise(const PackedNorm& norm, const Level& level, const Pi
 }
 
 // qkv [B, T, N, W] of a piece <- norm1(x) Wqkv + b
-void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                          float* qkv, float* scratch) const {
+void Forward::queries(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                      float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
   float *normed = scratch, *memory = normed + piece.rows * C;
   normalise(layer.norm1, level.shape, piece, normed);
@@ -264,8 +264,8 @@ void FastForward::queries(const FastLevel& level, const FastLayer& layer, const 
         [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
 
-void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                            const float* qkv, float* scratch) const {
+void Forward::attention(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                        const float* qkv, float* scratch) const {
   const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
   const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
   float *mixed = scratch, *memory = mixed + piece.rows * C;
@@ -281,8 +281,8 @@ void FastForward::attention(const FastLevel& level, const FastLayer& layer, cons
   });
 }
 
-void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                      float* scratch) const {
+void Forward::mlp(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                  float* scratch) const {
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
   float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
         *memory = hidden + rows * M;
@@ -295,7 +295,7 @@ void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piec
         [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });
 }
 
-void FastForward::head(const Level& level, float* logits) {
+void Forward::head(const Level& level, float* logits) {
   const int64_t rows = rows_of(level), C = level.width;
   if (config_.norm_type == Norm::kGroup) measure_groups(model_.norm, level);
   parallel_for(B_, [&](int64_t b) {
@@ -310,8 +310,8 @@ void FastForward::head(const Level& level, float* logits) {
 
 // About as many rows for each, a multiple of the threads. They are whole blocks where that gives
 // each thread as many: a block's keys are then prepared once. Else they end where four rows do,
-// which belong together (PanelLinear::by_fours), counted from the image's first.
-std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
+// which belong together (Linear::strassen), counted from the image's first.
+std::vector<Forward::Piece> Forward::pieces(const PackedLevel& level) const {
   constexpr int64_t kFour = 4;
   const int64_t N = level.shape.tokens, image = rows_of(level.shape), blocks = B_ * image / N;
   const int64_t most = most_rows(level);
@@ -331,9 +331,9 @@ std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) cons
   return all;
 }
 
-float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * sizes_.scratch; }
+float* Forward::scratch_of_thread() const { return s_ + omp_get_thread_num() * sizes_.scratch; }
 
-FastForward::Sizes FastForward::sizes() const {
+Forward::Sizes Forward::sizes() const {
   Sizes sizes{};
   const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
   const int64_t e = config_.init_patch_embed_size;
@@ -341,7 +341,7 @@ FastForward::Sizes FastForward::sizes() const {
   const int64_t head = (rows_of(last) + 1) * last.width;  // the normed rows and their mean
   sizes.scratch = std::max(patches, head);
   const Level* below = nullptr;
-  for (const FastLevel& level : model_.levels) {
+  for (const PackedLevel& level : model_.levels) {
     const int64_t rows = rows_of(level.shape), C = level.shape.width;
     sizes.stream = std::max(sizes.stream, rows * C);
     if (config_.norm_type == Norm::kGroup) sizes.groups = std::max(sizes.groups, 2 * C);
@@ -354,14 +354,14 @@ FastForward::Sizes FastForward::sizes() const {
     }
     // A piece's normed rows and hidden layer. Cut at fours, it may be a four longer.
     const int64_t piece = most_rows(level) + 4;
-    sizes.scratch = std::max(sizes.scratch, piece * (C + level.mlp) + memory_of(level, piece));
+    sizes.scratch = std::max(sizes.scratch, piece * (C + level.mlp) + scratch_size(level, piece));
     below = &level.shape;
   }
   sizes.scratch = (sizes.scratch + 15) / 16 * 16;  // whole cache lines
   return sizes;
 }
 
-void FastForward::reserve() {
+void Forward::reserve() {
   x_ = stream_.reserve(B_ * sizes_.stream);
   w_ = wide_.reserve(B_ * sizes_.wide);
   g_ = groups_.reserve(B_ * sizes_.groups);

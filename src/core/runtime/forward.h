@@ -11,10 +11,10 @@
 
 namespace nestvit {
 
-class FastForward {
+class Forward {
  public:
   // Packs the weights. Construct, call and destroy it on one ComputeThread of `threads`.
-  FastForward(const LoadedModel& model, int threads, NumberType precision = NumberType::kF32);
+  Forward(const LoadedModel& model, int threads, NumberType precision = NumberType::kF32);
 
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C]. The number of threads changes no bit, nor
@@ -37,15 +37,15 @@ class FastForward {
 
   void patch_embedding(const float* images);
   void plane_row(const Level& level, int64_t b, int64_t y, float* row) const;
-  void conv_pool(const FastLevel& level, const Level& below);
-  void encode(const FastLevel& level);
+  void conv_pool(const PackedLevel& level, const Level& below);
+  void encode(const PackedLevel& level);
   void measure_groups(const PackedNorm& norm, const Level& level);
   void normalise(const PackedNorm& norm, const Level& level, const Piece& piece, float* y) const;
-  void queries(const FastLevel& level, const FastLayer& layer, const Piece& piece, float* qkv,
+  void queries(const PackedLevel& level, const PackedLayer& layer, const Piece& piece, float* qkv,
                float* scratch) const;
-  void attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+  void attention(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
                  const float* qkv, float* scratch) const;
-  void mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
+  void mlp(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
            float* scratch) const;
   void head(const Level& level, float* logits);
 
@@ -53,14 +53,14 @@ class FastForward {
   static void each_stretch(const Piece& piece, int64_t size, const Body& body);
   template <class Body>
   void timed(const Level& level, Part part, const Body& body) const;
-  std::vector<Piece> pieces(const FastLevel& level) const;
+  std::vector<Piece> pieces(const PackedLevel& level) const;
   float* scratch_of_thread() const;
   Sizes sizes() const;
   void reserve();
 
   const NestConfig config_;
   const int threads_;
-  const FastModel model_;
+  const PackedModel model_;
   const kernels::InferenceKernels& kernels_;
   decltype(kernels::InferenceKernels::attend)
       attend_;  // in bf16 for all types but f32, where it can

@@ -36,8 +36,8 @@ uint32_t* words(float* x) { return reinterpret_cast<uint32_t*>(x); }
 
 }  // namespace
 
-PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-                         NumberType precision, std::vector<int64_t> taps)
+Linear::Linear(std::span<const float> weight, std::span<const float> bias, int64_t n,
+               NumberType precision, std::vector<int64_t> taps)
     : n_(n),
       width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
       precision_(allowed(precision, width_)),
@@ -58,13 +58,13 @@ PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> b
   std::copy(bias.begin(), bias.end(), bias_);
 }
 
-void PanelLinear::reserve(int64_t panels, int64_t per_column) {
+void Linear::reserve(int64_t panels, int64_t per_column) {
   panels_ = memory_.reserve(panels + (per_column + 1) * columns_);
   extra_ = panels_ + panels;
   bias_ = extra_ + per_column * columns_;
 }
 
-void PanelLinear::pack_f32(const float* weight) {
+void Linear::pack_f32(const float* weight) {
   const int64_t k = width_ * static_cast<int64_t>(taps_.size());
   columns_ = kernels::packed_columns(best(), n_);
   reserve(columns_ * k, 0);
@@ -74,7 +74,7 @@ void PanelLinear::pack_f32(const float* weight) {
   for (int64_t& tap : taps_) tap *= width_;
 }
 
-void PanelLinear::pack_bf16(const float* weight) {
+void Linear::pack_bf16(const float* weight) {
   const int64_t k = width_ * static_cast<int64_t>(taps_.size());
   columns_ = (n_ + kernels::kRightPanel - 1) / kernels::kRightPanel * kernels::kRightPanel;
   reserve(columns_ * k / 2, 0);
@@ -84,7 +84,7 @@ void PanelLinear::pack_bf16(const float* weight) {
   for (int64_t& tap : taps_) tap *= width_ / 2;
 }
 
-void PanelLinear::pack_int8(const float* weight) {
+void Linear::pack_int8(const float* weight) {
   const auto taps = static_cast<int64_t>(taps_.size());
   const int64_t k = width_ * taps;
   columns_ = (n_ + kernels::kInt8Panel - 1) / kernels::kInt8Panel * kernels::kInt8Panel;
@@ -95,7 +95,7 @@ void PanelLinear::pack_int8(const float* weight) {
   });
 }
 
-int64_t PanelLinear::row_size() const {
+int64_t Linear::prepared_row_size() const {
   switch (precision_) {
     case NumberType::kBf16:
       return width_ / 2;
@@ -106,7 +106,7 @@ int64_t PanelLinear::row_size() const {
   }
 }
 
-const float* PanelLinear::rows(const float* x, int64_t count, float* memory) const {
+const float* Linear::prepare_rows(const float* x, int64_t count, float* memory) const {
   switch (precision_) {
     case NumberType::kBf16:
       best_bf16().round(x, count * width_ / 2, words(memory));
@@ -119,7 +119,7 @@ const float* PanelLinear::rows(const float* x, int64_t count, float* memory) con
   }
 }
 
-void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
+void Linear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
   const auto taps = static_cast<int64_t>(taps_.size());
   switch (precision_) {
     case NumberType::kF32:
@@ -135,14 +135,15 @@ void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc
   }
 }
 
-void PanelLinear::by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
-                           bool add) const {
-  if (precision_ != NumberType::kF32) return (*this)(rows(x, m, memory), m, y, ldc, add);
+void Linear::strassen(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
+                      bool add) const {
+  if (precision_ != NumberType::kF32) return (*this)(prepare_rows(x, m, memory), m, y, ldc, add);
   best().strassen({x, width_, taps_.data(), 1, width_, panels_, bias_, m, n_, add, y, ldc}, memory);
 }
 
-int64_t PanelLinear::memory_of(int64_t m) const {
-  return precision_ == NumberType::kF32 ? best().strassen_scratch(m, width_) : m * row_size();
+int64_t Linear::scratch_size(int64_t m) const {
+  return precision_ == NumberType::kF32 ? best().strassen_scratch(m, width_)
+                                        : m * prepared_row_size();
 }
 
 }  // namespace nestvit

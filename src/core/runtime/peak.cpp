@@ -23,14 +23,14 @@ double product_peak(int threads, NumberType precision) {
   ComputeThread compute(threads);
   double best = 0;
   compute.run([&] {
-    const PanelLinear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns, precision);
+    const Linear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns, precision);
     for (int trial = 0; trial < kTrials; ++trial) {
       const auto start = std::chrono::steady_clock::now();
 #pragma omp parallel
       {
         const std::vector<float> x(kRows * kWidth, 0.25f);
         std::vector<float> rounded(kRows * kWidth), y(kRows * kColumns);
-        const float* rows = linear.rows(x.data(), kRows, rounded.data());
+        const float* rows = linear.prepare_rows(x.data(), kRows, rounded.data());
         for (int i = 0; i < kRepeats; ++i) linear(rows, kRows, y.data(), kColumns);
       }
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;

@@ -13,18 +13,18 @@ namespace {
 
 constexpr int64_t kFewestRows = 16;  // from which on seven products are faster than eight
 
-class FastPacker {
+class Packer {
  public:
-  FastPacker(const LoadedModel& model, NumberType precision)
+  Packer(const LoadedModel& model, NumberType precision)
       : model_(model), config_(model.config), levels_(geometry(config_)), precision_(precision) {
     verify_tensors(model.tensors, config_, model.origin, Widening::kLater);
   }
 
-  FastModel build() {
-    FastModel packed{linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
-                     {},
-                     norm("norm", config_.norm_type),
-                     linear("head", config_.num_classes, NumberType::kF32)};
+  PackedModel build() {
+    PackedModel packed{linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
+                       {},
+                       norm("norm", config_.norm_type),
+                       linear("head", config_.num_classes, NumberType::kF32)};
     for (const Level& shape : levels_) packed.levels.push_back(level(shape));
     return packed;
   }
@@ -39,9 +39,8 @@ class FastPacker {
   Tensor f32(const std::string& name) const {
     return widened(find_tensor(model_.tensors, name, model_.origin));
   }
-  PanelLinear linear(const std::string& name, int64_t n, NumberType precision) const {
-    PanelLinear packed(f32(name + ".weight").as<float>(), f32(name + ".bias").as<float>(), n,
-                       precision);
+  Linear linear(const std::string& name, int64_t n, NumberType precision) const {
+    Linear packed(f32(name + ".weight").as<float>(), f32(name + ".bias").as<float>(), n, precision);
     forget(name);
     return packed;
   }
@@ -61,19 +60,19 @@ class FastPacker {
     return norm;
   }
 
-  FastLevel level(const Level& shape) const {
+  PackedLevel level(const Level& shape) const {
     const std::string prefix = fmt::format("levels.{}.", shape.index);
     const int64_t C = shape.width, H = shape.heads, D = shape.head_dim;
     const int64_t kv_heads = multi_query() ? 1 : H;
     const int64_t processors = std::thread::hardware_concurrency();  // 0 where nobody knows
-    FastLevel level{shape,
-                    {shape.tokens, H, D, kv_heads, C + 2 * kv_heads * D, C},
-                    mlp_width(config_, shape.width),
-                    shape.blocks * shape.tokens >= kFewestRows * processors,
-                    {},
-                    {},
-                    values(prefix + "pos_embed"),
-                    {}};
+    PackedLevel level{shape,
+                      {shape.tokens, H, D, kv_heads, C + 2 * kv_heads * D, C},
+                      mlp_width(config_, shape.width),
+                      shape.blocks * shape.tokens >= kFewestRows * processors,
+                      {},
+                      {},
+                      values(prefix + "pos_embed"),
+                      {}};
     if (shape.index > 0) {
       level.conv = convolution(prefix + "pool.conv", levels_[shape.index - 1], shape);
       level.pool_norm = norm(prefix + "pool.norm", Norm::kLayer);  // whatever norm_type says
@@ -83,7 +82,7 @@ class FastPacker {
     return level;
   }
 
-  FastLayer layer(const FastLevel& level, const std::string& prefix) const {
+  PackedLayer layer(const PackedLevel& level, const std::string& prefix) const {
     const int64_t C = level.shape.width;
     return {norm(prefix + "norm1", config_.norm_type),
             qkv(level, prefix + "attn."),
@@ -93,14 +92,14 @@ class FastPacker {
             linear(prefix + "mlp.fc2", C, precision_)};
   }
 
-  PanelLinear projection(const FastLevel& level, const std::string& name) const {
-    PanelLinear packed(by_heads(values(name + ".weight"), level.shape), values(name + ".bias"),
-                       level.shape.width, precision_);
+  Linear projection(const PackedLevel& level, const std::string& name) const {
+    Linear packed(by_heads(values(name + ".weight"), level.shape), values(name + ".bias"),
+                  level.shape.width, precision_);
     forget(name);
     return packed;
   }
 
-  PanelLinear qkv(const FastLevel& level, const std::string& prefix) const {
+  Linear qkv(const PackedLevel& level, const std::string& prefix) const {
     std::vector<float> weight, bias;
     for (const char* part : multi_query() ? std::vector{"q", "kv"} : std::vector{"qkv"}) {
       const auto more = values(prefix + part + ".weight");
@@ -137,8 +136,8 @@ std::vector<float> by_heads(const std::vector<float>& weight, const Level& level
   return ordered;
 }
 
-FastModel fast_pack(const LoadedModel& model, NumberType precision) {
-  return FastPacker(model, precision).build();
+PackedModel pack(const LoadedModel& model, NumberType precision) {
+  return Packer(model, precision).build();
 }
 
 }  // namespace nestvit

@@ -22,38 +22,38 @@ struct PackedNorm {
   std::vector<float> scale, shift;  // [C]
 };
 
-struct FastLayer {
+struct PackedLayer {
   PackedNorm norm1;
-  PanelLinear qkv;   // q, k and v of all heads, or multi-query's q and its one k and v: [W, C]
-  PanelLinear proj;  // columns h*D+d, as attention leaves its output
+  Linear qkv;   // q, k and v of all heads, or multi-query's q and its one k and v: [W, C]
+  Linear proj;  // columns h*D+d, as attention leaves its output
   PackedNorm norm2;
-  PanelLinear fc1, fc2;
+  Linear fc1, fc2;
 };
 
-struct FastLevel {
+struct PackedLevel {
   Level shape;
   kernels::AttentionShape attention;
   int64_t mlp;  // width of the hidden layer
-  // Whether its linear layers go by PanelLinear::by_fours(). Where there are many processors a
+  // Whether its linear layers go by Linear::strassen(). Where there are many processors a
   // thread may have few rows of an image, which that is slow for. Not a matter of how many threads
   // are asked for: they are to change no bit.
-  bool fours;
+  bool use_strassen;
   std::optional<Convolution> conv;  // not at level 0
   std::optional<PackedNorm> pool_norm;
   std::vector<float> position;  // [T, N, C]
-  std::vector<FastLayer> layers;
+  std::vector<PackedLayer> layers;
 };
 
-struct FastModel {
-  PanelLinear patch_embedding;  // [C0, channels * e * e]
-  std::vector<FastLevel> levels;
+struct PackedModel {
+  Linear patch_embedding;  // [C0, channels * e * e]
+  std::vector<PackedLevel> levels;
   PackedNorm norm;
-  PanelLinear head;  // [K, C]
+  Linear head;  // [K, C]
 };
 
 // Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
 // exactly what its configuration asks for.
-FastModel fast_pack(const LoadedModel& model, NumberType precision);
+PackedModel pack(const LoadedModel& model, NumberType precision);
 
 // attn.proj's weight [C, C] with the columns as attention leaves its output, h*D+d; the file's,
 // timm's, are d*H+h.
