@@ -191,7 +191,7 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
   for (const PackedLevel& level : packed.levels)
     if (level.conv)
       fmt::print("level {}   f32 convolution {}\n", level.shape.index,
-                 level.conv->rows() == 2
+                 level.conv->rows_per_call() == 2
                      ? "by Winograd's F(2x2, 3x3): even size, channels in whole registers"
                      : "as a product of nine taps");
   const SpeedOfTypes speeds = speed_of_types(model, threads);

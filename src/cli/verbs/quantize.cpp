@@ -11,6 +11,7 @@
 #include "cli/program/options.h"
 #include "report/metrics.h"
 #include "runtime/engine.h"
+#include "runtime/precision.h"
 #include "weights/export.h"
 #include "weights/storage.h"
 

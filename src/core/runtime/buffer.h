@@ -12,6 +12,7 @@ class Buffer {
   // Makes room for `count` floats; the old content is lost when it grows. Throws Error when there
   // is no memory.
   float* reserve(int64_t count);
+  float* data() const { return data_.get(); }
 
  private:
   struct Free {

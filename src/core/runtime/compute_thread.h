@@ -19,10 +19,10 @@ int cgroup_processors(const std::filesystem::path& root = "/");
 // `requested`.
 int thread_count(int requested);
 
-// A thread that does all computing of an engine, with an OpenMP team of `threads` whose members
-// flush denormals. The team belongs to the thread that starts it: callers come from any thread (an
-// HTTP server's, another OpenMP region's), and one fixed leader keeps the team, the number of
-// threads that oneDNN plans for, and the floating-point mode the same for all of them.
+// The thread that does all computing of an engine, with an OpenMP team of `threads` whose members
+// flush denormals. A team belongs to the thread that starts it, and callers come from any thread
+// (an HTTP server's, another OpenMP region's): one fixed leader gives all of them the same team and
+// the same floating-point mode.
 class ComputeThread {
  public:
   explicit ComputeThread(int threads);

@@ -1,22 +1,23 @@
-// The engine: checks its input, cuts large batches into pieces of bounded memory, and runs them on
-// its own thread.
+// The engine: checks its input, cuts large batches into parts that need bounded memory, and runs
+// them on its own thread.
 #include "runtime/engine.h"
 
 #include <fmt/format.h>
+#include <nestvit/error.h>
 
 #include <algorithm>
 #include <new>
 #include <optional>
 
-#include "base/check.h"
 #include "runtime/compute_thread.h"
 #include "runtime/forward.h"
+#include "runtime/precision.h"
 
 namespace nestvit {
 namespace {
 
-// Images per piece of a batch: more bring no speed once every matrix product fills the caches, only
-// memory.
+// Images that go through the forward together: once every matrix product fills the caches, more of
+// them cost memory and bring no speed.
 constexpr int64_t kMostImages = 32;
 constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
 
@@ -37,7 +38,7 @@ struct Engine::Impl {
   const std::vector<Level> levels;
   ComputeThread compute;
   std::optional<Forward> forward;  // lives and dies on the compute thread
-  int64_t together = 0;            // images that go through it at once
+  int64_t together = 0;            // images of one call of it
 
   Impl(const LoadedModel& model, const EngineOptions& options)
       : config(model.config), levels(geometry(config)), compute(thread_count(options.threads)) {

@@ -1,7 +1,8 @@
-// Packs weights for, and calls, the products of each precision.
+// Packs a weight for the kernels of its number type, and calls them.
 #include "runtime/linear.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "kernels/bf16.h"
@@ -15,13 +16,13 @@ const kernels::InferenceKernels& best() { return *kernels::inference_kernels().f
 const kernels::Bf16Products& best_bf16() { return *kernels::bf16_products().front(); }
 const kernels::Int8Products& best_int8() { return *kernels::int8_products().front(); }
 
-constexpr int64_t kWidestInt8 = 1 << 16;  // 255 * 127 times that many stay within 32 bits
+constexpr int64_t kWidestInt8 = 1 << 16;  // a sum of as many 255 * 127 stays within 32 bits
 
-// What a row of so many values can be.
+// The number type of rows of `width` values: the kernels read them in whole 32-bit words.
 NumberType allowed(NumberType wanted, int64_t width) {
   if (wanted == NumberType::kInt8 && width > kWidestInt8) return NumberType::kF32;
-  const int64_t together = wanted == NumberType::kInt8 ? 4 : wanted == NumberType::kBf16 ? 2 : 1;
-  return width % together == 0 ? wanted : NumberType::kF32;
+  const int64_t word = wanted == NumberType::kInt8 ? 4 : wanted == NumberType::kBf16 ? 2 : 1;
+  return width % word == 0 ? wanted : NumberType::kF32;
 }
 
 // body(first column, columns) of each panel.
@@ -106,44 +107,79 @@ int64_t Linear::prepared_row_size() const {
   }
 }
 
-const float* Linear::prepare_rows(const float* x, int64_t count, float* memory) const {
+const float* Linear::prepare_rows(const float* x, int64_t count, float* scratch) const {
   switch (precision_) {
     case NumberType::kBf16:
-      best_bf16().round(x, count * width_ / 2, words(memory));
-      return memory;
+      best_bf16().round(x, count * width_ / 2, words(scratch));
+      return scratch;
     case NumberType::kInt8:
-      best_int8().round(x, count, width_, words(memory));
-      return memory;
+      best_int8().round(x, count, width_, words(scratch));
+      return scratch;
     default:
       return x;
   }
 }
 
-void Linear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
-  const auto taps = static_cast<int64_t>(taps_.size());
+kernels::Product Linear::f32_product(const Call& call) const {
+  return {.a = call.x,
+          .lda = width_,
+          .taps = taps_.data(),
+          .tap_count = std::ssize(taps_),
+          .width = width_,
+          .weight = panels_,
+          .bias = bias_,
+          .m = call.m,
+          .n = n_,
+          .add = call.add,
+          .c = call.y,
+          .ldc = call.ldy};
+}
+
+void Linear::operator()(const Call& call) const {
+  const int64_t taps = std::ssize(taps_);
   switch (precision_) {
     case NumberType::kF32:
-      return best().product(
-          {rows, width_, taps_.data(), taps, width_, panels_, bias_, m, n_, add, y, ldc});
+      return best().product(f32_product(call));
     case NumberType::kBf16:
-      return best_bf16().row_product({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
-                                      words(panels_), bias_, m, n_, add, y, ldc});
+      return best_bf16().row_product({.a = words(call.x),
+                                      .lda = width_ / 2,
+                                      .taps = taps_.data(),
+                                      .tap_count = taps,
+                                      .width = width_ / 2,
+                                      .weight = words(panels_),
+                                      .bias = bias_,
+                                      .m = call.m,
+                                      .n = n_,
+                                      .add = call.add,
+                                      .c = call.y,
+                                      .ldc = call.ldy});
     case NumberType::kInt8:
-      return best_int8().product({words(rows), taps_.data(), taps, width_, words(panels_),
-                                  reinterpret_cast<const int32_t*>(extra_),
-                                  extra_ + taps * columns_, bias_, m, n_, add, y, ldc});
+      return best_int8().product({.a = words(call.x),
+                                  .taps = taps_.data(),
+                                  .tap_count = taps,
+                                  .width = width_,
+                                  .weight = words(panels_),
+                                  .offsets = reinterpret_cast<const int32_t*>(extra_),
+                                  .scales = extra_ + taps * columns_,
+                                  .bias = bias_,
+                                  .m = call.m,
+                                  .n = n_,
+                                  .add = call.add,
+                                  .c = call.y,
+                                  .ldc = call.ldy});
   }
 }
 
-void Linear::strassen(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
-                      bool add) const {
-  if (precision_ != NumberType::kF32) return (*this)(prepare_rows(x, m, memory), m, y, ldc, add);
-  best().strassen({x, width_, taps_.data(), 1, width_, panels_, bias_, m, n_, add, y, ldc}, memory);
+void Linear::strassen(const Call& call, float* scratch) const {
+  if (precision_ == NumberType::kF32) return best().strassen(f32_product(call), scratch);
+  Call prepared = call;
+  prepared.x = prepare_rows(call.x, call.m, scratch);
+  (*this)(prepared);
 }
 
 int64_t Linear::scratch_size(int64_t m) const {
-  return precision_ == NumberType::kF32 ? best().strassen_scratch(m, width_)
-                                        : m * prepared_row_size();
+  if (precision_ == NumberType::kF32) return best().strassen_scratch(m, width_);
+  return m * prepared_row_size();
 }
 
 }  // namespace nestvit

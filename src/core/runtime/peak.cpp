@@ -31,7 +31,8 @@ double product_peak(int threads, NumberType precision) {
         const std::vector<float> x(kRows * kWidth, 0.25f);
         std::vector<float> rounded(kRows * kWidth), y(kRows * kColumns);
         const float* rows = linear.prepare_rows(x.data(), kRows, rounded.data());
-        for (int i = 0; i < kRepeats; ++i) linear(rows, kRows, y.data(), kColumns);
+        for (int i = 0; i < kRepeats; ++i)
+          linear({.x = rows, .m = kRows, .y = y.data(), .ldy = kColumns});
       }
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       const double products = 2e-9 * kRows * kWidth * kColumns * kRepeats * compute.threads();

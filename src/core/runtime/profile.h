@@ -1,4 +1,4 @@
-// Where the time of a fast forward goes: by level and kind of work.
+// Where the time of a forward goes: by level and kind of work.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Turns the tensors of a model into panels.
+// Packs the tensors of a model.
 #include "runtime/weights.h"
 
 #include <fmt/format.h>
@@ -11,7 +11,7 @@
 namespace nestvit {
 namespace {
 
-constexpr int64_t kFewestRows = 16;  // from which on seven products are faster than eight
+constexpr int64_t kStrassenRows = 16;  // from here on seven products are faster than eight
 
 class Packer {
  public:
@@ -21,10 +21,11 @@ class Packer {
   }
 
   PackedModel build() {
-    PackedModel packed{linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
-                       {},
-                       norm("norm", config_.norm_type),
-                       linear("head", config_.num_classes, NumberType::kF32)};
+    PackedModel packed{
+        .patch_embedding = linear("patch_embed.proj", levels_.front().width, NumberType::kF32),
+        .levels = {},
+        .norm = norm("norm", config_.norm_type),
+        .head = linear("head", config_.num_classes, NumberType::kF32)};
     for (const Level& shape : levels_) packed.levels.push_back(level(shape));
     return packed;
   }
@@ -35,7 +36,7 @@ class Packer {
   }
   bool multi_query() const { return config_.attn_type == Attention::kMultiQuery; }
 
-  // Short types are widened one by one, so that no more than a layer of them is there in f32.
+  // Short types are widened one tensor at a time, so that at most one layer of them exists in f32.
   Tensor f32(const std::string& name) const {
     return widened(find_tensor(model_.tensors, name, model_.origin));
   }
@@ -44,7 +45,7 @@ class Packer {
     forget(name);
     return packed;
   }
-  // Of a weight that is packed the file's copy is needed no more.
+  // The file's copy of a packed weight is not needed any more.
   void forget(const std::string& name) const {
     find_tensor(model_.tensors, name + ".weight", model_.origin).forget();
   }
@@ -64,15 +65,20 @@ class Packer {
     const std::string prefix = fmt::format("levels.{}.", shape.index);
     const int64_t C = shape.width, H = shape.heads, D = shape.head_dim;
     const int64_t kv_heads = multi_query() ? 1 : H;
-    const int64_t processors = std::thread::hardware_concurrency();  // 0 where nobody knows
-    PackedLevel level{shape,
-                      {shape.tokens, H, D, kv_heads, C + 2 * kv_heads * D, C},
-                      mlp_width(config_, shape.width),
-                      shape.blocks * shape.tokens >= kFewestRows * processors,
-                      {},
-                      {},
-                      values(prefix + "pos_embed"),
-                      {}};
+    const int64_t processors = std::thread::hardware_concurrency();  // 0 where it is unknown
+    PackedLevel level{.shape = shape,
+                      .attention = {.tokens = shape.tokens,
+                                    .heads = H,
+                                    .head_dim = D,
+                                    .kv_heads = kv_heads,
+                                    .ld = C + 2 * kv_heads * D,
+                                    .ld_out = C},
+                      .mlp = mlp_width(config_, shape.width),
+                      .use_strassen = shape.blocks * shape.tokens >= kStrassenRows * processors,
+                      .conv = {},
+                      .pool_norm = {},
+                      .position = values(prefix + "pos_embed"),
+                      .layers = {}};
     if (shape.index > 0) {
       level.conv = convolution(prefix + "pool.conv", levels_[shape.index - 1], shape);
       level.pool_norm = norm(prefix + "pool.norm", Norm::kLayer);  // whatever norm_type says
@@ -84,12 +90,12 @@ class Packer {
 
   PackedLayer layer(const PackedLevel& level, const std::string& prefix) const {
     const int64_t C = level.shape.width;
-    return {norm(prefix + "norm1", config_.norm_type),
-            qkv(level, prefix + "attn."),
-            projection(level, prefix + "attn.proj"),
-            norm(prefix + "norm2", config_.norm_type),
-            linear(prefix + "mlp.fc1", level.mlp, precision_),
-            linear(prefix + "mlp.fc2", C, precision_)};
+    return {.norm1 = norm(prefix + "norm1", config_.norm_type),
+            .qkv = qkv(level, prefix + "attn."),
+            .proj = projection(level, prefix + "attn.proj"),
+            .norm2 = norm(prefix + "norm2", config_.norm_type),
+            .fc1 = linear(prefix + "mlp.fc1", level.mlp, precision_),
+            .fc2 = linear(prefix + "mlp.fc2", C, precision_)};
   }
 
   Linear projection(const PackedLevel& level, const std::string& name) const {

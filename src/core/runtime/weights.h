@@ -1,10 +1,8 @@
-// The weights of the fast forward, packed once when a model is loaded.
+// The weights of a forward, packed once when a model is loaded.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "kernels/inference.h"
@@ -34,9 +32,8 @@ struct PackedLevel {
   Level shape;
   kernels::AttentionShape attention;
   int64_t mlp;  // width of the hidden layer
-  // Whether its linear layers go by Linear::strassen(). Where there are many processors a
-  // thread may have few rows of an image, which that is slow for. Not a matter of how many threads
-  // are asked for: they are to change no bit.
+  // Whether linear layers use Strassen, which pays from 16 rows per processor. Decided by the
+  // machine, not by the number of threads asked for, which must not change a bit.
   bool use_strassen;
   std::optional<Convolution> conv;  // not at level 0
   std::optional<PackedNorm> pool_norm;
@@ -51,12 +48,13 @@ struct PackedModel {
   Linear head;  // [K, C]
 };
 
-// Patch embedding and head are f32 in any precision. Throws Error when `model.tensors` is not
-// exactly what its configuration asks for.
+// Patch embedding and head are f32 in any precision. Weights that are mapped from a file give their
+// memory back to the system once they are packed. Throws Error when `model.tensors` is not exactly
+// what its configuration asks for.
 PackedModel pack(const LoadedModel& model, NumberType precision);
 
-// attn.proj's weight [C, C] with the columns as attention leaves its output, h*D+d; the file's,
-// timm's, are d*H+h.
+// attn.proj's weight [C, C] with its columns in the order of attention's output, h*D+d; in files,
+// as in timm, they are d*H+h.
 std::vector<float> by_heads(const std::vector<float>& weight, const Level& level);
 
 }  // namespace nestvit
