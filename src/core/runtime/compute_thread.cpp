@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "kernels/reference.h"
+#include "kernels/portable.h"
 
 namespace nestvit {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "kernels/bf16.h"
 #include "kernels/isa.h"
-#include "kernels/reference.h"
+#include "kernels/portable.h"
 
 namespace nestvit {
 namespace {

@@ -1,4 +1,4 @@
-// The peak of the product kernel.
+// Times one product that fits a core's cache.
 #include "runtime/peak.h"
 
 #include <omp.h>
