@@ -1,5 +1,5 @@
 # The libraries that nestvit stands on, as imported targets. Debian's come by pkg-config or their CMake packages;
-# libtorch and oneDNN from NESTVIT_DEPS (scripts/deps).
+# libtorch from NESTVIT_DEPS (scripts/deps).
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
@@ -16,19 +16,10 @@ pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)
 pkg_check_modules(crypto REQUIRED IMPORTED_TARGET libcrypto)
 
-set(missing_hint "run scripts/deps first, or point NESTVIT_DEPS at the folder it filled")
-
-if(NOT EXISTS "${NESTVIT_DEPS}/onednn/lib/libdnnl.so")
-  message(FATAL_ERROR "oneDNN is not in ${NESTVIT_DEPS}/onednn: ${missing_hint}")
-endif()
-add_library(dnnl SHARED IMPORTED)
-set_target_properties(dnnl PROPERTIES
-  IMPORTED_LOCATION "${NESTVIT_DEPS}/onednn/lib/libdnnl.so"
-  INTERFACE_INCLUDE_DIRECTORIES "${NESTVIT_DEPS}/onednn/include")
-
 if(NESTVIT_TRAIN)
   if(NOT EXISTS "${NESTVIT_DEPS}/torch/lib/libtorch_cpu.so")
-    message(FATAL_ERROR "libtorch is not in ${NESTVIT_DEPS}/torch: ${missing_hint}, or use the preset core-only")
+    message(FATAL_ERROR "libtorch is not in ${NESTVIT_DEPS}/torch: run scripts/deps first, "
+      "point NESTVIT_DEPS at the folder it filled, or use the preset core-only")
   endif()
   # Linked directly: the wheel's own CMake package refuses a machine without CUDA.
   add_library(c10 SHARED IMPORTED)
@@ -43,7 +34,7 @@ if(NESTVIT_TRAIN)
     INTERFACE_LINK_LIBRARIES "c10;torch_gomp"
     INTERFACE_LINK_OPTIONS "-Wl,-rpath-link,${NESTVIT_DEPS}/torch/lib"
     # With OpenMP, as the wheel was: at::parallel_for is a template that is serial without it.
-    # Searched last: the wheel brings its own fmt and dnnl headers, which must not hide ours.
+    # Searched last: the wheel brings its own fmt headers, which must not hide ours.
     INTERFACE_COMPILE_OPTIONS
       "-fopenmp;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include;SHELL:-idirafter ${NESTVIT_DEPS}/torch/include/torch/csrc/api/include")
 endif()

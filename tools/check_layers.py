@@ -80,7 +80,6 @@ CONFINED = [
     ("torch ATen c10", "src/train/torch.h src/train/group/c10d.h src/cuda/torch_cuda.h"),
     ("train/group/c10d.h", "src/train/group src/train/device/cuda_module.h src/cuda"),
     ("cuda.h cuda_runtime.h cuda_runtime_api.h nccl.h", "src/cuda/torch_cuda.h"),
-    ("dnnl.hpp dnnl.h oneapi", "src/core/runtime/plain/gemm.cpp"),
     ("immintrin.h x86intrin.h", "src/core/kernels"),
     ("yaml-cpp", "src/core/base/fields.cpp"),
     ("jpeglib.h jerror.h", "src/core/image/codecs/jpeg.cpp"),

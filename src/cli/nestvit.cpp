@@ -17,7 +17,7 @@ nestvit::cli::Forward engine_forward(const nestvit::LoadedModel& model,
       options.fastest ? nestvit::cli::speed_of_types(model, options.threads).fastest()
                       : options.precision;
   auto engine = std::make_shared<nestvit::Engine>(
-      model, nestvit::EngineOptions{options.threads, nestvit::Path::kFast, precision});
+      model, nestvit::EngineOptions{.threads = options.threads, .precision = precision});
   return [engine](std::span<const float> input, int batch, bool features) {
     return engine->run(input, batch, features);
   };

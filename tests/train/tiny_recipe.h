@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "image/augment/mix.h"
 #include "model/params.h"
+#include "run/recipe/resolve.h"
 #include "train/learner.h"
 #include "weights/model_dir.h"
 

@@ -66,7 +66,7 @@ std::optional<SpeedOfTypes> kept_at(const fs::path& place, const std::string& ke
 }
 
 double measured_speed(const LoadedModel& model, int threads, NumberType precision) {
-  const Engine engine(model, {threads, Path::kFast, precision});
+  const Engine engine(model, {.threads = threads, .precision = precision});
   const std::vector<float> image(static_cast<size_t>(model.config.in_channels) *
                                  model.config.image_size * model.config.image_size);
   double best = 0;
@@ -108,7 +108,7 @@ SpeedOfTypes speed_of_types(const LoadedModel& model, int threads) {
     if (precision == NumberType::kInt8) continue;
     try {
       result.speeds.emplace_back(precision, measured_speed(model, threads, precision));
-    } catch (const UsageError&) {  // not on this processor, or not for this model
+    } catch (const UsageError&) {  // not on this processor
       if (precision == NumberType::kF32) throw;
     }
   }

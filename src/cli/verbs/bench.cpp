@@ -28,7 +28,7 @@ namespace {
 
 struct BenchOptions {
   ModelSource model;
-  std::string batches = "1,8", threads, path = "fast", dtypes = "f32", against;
+  std::string batches = "1,8", threads, dtypes = "f32", against;
   int rounds = 5;
   bool csv = false, profile = false, explain = false;
 };
@@ -181,20 +181,16 @@ std::vector<NumberType> precisions(const std::string& text) {
 
 // Prints the implementations of each product and convolution, with the reason.
 void explain(const LoadedModel& model, const BenchOptions& options) {
-  if (!fast_covers(model.config)) {
-    fmt::print("path      plain, by oneDNN: the fast one is for layer norms\n");
-    return;
-  }
   const int threads = options.threads.empty() ? 0 : numbers(options.threads, "--threads").front();
-  const FastModel packed = fast_pack(model, NumberType::kF32);
+  const PackedModel packed = pack(model, NumberType::kF32);
   fmt::print(
       "f32       own products by {}\nbf16      own products by {}\nint8      own products by {}\n",
       kernels::inference_kernels().front()->name, kernels::bf16_kernels().front()->name,
       kernels::int8_kernels().front()->name);
-  for (const FastLevel& level : packed.levels)
+  for (const PackedLevel& level : packed.levels)
     if (level.conv)
       fmt::print("level {}   f32 convolution {}\n", level.shape.index,
-                 level.conv->rows() == 2
+                 level.conv->rows_per_call() == 2
                      ? "by Winograd's F(2x2, 3x3): even size, channels in whole registers"
                      : "as a product of nine taps");
   const SpeedOfTypes speeds = speed_of_types(model, threads);
@@ -207,8 +203,8 @@ void explain(const LoadedModel& model, const BenchOptions& options) {
 
 // Hands the same settings to the script that lets the peer take turns with this program.
 void measure_against(const BenchOptions& options) {
-  if (options.model.is_place() || options.path != "fast" || options.csv || options.profile)
-    throw UsageError("--against takes a model's name, and no --path, --csv or --profile",
+  if (options.model.is_place() || options.csv || options.profile)
+    throw UsageError("--against takes a model's name, and neither --csv nor --profile",
                      "for instance: nestvit bench --model nest_tiny --against onnxruntime");
   std::vector<std::string> arguments = {"--rounds", fmt::format("{}", options.rounds), "--models",
                                         options.model.name};
@@ -235,8 +231,6 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
     return 0;
   }
   const std::string available = fmt::format("{}", thread_count(0));
-  const Path path = options.path == "fast" ? Path::kFast : Path::kPlain;
-  if (options.profile) check_profile(model.config, path);
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const NumberType precision : precisions(options.dtypes))
     for (const int threads :
@@ -244,8 +238,8 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
       settings.push_back({1, threads, precision, {}, product_peak(threads, precision), {}, {}});
   std::vector<Case> cases;
   for (Case& setting : settings) {
-    setting.engine =
-        std::make_shared<Engine>(model, EngineOptions{setting.threads, path, setting.precision});
+    setting.engine = std::make_shared<Engine>(
+        model, EngineOptions{.threads = setting.threads, .precision = setting.precision});
     setting.threads = setting.engine->threads();
     for (const int batch : numbers(options.batches, "--batch")) {
       cases.push_back(setting);
@@ -288,8 +282,6 @@ nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv
     add_text(app, "--dtype", &options->dtypes, "TYPE,TYPE",
              fmt::format("The number types that products round their operands to: {}.",
                          fmt::join(number_type_names(), ", ")));
-    add_choice(app, "--path", &options->path, {"fast", "plain"},
-               "fast: as predict and eval run; plain: operation by operation, the reference.");
     add_flag(
         app, "--profile", &options->profile,
         "Also where the time goes: each kind of work of each level, all layers of it together.");

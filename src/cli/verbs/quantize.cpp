@@ -12,6 +12,7 @@
 #include "cli/verbs/verbs.h"
 #include "report/metrics.h"
 #include "runtime/engine.h"
+#include "runtime/precision.h"
 #include "weights/export.h"
 #include "weights/storage.h"
 
@@ -35,10 +36,10 @@ double megabytes(const TensorMap& tensors) {
   return bytes / 1e6;
 }
 
-// The type to compute in, or f32 where this machine or model cannot.
-NumberType computable(NumberType wanted, const LoadedModel& model) {
+// The type to compute in, or f32 where this machine cannot.
+NumberType computable(NumberType wanted) {
   try {
-    check_options(model.config, {.precision = wanted});
+    check_processor(wanted);
     return wanted;
   } catch (const UsageError& error) {
     log_warning(fmt::format("{}: measured with rounded weights, but in f32", error.what()));
@@ -58,7 +59,7 @@ Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
   const std::vector<int> match = match_classes(*dataset, model);
   const int K = model.config.num_classes;
   const Engine before(model, {.threads = options.run.threads}),
-      after(rounded, {options.run.threads, Path::kFast, precision});
+      after(rounded, {.threads = options.run.threads, .precision = precision});
   std::vector<float> others;  // logits of `after` for the batch
   const Forward forward = [&](std::span<const float> input, int batch, bool) {
     others = after.run(input, batch).logits;
@@ -81,7 +82,7 @@ Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
 
 // Throws Error when the rounded model is worse by more than --max-drop.
 void measure(const QuantizeOptions& options, const LoadedModel& model, const LoadedModel& rounded) {
-  const NumberType precision = computable(options.number_type(), model);
+  const NumberType precision = computable(options.number_type());
   const Comparison c = compare(options, model, rounded, precision);
   const double drop = c.before.top1() - c.after.top1();
   fmt::print("data       {}: {} images\n", options.data.text(), human_count(c.before.count()));

@@ -15,8 +15,9 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "base/environment.h"
-#include "kernels/reference.h"
+#include "kernels/portable.h"
 
 namespace nestvit {
 namespace {

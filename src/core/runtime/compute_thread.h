@@ -10,8 +10,8 @@
 
 namespace nestvit {
 
-// The processors that the cgroup's CPU quota allows, rounded up; 0: no quota. `root` holds the tree
-// of /proc and /sys/fs/cgroup (both cgroup versions); tests pass their own.
+// The processors that the cgroup's CPU quota allows, rounded up; 0 without a quota. `root` holds
+// /proc and /sys/fs/cgroup, of either cgroup version; tests pass their own.
 int cgroup_processors(const std::filesystem::path& root = "/");
 
 // `requested` when it is above 0; else OMP_NUM_THREADS when it is set; else the smaller of the
@@ -19,10 +19,10 @@ int cgroup_processors(const std::filesystem::path& root = "/");
 // `requested`.
 int thread_count(int requested);
 
-// A thread that does all computing of an engine, with an OpenMP team of `threads` whose members
-// flush denormals. The team belongs to the thread that starts it: callers come from any thread (an
-// HTTP server's, another OpenMP region's), and one fixed leader keeps the team, the number of
-// threads that oneDNN plans for, and the floating-point mode the same for all of them.
+// The thread that does all computing of an engine, with an OpenMP team of `threads` whose members
+// flush denormals. A team belongs to the thread that starts it, and callers come from any thread
+// (an HTTP server's, another OpenMP region's): one fixed leader gives all of them the same team and
+// the same floating-point mode.
 class ComputeThread {
  public:
   explicit ComputeThread(int threads);
@@ -42,7 +42,7 @@ class ComputeThread {
   std::mutex callers_;  // held by the one caller whose work runs
   std::mutex mutex_;
   std::condition_variable changed_;
-  const std::function<void()>* work_ = nullptr;  // set: to be done
+  const std::function<void()>* work_ = nullptr;  // not null: to be done
   std::exception_ptr error_;
   bool stop_ = false;
   std::thread thread_;  // last: it reads the members above

@@ -66,27 +66,32 @@ Convolution::Convolution(std::span<const float> weight, std::span<const float> b
   taps_.emplace_back(by_taps(weight, out, in_), bias, out, precision, taps);
 }
 
-const float* Convolution::pixels(const float* x, int64_t count, float* memory) const {
-  return taps_.empty() ? x : taps_[0].rows(x, count, memory);
+const float* Convolution::prepare_pixels(const float* x, int64_t count, float* scratch) const {
+  return taps_.empty() ? x : taps_[0].prepare_rows(x, count, scratch);
 }
 
-int64_t Convolution::pixel_size() const { return taps_.empty() ? in_ : taps_[0].row_size(); }
+int64_t Convolution::prepared_pixel_size() const {
+  return taps_.empty() ? in_ : taps_[0].prepared_row_size();
+}
 
-int64_t Convolution::scratch() const {
+int64_t Convolution::scratch_size() const {
   const int64_t tiles = size_ / 2;
-  return taps_.empty() ? tiles * (16 * (in_ + out_) + products_.front().row_size()) : 0;
+  return taps_.empty() ? tiles * (16 * (in_ + out_) + products_.front().prepared_row_size()) : 0;
 }
 
 void Convolution::operator()(const float* plane, float* y, float* scratch) const {
-  if (!taps_.empty()) return taps_[0](plane, size_, y, out_);
+  if (!taps_.empty()) return taps_[0]({.x = plane, .m = size_, .y = y, .ldy = out_});
   const int64_t tiles = size_ / 2;
-  float *values = scratch, *products = values + 16 * tiles * in_;  // [16, tiles, C], [.., C']
-  float* memory = products + 16 * tiles * out_;                    // of one of 16
+  float* values = scratch;                         // [16, tiles, C]
+  float* products = values + 16 * tiles * in_;     // [16, tiles, C']
+  float* prepared = products + 16 * tiles * out_;  // the values of one of the 16 products
   best().winograd_in(plane, (size_ + 2) * in_, in_, tiles, values);
   for (int64_t i = 0; i < 16; ++i) {
-    const PanelLinear& product = products_[static_cast<size_t>(i)];
-    product(product.rows(values + i * tiles * in_, tiles, memory), tiles,
-            products + i * tiles * out_, out_);
+    const Linear& product = products_[static_cast<size_t>(i)];
+    product({.x = product.prepare_rows(values + i * tiles * in_, tiles, prepared),
+             .m = tiles,
+             .y = products + i * tiles * out_,
+             .ldy = out_});
   }
   best().winograd_out(products, out_, tiles, bias_.data(), y, size_ * out_);
 }

@@ -1,5 +1,5 @@
-// The engine: checks its input, cuts large batches into pieces of bounded memory, and runs them on
-// its own thread.
+// The engine: checks its input, cuts large batches into parts that need bounded memory, and runs
+// them on its own thread.
 #include "runtime/engine.h"
 
 #include <fmt/format.h>
@@ -9,26 +9,17 @@
 #include <new>
 #include <optional>
 
-#include "base/check.h"
 #include "runtime/compute_thread.h"
 #include "runtime/forward.h"
-#include "runtime/plain/forward.h"
+#include "runtime/precision.h"
 
 namespace nestvit {
 namespace {
 
-// Images per piece of a batch: more bring no speed once every matrix product fills the caches, only
-// memory.
+// Images that go through the forward together: once every matrix product fills the caches, more of
+// them cost memory and bring no speed.
 constexpr int64_t kMostImages = 32;
 constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
-
-int64_t images_at_a_time(const NestConfig& config) {
-  return std::clamp<int64_t>(kMostFloats / buffer_sizes(config).total(), 1, kMostImages);
-}
-
-bool is_fast(const NestConfig& config, const EngineOptions& options) {
-  return options.path == Path::kFast && fast_covers(config);
-}
 
 template <class Body>
 void with_memory(const NestConfig& config, Body body) {
@@ -42,60 +33,23 @@ void with_memory(const NestConfig& config, Body body) {
 
 }  // namespace
 
-void check_options(const NestConfig& config, const EngineOptions& options) {
-  check_processor(options.precision);
-  if (options.precision != NumberType::kF32 && !is_fast(config, options))
-    throw UsageError(fmt::format("{} is for models with layer norms, on the fast path",
-                                 number_type_name(options.precision)),
-                     "run the model in f32");
-}
-
-void check_profile(const NestConfig& config, Path path) {
-  if (path == Path::kPlain)
-    throw UsageError("only the fast path measures its parts",
-                     "leave out --path plain, or --profile");
-  if (!fast_covers(config))
-    throw UsageError(
-        fmt::format("{} has no layer norms, and only the fast path, which is for these, measures "
-                    "its parts",
-                    config.variant),
-        "leave out --profile");
-}
-
 struct Engine::Impl {
   const NestConfig config;
   const std::vector<Level> levels;
-  const int64_t piece;  // images at a time
   ComputeThread compute;
-  // One of the two; lives and dies on the compute thread, as oneDNN's scratch memory does.
-  std::optional<FastForward> fast;
-  std::optional<Forward> plain;
+  std::optional<Forward> forward;  // lives and dies on the compute thread
+  int64_t together = 0;            // images of one call of it
 
   Impl(const LoadedModel& model, const EngineOptions& options)
-      : config(model.config),
-        levels(geometry(config)),
-        piece(images_at_a_time(config)),
-        compute(thread_count(options.threads)) {
-    check_options(config, options);
+      : config(model.config), levels(geometry(config)), compute(thread_count(options.threads)) {
+    check_processor(options.precision);
     with_memory(config, [&] {
-      compute.run([&] {
-        is_fast(config, options)
-            ? static_cast<void>(fast.emplace(model, compute.threads(), options.precision))
-            : static_cast<void>(plain.emplace(model, compute.threads()));
-      });
+      compute.run([&] { forward.emplace(model, compute.threads(), options.precision); });
     });
+    together = std::clamp<int64_t>(kMostFloats / forward->floats_per_image(), 1, kMostImages);
   }
   ~Impl() {
-    compute.run([this] {
-      fast.reset();
-      plain.reset();
-    });
-  }
-
-  void forward(const float* images, int64_t batch, float* logits,
-               const std::vector<float*>& features, Profile* profile) {
-    fast ? (*fast)(images, batch, logits, features, profile)
-         : (*plain)(images, batch, logits, features);
+    compute.run([this] { forward.reset(); });
   }
 
   int64_t image_size() const {
@@ -126,12 +80,12 @@ struct Engine::Impl {
         output.levels.push_back(
             {{batch, level.blocks, level.tokens, level.width}, std::vector<float>(size)});
       }
-    for (int64_t first = 0; first < batch; first += piece) {
+    for (int64_t first = 0; first < batch; first += together) {
       std::vector<float*> destinations;
       for (LevelOutput& level : output.levels)
         destinations.push_back(level.values.data() + first * (level.values.size() / batch));
-      forward(input.data() + first * image_size(), std::min(piece, batch - first),
-              output.logits.data() + first * config.num_classes, destinations, profile);
+      (*forward)(input.data() + first * image_size(), std::min(together, batch - first),
+                 output.logits.data() + first * config.num_classes, destinations, profile);
     }
     return output;
   }
@@ -151,7 +105,6 @@ Output Engine::run(std::span<const float> input, int batch, bool features) const
 
 Profile Engine::profile(std::span<const float> input, int batch, int runs) const {
   impl_->check(input, batch);
-  NESTVIT_CHECK(impl_->fast);
   Profile profile(static_cast<int>(impl_->levels.size()), impl_->compute.threads());
   with_memory(impl_->config, [&] {
     impl_->compute.run([&] {

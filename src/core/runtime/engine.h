@@ -1,35 +1,28 @@
 // The torch-free forward: a model loaded once, run on float input.
+//
+//   const Engine engine(load_model("runs/pets/best"), {.threads = 2});
+//   const Output output = engine.run(pixels, 8);  // pixels: [8, channels, S, S]
+//   // output.logits: [8, K], image by image
 #pragma once
+
+#include <nestvit/number_type.h>
 
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "runtime/profile.h"
-#include "runtime/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {
 
-// How a model is run in f32. Both give the same answers but for rounding.
-enum class Path {
-  kFast,   // where the fast forward knows the model, else kPlain
-  kPlain,  // operation by operation (forward.cpp), the reference
-};
-
 struct EngineOptions {
-  int threads = 0;  // 0: as many as the process may use (affinity, cgroup quota, OMP_NUM_THREADS)
-  Path path = Path::kFast;
-  // kBf16: products round their operands to bf16, on processors with AVX512_BF16; kInt8: to 8-bit
-  // integers, on all, though without AVX2 far slower than f32. Throws UsageError where the
-  // processor or the model's norms do not allow it.
+  // 0: as many as the process may use (affinity, cgroup quota, OMP_NUM_THREADS).
+  int threads = 0;
+  // kBf16: products round their operands to bf16; needs AVX512_BF16. kInt8: products round them to
+  // 8-bit integers; runs on every processor, though without AVX2 far slower than f32.
   NumberType precision = NumberType::kF32;
 };
-
-// Throws UsageError where Engine's constructor does.
-void check_options(const NestConfig& config, const EngineOptions& options);
-// Throws UsageError where Engine::profile() cannot be called: it measures the fast forward.
-void check_profile(const NestConfig& config, Path path);
 
 struct LevelOutput {
   std::vector<int64_t> shape;  // [B, T, N, C]
@@ -38,22 +31,24 @@ struct LevelOutput {
 
 struct Output {
   std::vector<float> logits;  // [B, K]
-  std::vector<LevelOutput>
-      levels;  // only when asked for: output of each level's last encoder layer
+  // The output of each level's last encoder layer, only when asked for.
+  std::vector<LevelOutput> levels;
 };
 
 class Engine {
  public:
+  // Throws UsageError where the processor does not allow the precision.
   explicit Engine(const LoadedModel& model, const EngineOptions& options = {});
   ~Engine();
   // `input` is [batch, channels, S, S], normalised. Thread-safe: calls queue up. Throws Error for a
   // wrong size.
   Output run(std::span<const float> input, int batch, bool features = false) const;
-  // Runs it `runs` times and says where the time goes, summed over runs and threads. Throws as
-  // run(); check_profile() comes first.
+  // Runs the forward `runs` times and returns where the time goes, summed over runs and threads.
+  // Throws as run().
   Profile profile(std::span<const float> input, int batch, int runs) const;
   const NestConfig& config() const;
-  int threads() const;  // that compute: OMP_THREAD_LIMIT may allow fewer than were asked for
+  // The threads that compute: OMP_THREAD_LIMIT may allow fewer than the options ask for.
+  int threads() const;
 
  private:
   struct Impl;

@@ -1,17 +1,21 @@
-// The fast forward, in model order. Shapes as in forward.cpp: B images, T blocks, N tokens per
-// block, C channels, H heads, D = C/H; W is the width of queries, keys and values together, M the
-// MLP's.
+// The forward, in model order: to be read from top to bottom beside the paper (section 3) or
+// reference.md A.
+//
+// Shapes: B images, T blocks, N tokens per block, C channels, H heads, D = C/H; W is the width of
+// queries, keys and values together, M the MLP's. Between the steps activations are rows of C
+// channels in block order, [B, T, N, C]: attention never looks beyond its block, and linear layers
+// and norms do not care, so only ConvPool puts the plane together again.
 #include "runtime/forward.h"
 
 #include <omp.h>
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 
-#include "base/check.h"
 #include "kernels/dispatch.h"
 #include "kernels/isa.h"
-#include "kernels/reference.h"
+#include "kernels/portable.h"
 
 namespace nestvit {
 namespace {
@@ -21,28 +25,28 @@ constexpr auto kEps = static_cast<float>(kNormEps);
 // it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
 constexpr int64_t kPieceFloats = 400 * 1024;
 constexpr int64_t kMostRows = 256;
+// Groups of group norm whose sums one thread makes at a time: eight threads can share an image, and
+// the part of a row that each reads is about a cache line.
+constexpr int64_t kGroupsTogether = 4;
 
 int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
-int64_t most_rows(const FastLevel& level) {  // of a piece
+int64_t most_rows(const PackedLevel& level) {  // of a piece
   return std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows);
 }
 
-// Floats that an operation on a piece needs beside its input and output.
-int64_t memory_of(const FastLevel& level, int64_t rows) {
+// Floats that an operation on `rows` rows needs beside its input and output.
+int64_t scratch_size(const PackedLevel& level, int64_t rows) {
   int64_t most = kernels::attend_scratch(level.attention);
-  for (const FastLayer& layer : level.layers)
-    for (const PanelLinear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
-      most = std::max(most, linear->memory_of(rows));
+  for (const PackedLayer& layer : level.layers)
+    for (const Linear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
+      most = std::max(most, linear->scratch_size(rows));
   return most;
 }
 
-// y = x W^T + b, or with `add` y += that, of a piece's rows.
-void product(const FastLevel& level, const PanelLinear& linear, const float* x, int64_t rows,
-             float* memory, float* y, int64_t ldc, bool add = false) {
-  if (level.fours)
-    linear.by_fours(x, rows, memory, y, ldc, add);
-  else
-    linear(linear.rows(x, rows, memory), rows, y, ldc, add);
+void apply(const Linear& linear, bool use_strassen, Linear::Call call, float* scratch) {
+  if (use_strassen) return linear.strassen(call, scratch);
+  call.x = linear.prepare_rows(call.x, call.m, scratch);
+  linear(call);
 }
 
 // Dynamic: a disturbed core takes fewer.
@@ -52,37 +56,46 @@ void parallel_for(int64_t count, const Body& body) {
   for (int64_t i = 0; i < count; ++i) body(i);
 }
 
+// body(row, rows) for the rows of a piece that lie in the same block, or image, of `size` rows.
+template <class Body>
+void each_part(const Piece& piece, int64_t size, const Body& body) {
+  const int64_t end = piece.first + piece.rows;
+  for (int64_t row = piece.first, next = 0; row < end; row = next) {
+    next = std::min(end, (row / size + 1) * size);
+    body(row, next - row);
+  }
+}
+
 }  // namespace
 
-FastForward::FastForward(const LoadedModel& model, int threads, NumberType precision)
+Forward::Forward(const LoadedModel& model, int threads, NumberType precision)
     : config_(model.config),
       threads_(threads),
-      model_(fast_pack(model, precision)),
+      model_(pack(model, precision)),
       kernels_(*kernels::inference_kernels().front()),
       attend_(precision != NumberType::kF32 && kernels::uses(kernels::Isa::kAvx512Bf16)
                   ? kernels::bf16_kernels().front()->attend
-                  : kernels_.attend) {
-  NESTVIT_CHECK(fast_covers(config_));
-}
+                  : kernels_.attend),
+      sizes_(sizes()) {}
 
-void FastForward::operator()(const float* images, int64_t B, float* logits,
-                             const std::vector<float*>& features, Profile* profile) {
+void Forward::operator()(const float* images, int64_t B, float* logits,
+                         const std::vector<float*>& features, Profile* profile) {
   B_ = B;
   profile_ = profile;
   reserve();
   patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
-  for (const FastLevel& level : model_.levels) {
+  for (const PackedLevel& level : model_.levels) {
     const int i = level.shape.index;
     if (i > 0) conv_pool(level, model_.levels[i - 1].shape);  // -> x [B, T/4, N, C']
-    encode(level);
+    encode(level);                                            // x, in place
     if (!features.empty())
-      std::copy_n(x_, B * rows_of(level.shape) * level.shape.width, features[i]);
+      std::copy_n(residual_.data(), B * rows_of(level.shape) * level.shape.width, features[i]);
   }
   head(model_.levels.back().shape, logits);  // x [B, 1, N, C] -> logits [B, K]
 }
 
 template <class Body>
-void FastForward::timed(const Level& level, Part part, const Body& body) const {
+void Forward::timed(const Level& level, Part part, const Body& body) const {
   if (!profile_) return body();
   const auto start = std::chrono::steady_clock::now();
   body();
@@ -90,7 +103,7 @@ void FastForward::timed(const Level& level, Part part, const Body& body) const {
   profile_->add(omp_get_thread_num(), level.index, part, took.count());
 }
 
-void FastForward::patch_embedding(const float* images) {
+void Forward::patch_embedding(const float* images) {
   const Level& level = model_.levels.front().shape;
   const int64_t e = config_.init_patch_embed_size, S = config_.image_size;
   const int64_t channels = config_.in_channels;
@@ -100,38 +113,38 @@ void FastForward::patch_embedding(const float* images) {
     timed(level, Part::kEmbed, [&] {
       kernels::patchify(images + i / T * channels * S * S, channels, e, level.grid, level.edge,
                         i % T, patches);
-      model_.patch_embedding(patches, N, x_ + i * N * C, C);
+      model_.patch_embedding({.x = patches, .m = N, .y = residual_.data() + i * N * C, .ldy = C});
     });
   });
 }
 
 // x [b, T, N, C] -> row y of the plane with its border: the blocks beside each other.
-void FastForward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
+void Forward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
   const int64_t T = level.blocks, N = level.tokens, C = level.width, size = level.map();
   std::fill_n(row, (size + 2) * C, 0.0f);
   if (y < 0 || y >= size) return;
   for (int64_t g = 0; g < level.grid; ++g) {
     const int64_t t = y / level.edge * level.grid + g;
-    std::copy_n(x_ + ((b * T + t) * N + y % level.edge * level.edge) * C, level.edge * C,
-                row + (1 + g * level.edge) * C);
+    const int64_t first = (b * T + t) * N + y % level.edge * level.edge;
+    std::copy_n(residual_.data() + first * C, level.edge * C, row + (1 + g * level.edge) * C);
   }
 }
 
 // The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
 // 3x3 max-pool of stride 2 into the next level's block order.
-void FastForward::conv_pool(const FastLevel& level, const Level& below) {
+void Forward::conv_pool(const PackedLevel& level, const Level& below) {
   const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
   const Convolution& conv = *level.conv;
   const Level& to = level.shape;
-  const int64_t in_row = side * conv.pixel_size(), together = conv.rows();
+  const int64_t in_row = side * conv.prepared_pixel_size(), together = conv.rows_per_call();
   // [B, side, side, C] as the convolution reads it, and [B, size, size, C']
-  float *bordered = w_, *map = w_ + B_ * side * in_row;
+  float *bordered = wide_.data(), *map = bordered + B_ * side * in_row;
   parallel_for(B_ * side, [&](int64_t i) {  // x [B, T, N, C] -> bordered
     timed(to, Part::kPlanes, [&] {
       float* place = bordered + i * in_row;
       float* row = conv.reads_f32() ? place : scratch_of_thread();
       plane_row(below, i / side, i % side - 1, row);
-      conv.pixels(row, side, place);
+      conv.prepare_pixels(row, side, place);
     });
   });
   const PackedNorm& norm = *level.pool_norm;
@@ -152,153 +165,243 @@ void FastForward::conv_pool(const FastLevel& level, const Level& below) {
     const int64_t oy = block / to.grid * to.edge + i % to.edge, ox = block % to.grid * to.edge;
     timed(to, Part::kPool, [&] {
       kernels_.max_pool(map + b * size * size * C2, size, C2, pad, oy, ox, to.edge,
-                        x_ + i * to.edge * C2);
+                        residual_.data() + i * to.edge * C2);
     });
   });
 }
 
-// Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))). Between two
-// barriers a piece reads the keys of its block, which others made, and writes its own of the next
-// layer to the other half of w.
-void FastForward::encode(const FastLevel& level) {
-  const int64_t T = level.shape.blocks, N = level.shape.tokens, C = level.shape.width;
-  const std::vector<Piece> all = pieces(level);
-  const auto each_piece = [&](const auto& body) {
-    parallel_for(static_cast<int64_t>(all.size()),
-                 [&](int64_t i) { body(all[static_cast<size_t>(i)], scratch_of_thread()); });
-  };
-  float* halves[2] = {w_, w_ + B_ * T * N * level.attention.ld};
-  each_piece([&](const Piece& piece, float* scratch) {
-    for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
-      kernels::add(level.position.data() + r % (T * N) * C, C, x_ + r * C);
-    queries(level, level.layers.front(), piece, halves[0], scratch);
+// Every layer: x += proj(attention(norm1(x))), then x += fc2(gelu(fc1(norm2(x)))).
+void Forward::encode(const PackedLevel& level) {
+  if (config_.norm_type == Norm::kGroup)
+    encode_by_step(level);
+  else
+    encode_by_piece(level);
+}
+
+// body(piece, scratch) for all pieces of a level.
+template <class Body>
+void Forward::each_piece(const PackedLevel& level, const Body& body) const {
+  const std::vector<Piece> all = pieces(B_, level.shape, most_rows(level), threads_);
+  parallel_for(std::ssize(all),
+               [&](int64_t i) { body(all[static_cast<size_t>(i)], scratch_of_thread()); });
+}
+
+// One loop for each layer: a piece goes from attention to the next layer's queries. It reads the
+// keys of its block, which other pieces made before the barrier, and writes its own of the next
+// layer to the other half of wide_.
+void Forward::encode_by_piece(const PackedLevel& level) {
+  const std::vector<PackedLayer>& layers = level.layers;
+  float* halves[2] = {wide_.data(), wide_.data() + B_ * rows_of(level.shape) * level.attention.ld};
+  each_piece(level, [&](const Piece& piece, float* scratch) {
+    add_position(level, piece);
+    queries(level, layers.front(), piece, halves[0], scratch);
   });
-  for (size_t j = 0; j < level.layers.size(); ++j)
-    each_piece([&](const Piece& piece, float* scratch) {
-      attention(level, level.layers[j], piece, halves[j % 2], scratch);
-      mlp(level, level.layers[j], piece, scratch);
-      if (j + 1 < level.layers.size())
-        queries(level, level.layers[j + 1], piece, halves[(j + 1) % 2], scratch);
+  for (size_t j = 0; j < layers.size(); ++j)
+    each_piece(level, [&](const Piece& piece, float* scratch) {
+      attention(level, layers[j], piece, halves[j % 2], scratch);
+      mlp(level, layers[j], piece, scratch);
+      if (j + 1 < layers.size()) queries(level, layers[j + 1], piece, halves[(j + 1) % 2], scratch);
     });
+}
+
+// With group norm, which needs all rows of an image, each step is a loop.
+void Forward::encode_by_step(const PackedLevel& level) {
+  float* qkv = wide_.data();
+  each_piece(level, [&](const Piece& piece, float*) { add_position(level, piece); });
+  for (const PackedLayer& layer : level.layers) {
+    measure_groups(layer.norm1, level.shape);
+    each_piece(level, [&](const Piece& piece, float* scratch) {
+      queries(level, layer, piece, qkv, scratch);
+    });
+    each_piece(level, [&](const Piece& piece, float* scratch) {
+      attention(level, layer, piece, qkv, scratch);
+    });
+    measure_groups(layer.norm2, level.shape);
+    each_piece(level,
+               [&](const Piece& piece, float* scratch) { mlp(level, layer, piece, scratch); });
+  }
+}
+
+void Forward::add_position(const PackedLevel& level, const Piece& piece) const {
+  const int64_t image = rows_of(level.shape), C = level.shape.width;
+  for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
+    kernels::add(level.position.data() + r % image * C, C, residual_.data() + r * C);
 }
 
 // qkv [B, T, N, W] of a piece <- norm1(x) Wqkv + b
-void FastForward::queries(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                          float* qkv, float* scratch) const {
+void Forward::queries(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                      float* qkv, float* scratch) const {
   const int64_t C = level.shape.width, W = level.attention.ld;
-  float *normed = scratch, *memory = normed + piece.rows * C;
-  timed(level.shape, Part::kNorm, [&] {
-    kernels_.layer_norm(x_ + piece.first * C, piece.rows, C, layer.norm1.scale.data(),
-                        layer.norm1.shift.data(), kEps, normed);
+  float *normed = scratch, *rest = normed + piece.rows * C;
+  normalise(layer.norm1, level.shape, piece, normed);
+  timed(level.shape, Part::kQkv, [&] {
+    apply(layer.qkv, level.use_strassen,
+          {.x = normed, .m = piece.rows, .y = qkv + piece.first * W, .ldy = W}, rest);
   });
-  timed(level.shape, Part::kQkv,
-        [&] { product(level, layer.qkv, normed, piece.rows, memory, qkv + piece.first * W, W); });
 }
 
-void FastForward::attention(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                            const float* qkv, float* scratch) const {
+// x += proj(softmax(q k^T / sqrt(D)) v)
+void Forward::attention(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                        const float* qkv, float* scratch) const {
   const int64_t N = level.shape.tokens, C = level.shape.width, W = level.attention.ld;
   const int64_t keys = C, values = C + level.attention.kv_heads * level.shape.head_dim;
-  float *mixed = scratch, *memory = mixed + piece.rows * C;
+  float *mixed = scratch, *rest = mixed + piece.rows * C;
   timed(level.shape, Part::kAttention, [&] {
-    for (int64_t at = 0; at < piece.rows;) {  // the rows of a block at a time
-      const int64_t row = piece.first + at, block = row / N;
-      const int64_t rows = std::min(piece.rows - at, (block + 1) * N - row);
-      const float* first = qkv + block * N * W;
-      attend_(level.attention, qkv + row * W, rows, first + keys, first + values, mixed + at * C,
-              memory);
-      at += rows;
-    }
+    each_part(piece, N, [&](int64_t row, int64_t rows) {
+      const float* block = qkv + row / N * N * W;
+      attend_(level.attention, qkv + row * W, rows, block + keys, block + values,
+              mixed + (row - piece.first) * C, rest);
+    });
   });
+  float* x = residual_.data() + piece.first * C;
   timed(level.shape, Part::kProj, [&] {
-    product(level, layer.proj, mixed, piece.rows, memory, x_ + piece.first * C, C, /*add=*/true);
+    apply(layer.proj, level.use_strassen,
+          {.x = mixed, .m = piece.rows, .y = x, .ldy = C, .add = true}, rest);
   });
 }
 
-void FastForward::mlp(const FastLevel& level, const FastLayer& layer, const Piece& piece,
-                      float* scratch) const {
+// x += fc2(gelu(fc1(norm2(x))))
+void Forward::mlp(const PackedLevel& level, const PackedLayer& layer, const Piece& piece,
+                  float* scratch) const {
   const int64_t C = level.shape.width, M = level.mlp, rows = piece.rows;
-  float *x = x_ + piece.first * C, *normed = scratch, *hidden = normed + rows * C,
-        *memory = hidden + rows * M;
-  timed(level.shape, Part::kNorm, [&] {
-    kernels_.layer_norm(x, rows, C, layer.norm2.scale.data(), layer.norm2.shift.data(), kEps,
-                        normed);
+  float *normed = scratch, *hidden = normed + rows * C, *rest = hidden + rows * M;
+  normalise(layer.norm2, level.shape, piece, normed);
+  timed(level.shape, Part::kFc1, [&] {
+    apply(layer.fc1, level.use_strassen, {.x = normed, .m = rows, .y = hidden, .ldy = M}, rest);
   });
-  timed(level.shape, Part::kFc1,
-        [&] { product(level, layer.fc1, normed, rows, memory, hidden, M); });
   const auto gelu =
       layer.fc2.precision() == NumberType::kF32 ? kernels_.gelu : kernels_.gelu_approx;
   timed(level.shape, Part::kGelu, [&] { gelu(hidden, rows, M, config_.gelu == Gelu::kTanh); });
-  timed(level.shape, Part::kFc2,
-        [&] { product(level, layer.fc2, hidden, rows, memory, x, C, /*add=*/true); });
+  float* x = residual_.data() + piece.first * C;
+  timed(level.shape, Part::kFc2, [&] {
+    apply(layer.fc2, level.use_strassen, {.x = hidden, .m = rows, .y = x, .ldy = C, .add = true},
+          rest);
+  });
 }
 
-void FastForward::head(const Level& level, float* logits) {
-  const int64_t rows = rows_of(level), C = level.width;
-  const PackedNorm& norm = model_.norm;
-  parallel_for(B_, [&](int64_t b) {
-    float *normed = scratch_of_thread(), *mean = normed + rows * C;
+// y [rows, C] <- norm(x) of a piece; with group norm, after measure_groups().
+void Forward::normalise(const PackedNorm& norm, const Level& level, const Piece& piece,
+                        float* y) const {
+  const int64_t C = level.width, image = rows_of(level);
+  const float* x = residual_.data() + piece.first * C;
+  const float *scale = norm.scale.data(), *shift = norm.shift.data();
+  timed(level, Part::kNorm, [&] {
+    switch (norm.kind) {
+      case Norm::kLayer:  // by the values of each token
+        return kernels_.layer_norm(x, piece.rows, C, scale, shift, kEps, y);
+      case Norm::kBatch:  // by running statistics
+        return kernels::channel_affine(x, piece.rows, C, scale, shift, y);
+      case Norm::kGroup:  // by the values of each image
+        return each_part(piece, image, [&](int64_t row, int64_t rows) {
+          const float* affine = group_affine_.data() + row / image * 2 * C;
+          const int64_t at = (row - piece.first) * C;
+          kernels::channel_affine(x + at, rows, C, affine, affine + C, y + at);
+        });
+    }
+  });
+}
+
+// Group norm of x as an affine map of each image's channels. One thread adds up all rows of its
+// groups, so that the order of the sums does not depend on the number of threads.
+void Forward::measure_groups(const PackedNorm& norm, const Level& level) {
+  constexpr int64_t kShares = kGroupNormGroups / kGroupsTogether;
+  const int64_t rows = rows_of(level), C = level.width, width = C / kGroupNormGroups;
+  const int64_t channels = width * kGroupsTogether;
+  parallel_for(B_ * kShares, [&](int64_t i) {
+    const int64_t b = i / kShares, first = i % kShares * channels;
+    float* scale = group_affine_.data() + b * 2 * C + first;
     timed(level, Part::kNorm, [&] {
-      kernels_.layer_norm(x_ + b * rows * C, rows, C, norm.scale.data(), norm.shift.data(), kEps,
-                          normed);
-    });
-    timed(level, Part::kHead, [&] {
-      kernels::mean_rows(normed, rows, C, mean);
-      model_.head(mean, 1, logits + b * config_.num_classes, config_.num_classes);
+      kernels::group_affine({.x = residual_.data() + b * rows * C + first,
+                             .rows = rows,
+                             .ld = C,
+                             .channels = channels,
+                             .width = width,
+                             .gamma = norm.scale.data() + first,
+                             .beta = norm.shift.data() + first,
+                             .eps = kEps},
+                            reinterpret_cast<double*>(scratch_of_thread()), scale, scale + C);
     });
   });
 }
 
-// About as many rows for each, a multiple of the threads. They are whole blocks where that gives
-// each thread as many: a block's keys are then prepared once. Else they end where four rows do,
-// which belong together (PanelLinear::by_fours), counted from the image's first.
-std::vector<FastForward::Piece> FastForward::pieces(const FastLevel& level) const {
-  constexpr int64_t kFour = 4;
-  const int64_t N = level.shape.tokens, image = rows_of(level.shape), blocks = B_ * image / N;
-  const int64_t most = most_rows(level);
-  const bool whole = N % kFour == 0 && N <= most && blocks % threads_ == 0;
-  const int64_t unit = whole ? N : kFour;
-  // Rows that are cut as one: of the whole batch, or of an image that does not end with four.
-  const int64_t rows = image % kFour == 0 ? B_ * image : image, runs = B_ * image / rows;
-  int64_t count = (rows + most / unit * unit - 1) / (most / unit * unit);
-  while (runs * count % threads_ != 0) ++count;
-  std::vector<Piece> all;
-  for (int64_t start = 0; start < runs * rows; start += rows)
-    for (int64_t i = 0, first = 0; i < count; ++i) {
-      const int64_t end = i + 1 == count ? rows : rows * (i + 1) / count / unit * unit;
-      if (end > first) all.push_back({start + first, end - first});
-      first = std::max(first, end);
-    }
-  return all;
+// Norm first, then the mean over tokens, then the classifier.
+void Forward::head(const Level& level, float* logits) {
+  const int64_t rows = rows_of(level), C = level.width, K = config_.num_classes;
+  if (config_.norm_type == Norm::kGroup) measure_groups(model_.norm, level);
+  parallel_for(B_, [&](int64_t b) {
+    float *normed = scratch_of_thread(), *mean = normed + rows * C;
+    normalise(model_.norm, level, {b * rows, rows}, normed);
+    timed(level, Part::kHead, [&] {
+      kernels::mean_rows(normed, rows, C, mean);
+      model_.head({.x = mean, .m = 1, .y = logits + b * K, .ldy = K});
+    });
+  });
 }
 
-float* FastForward::scratch_of_thread() const { return s_ + omp_get_thread_num() * scratch_size_; }
-
-void FastForward::reserve() {
-  const int64_t e = config_.init_patch_embed_size;
-  int64_t stream = 0, wide = 0, scratch = 0, below = 0;
-  const Level* from = nullptr;
-  for (const FastLevel& level : model_.levels) {
-    const int64_t rows = rows_of(level.shape), C = level.shape.width;
-    stream = std::max(stream, rows * C);
-    wide = std::max(wide, 2 * rows * level.attention.ld);
-    if (from) {
-      const int64_t side = from->map() + 2;
-      wide = std::max(wide, side * side * from->width + below * C);
-      scratch = std::max({scratch, side * from->width, level.conv->scratch()});
+std::vector<Piece> pieces(int64_t images, const Level& level, int64_t most, int threads) {
+  constexpr int64_t kFour = 4;
+  const int64_t N = level.tokens, image = int64_t{level.blocks} * N, all = images * image;
+  const bool whole_blocks = N % kFour == 0 && N <= most && images * level.blocks % threads == 0;
+  const int64_t unit = whole_blocks ? N : kFour;
+  // A run is cut by itself: the whole batch, or each image where it does not end with a four.
+  const int64_t run = image % kFour == 0 ? all : image;
+  const int64_t longest = most / unit * unit;
+  int64_t per_run = (run + longest - 1) / longest;
+  while (all / run * per_run % threads != 0) ++per_run;
+  std::vector<Piece> result;
+  for (int64_t start = 0; start < all; start += run)
+    for (int64_t i = 0, first = 0; i < per_run; ++i) {
+      const int64_t end = i + 1 == per_run ? run : run * (i + 1) / per_run / unit * unit;
+      if (end > first) result.push_back({start + first, end - first});
+      first = std::max(first, end);
     }
-    const int64_t piece = most_rows(level) + 4;
-    scratch = std::max(scratch, piece * (C + level.mlp) + memory_of(level, piece));
-    below = rows;
-    from = &level.shape;
-  }
+  return result;
+}
+
+float* Forward::scratch_of_thread() const {
+  return scratch_.data() + omp_get_thread_num() * sizes_.scratch;
+}
+
+int64_t Forward::floats_per_image() const {
+  return sizes_.residual + sizes_.wide + sizes_.group_affine;
+}
+
+// The largest need of any level in each buffer.
+Forward::Sizes Forward::sizes() const {
+  Sizes sizes{};
   const Level &first = model_.levels.front().shape, &last = model_.levels.back().shape;
-  scratch = std::max(
-      {scratch, first.tokens * config_.in_channels * e * e, (rows_of(last) + 1) * last.width});
-  scratch_size_ = (scratch + 15) / 16 * 16;
-  x_ = stream_.reserve(B_ * stream);
-  w_ = wide_.reserve(B_ * wide);
-  s_ = scratch_.reserve(threads_ * scratch_size_);
+  const int64_t e = config_.init_patch_embed_size;
+  const int64_t patches = first.tokens * config_.in_channels * e * e;
+  const int64_t normed_and_mean = (rows_of(last) + 1) * last.width;  // of head()
+  sizes.scratch = std::max(patches, normed_and_mean);
+  const Level* below = nullptr;
+  for (const PackedLevel& level : model_.levels) {
+    const int64_t rows = rows_of(level.shape), C = level.shape.width;
+    sizes.residual = std::max(sizes.residual, rows * C);
+    // Queries, keys and values of a layer and of the next.
+    sizes.wide = std::max(sizes.wide, 2 * rows * level.attention.ld);
+    if (config_.norm_type == Norm::kGroup) sizes.group_affine = std::max(sizes.group_affine, 2 * C);
+    if (below) {  // the plane of the level below with its border, and the convolution's output
+      const int64_t side = below->map() + 2;
+      sizes.wide = std::max(sizes.wide, side * side * below->width + rows_of(*below) * C);
+      sizes.scratch = std::max({sizes.scratch, side * below->width, level.conv->scratch_size()});
+    }
+    // The normed rows and the hidden layer of a piece, which may have 3 rows more than asked for.
+    const int64_t piece = most_rows(level) + 3;
+    sizes.scratch = std::max(sizes.scratch, piece * (C + level.mlp) + scratch_size(level, piece));
+    below = &level.shape;
+  }
+  constexpr int64_t kLine =
+      16;  // floats in a cache line, at whose border each thread's part begins
+  sizes.scratch = (sizes.scratch + kLine - 1) / kLine * kLine;
+  return sizes;
+}
+
+void Forward::reserve() {
+  residual_.reserve(B_ * sizes_.residual);
+  wide_.reserve(B_ * sizes_.wide);
+  group_affine_.reserve(B_ * sizes_.group_affine);
+  scratch_.reserve(threads_ * sizes_.scratch);
 }
 
 }  // namespace nestvit

@@ -1,7 +1,8 @@
-// Packs weights for, and calls, the products of each precision.
+// Packs a weight for the kernels of its number type, and calls them.
 #include "runtime/linear.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/check.h"
 #include "kernels/dispatch.h"
@@ -13,13 +14,13 @@ const kernels::InferenceKernels& best() { return *kernels::inference_kernels().f
 const kernels::Bf16Kernels& best_bf16() { return *kernels::bf16_kernels().front(); }
 const kernels::Int8Kernels& best_int8() { return *kernels::int8_kernels().front(); }
 
-constexpr int64_t kWidestInt8 = 1 << 16;  // 255 * 127 times that many stay within 32 bits
+constexpr int64_t kWidestInt8 = 1 << 16;  // a sum of as many 255 * 127 stays within 32 bits
 
-// What a row of so many values can be.
+// The number type of rows of `width` values: the kernels read them in whole 32-bit words.
 NumberType allowed(NumberType wanted, int64_t width) {
   if (wanted == NumberType::kInt8 && width > kWidestInt8) return NumberType::kF32;
-  const int64_t together = wanted == NumberType::kInt8 ? 4 : wanted == NumberType::kBf16 ? 2 : 1;
-  return width % together == 0 ? wanted : NumberType::kF32;
+  const int64_t word = wanted == NumberType::kInt8 ? 4 : wanted == NumberType::kBf16 ? 2 : 1;
+  return width % word == 0 ? wanted : NumberType::kF32;
 }
 
 // body(first column, columns) of each panel.
@@ -34,8 +35,8 @@ uint32_t* words(float* x) { return reinterpret_cast<uint32_t*>(x); }
 
 }  // namespace
 
-PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-                         NumberType precision, std::vector<int64_t> taps)
+Linear::Linear(std::span<const float> weight, std::span<const float> bias, int64_t n,
+               NumberType precision, std::vector<int64_t> taps)
     : n_(n),
       width_(static_cast<int64_t>(weight.size()) / n / static_cast<int64_t>(taps.size())),
       precision_(allowed(precision, width_)),
@@ -56,13 +57,13 @@ PanelLinear::PanelLinear(std::span<const float> weight, std::span<const float> b
   std::copy(bias.begin(), bias.end(), bias_);
 }
 
-void PanelLinear::reserve(int64_t panels, int64_t per_column) {
+void Linear::reserve(int64_t panels, int64_t per_column) {
   panels_ = memory_.reserve(panels + (per_column + 1) * columns_);
   extra_ = panels_ + panels;
   bias_ = extra_ + per_column * columns_;
 }
 
-void PanelLinear::pack_f32(const float* weight) {
+void Linear::pack_f32(const float* weight) {
   const int64_t k = width_ * static_cast<int64_t>(taps_.size());
   columns_ = kernels::packed_columns(best(), n_);
   reserve(columns_ * k, 0);
@@ -72,7 +73,7 @@ void PanelLinear::pack_f32(const float* weight) {
   for (int64_t& tap : taps_) tap *= width_;
 }
 
-void PanelLinear::pack_bf16(const float* weight) {
+void Linear::pack_bf16(const float* weight) {
   const int64_t k = width_ * static_cast<int64_t>(taps_.size());
   columns_ = (n_ + kernels::kRightPanel - 1) / kernels::kRightPanel * kernels::kRightPanel;
   reserve(columns_ * k / 2, 0);
@@ -82,7 +83,7 @@ void PanelLinear::pack_bf16(const float* weight) {
   for (int64_t& tap : taps_) tap *= width_ / 2;
 }
 
-void PanelLinear::pack_int8(const float* weight) {
+void Linear::pack_int8(const float* weight) {
   const auto taps = static_cast<int64_t>(taps_.size());
   const int64_t k = width_ * taps;
   columns_ = (n_ + kernels::kInt8Panel - 1) / kernels::kInt8Panel * kernels::kInt8Panel;
@@ -93,7 +94,7 @@ void PanelLinear::pack_int8(const float* weight) {
   });
 }
 
-int64_t PanelLinear::row_size() const {
+int64_t Linear::prepared_row_size() const {
   switch (precision_) {
     case NumberType::kBf16:
       return width_ / 2;
@@ -104,43 +105,79 @@ int64_t PanelLinear::row_size() const {
   }
 }
 
-const float* PanelLinear::rows(const float* x, int64_t count, float* memory) const {
+const float* Linear::prepare_rows(const float* x, int64_t count, float* scratch) const {
   switch (precision_) {
     case NumberType::kBf16:
-      best_bf16().round(x, count * width_ / 2, words(memory));
-      return memory;
+      best_bf16().round(x, count * width_ / 2, words(scratch));
+      return scratch;
     case NumberType::kInt8:
-      best_int8().round(x, count, width_, words(memory));
-      return memory;
+      best_int8().round(x, count, width_, words(scratch));
+      return scratch;
     default:
       return x;
   }
 }
 
-void PanelLinear::operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add) const {
-  const auto taps = static_cast<int64_t>(taps_.size());
+kernels::Gemm Linear::f32_gemm(const Call& call) const {
+  return {.a = call.x,
+          .lda = width_,
+          .taps = taps_.data(),
+          .tap_count = std::ssize(taps_),
+          .width = width_,
+          .weight = panels_,
+          .bias = bias_,
+          .m = call.m,
+          .n = n_,
+          .add = call.add,
+          .c = call.y,
+          .ldc = call.ldy};
+}
+
+void Linear::operator()(const Call& call) const {
+  const int64_t taps = std::ssize(taps_);
   switch (precision_) {
     case NumberType::kF32:
-      return best().gemm(
-          {rows, width_, taps_.data(), taps, width_, panels_, bias_, m, n_, add, y, ldc});
+      return best().gemm(f32_gemm(call));
     case NumberType::kBf16:
-      return best_bf16().gemm_rows({words(rows), width_ / 2, taps_.data(), taps, width_ / 2,
-                                    words(panels_), bias_, m, n_, add, y, ldc});
+      return best_bf16().gemm_rows({.a = words(call.x),
+                                    .lda = width_ / 2,
+                                    .taps = taps_.data(),
+                                    .tap_count = taps,
+                                    .width = width_ / 2,
+                                    .weight = words(panels_),
+                                    .bias = bias_,
+                                    .m = call.m,
+                                    .n = n_,
+                                    .add = call.add,
+                                    .c = call.y,
+                                    .ldc = call.ldy});
     case NumberType::kInt8:
-      return best_int8().gemm({words(rows), taps_.data(), taps, width_, words(panels_),
-                               reinterpret_cast<const int32_t*>(extra_), extra_ + taps * columns_,
-                               bias_, m, n_, add, y, ldc});
+      return best_int8().gemm({.a = words(call.x),
+                               .taps = taps_.data(),
+                               .tap_count = taps,
+                               .width = width_,
+                               .weight = words(panels_),
+                               .offsets = reinterpret_cast<const int32_t*>(extra_),
+                               .scales = extra_ + taps * columns_,
+                               .bias = bias_,
+                               .m = call.m,
+                               .n = n_,
+                               .add = call.add,
+                               .c = call.y,
+                               .ldc = call.ldy});
   }
 }
 
-void PanelLinear::by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
-                           bool add) const {
-  if (precision_ != NumberType::kF32) return (*this)(rows(x, m, memory), m, y, ldc, add);
-  best().strassen({x, width_, taps_.data(), 1, width_, panels_, bias_, m, n_, add, y, ldc}, memory);
+void Linear::strassen(const Call& call, float* scratch) const {
+  if (precision_ == NumberType::kF32) return best().strassen(f32_gemm(call), scratch);
+  Call prepared = call;
+  prepared.x = prepare_rows(call.x, call.m, scratch);
+  (*this)(prepared);
 }
 
-int64_t PanelLinear::memory_of(int64_t m) const {
-  return precision_ == NumberType::kF32 ? best().strassen_scratch(m, width_) : m * row_size();
+int64_t Linear::scratch_size(int64_t m) const {
+  if (precision_ == NumberType::kF32) return best().strassen_scratch(m, width_);
+  return m * prepared_row_size();
 }
 
 }  // namespace nestvit

@@ -1,44 +1,55 @@
-// A linear layer of the fast forward, in any precision.
+// A linear layer in f32, bf16 or int8, its weight packed once.
 #pragma once
+
+#include <nestvit/number_type.h>
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "runtime/plain/weights.h"
-#include "runtime/precision.h"
+#include "kernels/inference.h"
+#include "runtime/buffer.h"
 
 namespace nestvit {
 
-// y [m, n] = x [m, k] W^T + b, on the calling thread; its weight in panels of the kernels'.
-class PanelLinear {
+// y [m, n] = x [m, k] W^T + b, on the calling thread. The weight lies in the panels that the
+// kernels read.
+class Linear {
  public:
-  // `taps`: which rows of x, from a row on, make a row of the product; {0} for a linear layer.
-  // Stays f32 where the width of a row is odd (bf16), not a multiple of 4 or beyond 2^16 (int8).
-  // Packs with the calling thread's OpenMP team.
-  PanelLinear(std::span<const float> weight, std::span<const float> bias, int64_t n,
-              NumberType precision = NumberType::kF32, std::vector<int64_t> taps = {0});
+  struct Call {
+    const float* x;  // m rows
+    int64_t m;
+    float* y;  // m rows, `ldy` floats apart
+    int64_t ldy;
+    bool add = false;  // y += x W^T + b
+  };
 
-  // x [count, width] as operator() reads it: itself, or rounded into `memory` of count * row_size()
-  // floats.
-  const float* rows(const float* x, int64_t count, float* memory) const;
-  int64_t row_size() const;
-  // Rows of y are `ldc` apart. With `add`, y += x W^T + b.
-  void operator()(const float* rows, int64_t m, float* y, int64_t ldc, bool add = false) const;
+  // `taps`: the rows of x, counted from a row on, that together make a row of the product; {0} for
+  // a linear layer. The layer stays f32 where the width of a row is odd (bf16), not a multiple of 4
+  // or beyond 2^16 (int8). Packs with the calling thread's OpenMP team.
+  Linear(std::span<const float> weight, std::span<const float> bias, int64_t n,
+         NumberType precision = NumberType::kF32, std::vector<int64_t> taps = {0});
 
-  // Both for one tap, with `memory` of memory_of(m) floats. f32 goes by Strassen's products: what a
-  // value is made of depends on the other rows of its four.
-  void by_fours(const float* x, int64_t m, float* memory, float* y, int64_t ldc,
-                bool add = false) const;
-  int64_t memory_of(int64_t m) const;
+  // x [count, width] as operator() reads it: x itself, or x rounded into `scratch`, which has room
+  // for count * prepared_row_size() floats.
+  const float* prepare_rows(const float* x, int64_t count, float* scratch) const;
+  int64_t prepared_row_size() const;
+  // call.x comes from prepare_rows().
+  void operator()(const Call& call) const;
+
+  // Both for one tap and any x, with scratch_size(call.m) floats of scratch. f32 uses Strassen on
+  // groups of four rows; the rounding of a result depends on its group.
+  void strassen(const Call& call, float* scratch) const;
+  int64_t scratch_size(int64_t m) const;
   NumberType precision() const { return precision_; }
 
  private:
   void pack_f32(const float* weight);
   void pack_bf16(const float* weight);
   void pack_int8(const float* weight);
-  // Room for the panels, what else belongs to a column, and the bias.
+  // Makes room for the panels, for `per_column` values of each column, and for the bias.
   void reserve(int64_t panels, int64_t per_column);
+  kernels::Gemm f32_gemm(const Call& call) const;
 
   int64_t n_, width_;
   NumberType precision_;

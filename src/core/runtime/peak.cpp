@@ -1,4 +1,4 @@
-// The peak of the product kernel.
+// Times one product that fits a core's cache.
 #include "runtime/peak.h"
 
 #include <omp.h>
@@ -23,15 +23,16 @@ double product_peak(int threads, NumberType precision) {
   ComputeThread compute(threads);
   double best = 0;
   compute.run([&] {
-    const PanelLinear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns, precision);
+    const Linear linear(std::vector<float>(kColumns * kWidth, 0.5f), {}, kColumns, precision);
     for (int trial = 0; trial < kTrials; ++trial) {
       const auto start = std::chrono::steady_clock::now();
 #pragma omp parallel
       {
         const std::vector<float> x(kRows * kWidth, 0.25f);
         std::vector<float> rounded(kRows * kWidth), y(kRows * kColumns);
-        const float* rows = linear.rows(x.data(), kRows, rounded.data());
-        for (int i = 0; i < kRepeats; ++i) linear(rows, kRows, y.data(), kColumns);
+        const float* rows = linear.prepare_rows(x.data(), kRows, rounded.data());
+        for (int i = 0; i < kRepeats; ++i)
+          linear({.x = rows, .m = kRows, .y = y.data(), .ldy = kColumns});
       }
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       const double products = 2e-9 * kRows * kWidth * kColumns * kRepeats * compute.threads();

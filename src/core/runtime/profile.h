@@ -1,4 +1,4 @@
-// Where the time of a fast forward goes: by level and kind of work.
+// Where the time of a forward goes: by level and kind of work.
 #pragma once
 
 #include <cstdint>
@@ -27,18 +27,18 @@ constexpr int kParts = 12;
 
 std::string part_name(Part part);
 
-// Multiply-accumulates of one image in a part of a level, all its layers together; 0 where a part
-// is not made of them. Over all levels and parts they add up to multiply_accumulates(config).
+// Multiply-accumulates of one image in a part of a level, all its layers together; 0 for parts
+// without matrix products. Over all levels and parts they add up to multiply_accumulates(config).
 int64_t multiply_accumulates(const NestConfig& config, const Level& level, Part part);
 
-// Sums of seconds that threads of one team measured, each in a row of its own.
+// Sums of the seconds that the threads of a team measured; each thread has a row of its own.
 class Profile {
  public:
   Profile(int levels, int threads);
   void add(int thread, int level, Part part, double seconds) {
     seconds_[index(thread, level, part)] += seconds;
   }
-  // Of the whole team, in thread-seconds.
+  // The sum over the team, in thread-seconds.
   double seconds(int level, Part part) const;
 
  private:

@@ -21,7 +21,7 @@ TEST(OpenDataset, NamesTheNearest) {
 }
 
 TEST(OpenDataset, NamesAreKnownAndInTheDocs) {
-  TemporaryFolder folder;
+  DataDir folder;
   const std::string docs = read_text(fs::path(NESTVIT_SOURCE_DIR) / "docs" / "data.md");
   const std::vector<std::string> names = dataset_names();
   EXPECT_EQ(names.back(), "folder");

@@ -2,6 +2,7 @@
 // precision.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -36,6 +37,27 @@ struct AttendCase {
       for (int64_t h = 0; h < kv_heads; ++h)
         qkv[i * shape.ld + C + h * D] = shift * std::sqrt(static_cast<float>(D)) / 8;
     }
+  }
+
+  // Makes scores so large, by a power of two, that of each query's weights only the largest is
+  // left.
+  void magnify_scores() {
+    constexpr float kFactor = 1 << 20;
+    for (int64_t i = 0; i < N; ++i)
+      for (int64_t c = 0; c < C + kv_heads * D; ++c) qkv[i * shape.ld + c] *= kFactor;
+  }
+  // The token whose key has the largest score of query i in head h.
+  template <class Rounded>
+  int64_t nearest(int64_t h, int64_t i, const Rounded& rounded) const {
+    const int64_t at = kv_heads == 1 ? 0 : h * D;
+    std::vector<double> scores(N);
+    for (int64_t j = 0; j < N; ++j)
+      for (int64_t d = 0; d < D; ++d)
+        scores[j] += rounded(q()[i * shape.ld + h * D + d]) * rounded(k()[j * shape.ld + at + d]);
+    return std::max_element(scores.begin(), scores.end()) - scores.begin();
+  }
+  float value(int64_t h, int64_t token, int64_t d) const {
+    return v()[token * shape.ld + (kv_heads == 1 ? 0 : h * D) + d];
   }
 
   const float* q() const { return qkv.data() + first * shape.ld; }

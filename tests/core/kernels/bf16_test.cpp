@@ -14,7 +14,7 @@
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const Bf16Products* set, std::ostream* out) { *out << set->name; }
+void PrintTo(const Bf16Kernels* set, std::ostream* out) { *out << set->name; }
 
 namespace {
 
@@ -155,7 +155,25 @@ TEST_P(Bf16, AttendEqualsDoublePrecisionOfRoundedOperands) {
         }
 }
 
-// A query's result does not depend on the queries beside it.
+TEST_P(Bf16, AttendOfHugeScoresTakesTheLargest) {
+  const auto rounded = [](float x) { return double{bf16_to_f32(f32_to_bf16(x))}; };
+  for (const int64_t D : {16, 50}) {
+    AttendCase c(33, D, 2);
+    c.magnify_scores();
+    Floats scratch(attend_scratch(c.shape), NAN);
+    kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+    for (int64_t h = 0; h < c.kHeads; ++h)
+      for (int64_t i = 0; i < c.queries; ++i)
+        for (int64_t d = 0; d < D; ++d) {
+          const double want = rounded(c.value(h, c.nearest(h, i, rounded), d));
+          ASSERT_NEAR(c.got(h, i, d), want,
+                      2 * std::numeric_limits<float>::epsilon() * std::fabs(want))
+              << "head " << h << ", query " << i;
+        }
+  }
+}
+
+// A query's values do not depend on the queries beside it.
 TEST_P(Bf16, AttendOfAQueryIsTheSameAnywhere) {
   AttendCase all(100, 32, 2);
   Floats scratch(attend_scratch(all.shape), NAN), one(all.out.size());

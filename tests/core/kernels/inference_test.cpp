@@ -281,7 +281,25 @@ TEST_P(Inference, AttendEqualsDoublePrecision) {
         }
 }
 
-// A query's result does not depend on the queries beside it.
+TEST_P(Inference, AttendOfHugeScoresTakesTheLargest) {
+  const auto rounded = [](float x) { return double{x}; };
+  for (const int64_t D : {16, 50}) {
+    AttendCase c(33, D, 2);
+    c.magnify_scores();
+    Floats scratch(attend_scratch(c.shape), NAN);
+    kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+    for (int64_t h = 0; h < c.kHeads; ++h)
+      for (int64_t i = 0; i < c.queries; ++i)
+        for (int64_t d = 0; d < D; ++d) {
+          const double want = rounded(c.value(h, c.nearest(h, i, rounded), d));
+          ASSERT_NEAR(c.got(h, i, d), want,
+                      2 * std::numeric_limits<float>::epsilon() * std::fabs(want))
+              << "head " << h << ", query " << i;
+        }
+  }
+}
+
+// A query's values do not depend on the queries beside it.
 TEST_P(Inference, AttendOfAQueryIsTheSameAnywhere) {
   for (const int64_t D : {5, 32, 48}) {
     AttendCase all(100, D, 2);

@@ -43,11 +43,11 @@ struct Case {
 // [size, size, out] by the object under test.
 Floats convolved(const Case& c, NumberType precision, int64_t* rows) {
   const Convolution conv(c.weight, c.bias, c.out, c.size, precision);
-  const int64_t side = c.size + 2, row = side * conv.pixel_size();
-  *rows = conv.rows();
-  Floats memory(side * row), scratch(conv.scratch()), y(c.size * c.size * c.out);
-  const float* plane = conv.pixels(c.plane.data(), side * side, memory.data());
-  for (int64_t i = 0; i < c.size; i += conv.rows())
+  const int64_t side = c.size + 2, row = side * conv.prepared_pixel_size();
+  *rows = conv.rows_per_call();
+  Floats memory(side * row), scratch(conv.scratch_size()), y(c.size * c.size * c.out);
+  const float* plane = conv.prepare_pixels(c.plane.data(), side * side, memory.data());
+  for (int64_t i = 0; i < c.size; i += conv.rows_per_call())
     conv(plane + i * row, &y[i * c.size * c.out], scratch.data());
   return y;
 }

@@ -56,9 +56,9 @@ struct InBf16 {
   }
   // The pairs of two registers replace the first.
   static float exp_weights(float* x, int64_t np, float factor, float largest) {
-    const __m512 f = _mm512_set1_ps(factor), max = _mm512_set1_ps(factor * largest);
-    const auto part = [&](int64_t c) {
-      return power_of_two(_mm512_fmsub_ps(_mm512_loadu_ps(x + c), f, max));
+    const __m512 f = _mm512_set1_ps(factor), top = _mm512_set1_ps(largest);
+    const auto part = [&](int64_t c) {  // the difference first, as in attention_f32.h
+      return power_of_two(_mm512_mul_ps(f, _mm512_sub_ps(_mm512_loadu_ps(x + c), top)));
     };
     __m512 sum = _mm512_setzero_ps();
     for (int64_t c = 0; c < np; c += 2 * kLanes) {

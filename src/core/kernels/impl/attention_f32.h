@@ -47,10 +47,10 @@ struct InF32 {
     }
   }
   static float exp_weights(float* x, int64_t np, float factor, float largest) {
-    const float max = factor * largest;
     Vec sums{};
     for (int64_t c = 0; c < np; c += kLanes) {
-      const Vec value = weight_of(factor * load(x + c) - max);
+      // The difference first: rounding then leaves no exponent above 0, however large scores are.
+      const Vec value = weight_of(factor * (load(x + c) - largest));
       sums += value;
       store(value, x + c);
     }

@@ -1,4 +1,4 @@
-// e^x, erf and the normal distribution function in a few vector instructions each.
+// e^x and the normal distribution function in a few vector instructions each.
 #pragma once
 
 #include <cstdint>
@@ -27,28 +27,8 @@ inline float exp_poly(float x) {
   return value * __builtin_bit_cast(float, (__builtin_bit_cast(uint32_t, rounded) + 127u) << 23);
 }
 
-// erf(x) within 2 units in the last place. Computes both branches and selects one, so that loops
-// vectorise. Minimax polynomials by N. Juffa: erf itself below 475/512, ln(1 - erf) above.
-inline float erf_poly(float x) {
-  const float t = __builtin_fabsf(x), s = x * x;
-  float large = -1.72853470e-5f * t + 3.83197126e-4f;
-  large = large * s + (-3.88396438e-3f * t + 2.42546219e-2f);
-  large = large * t - 1.06777877e-1f;
-  large = large * t - 6.34846687e-1f;
-  large = large * t - 1.28717512e-1f;
-  large = 1.0f - exp_poly(large * t - t);
-  float small = -5.96761703e-4f;
-  small = small * s + 4.99119423e-3f;
-  small = small * s - 2.67681349e-2f;
-  small = small * s + 1.12819925e-1f;
-  small = small * s - 3.76125336e-1f;
-  small = small * s + 1.28379166e-1f;
-  small = small * t + t;
-  return __builtin_copysignf(t > 0.927734375f ? large : small, x);
-}
-
-// The normal distribution function to 2e-7, with about half the operations of erf_poly. Below -5.4,
-// where it is under 4e-8, the result is 0. Coefficients from tools/fit_phi.py.
+// The normal distribution function to 2e-7. Below -5.4, where it is under 4e-8, the result is 0.
+// Coefficients from tools/fit_phi.py.
 inline float phi_poly(float x) {
   const float near = x > 5.4f ? 5.4f : x < -5.4f ? -5.4f : x, s = near * near;
   float p = 1.16104294e-10f * s - 2.22570147e-08f;
