@@ -15,7 +15,7 @@
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const Int8Products* set, std::ostream* out) { *out << set->name; }
+void PrintTo(const Int8Kernels* set, std::ostream* out) { *out << set->name; }
 
 namespace {
 
