@@ -1,6 +1,7 @@
 // Which names are remote, and where what was pulled is put.
 #include "hub/hub.h"
 
+#include "hub/cache.h"
 #include "support/hub/fake_hub.h"
 #include "support/hub/hub_test.h"
 

@@ -67,7 +67,7 @@ class SetupTest : public ::testing::Test {
     return workdir;
   }
 
-  testing::TemporaryDirectory folder_;
+  testing::TempDir folder_;
 };
 
 TEST_F(SetupTest, AFolderAloneMakesARun) {

@@ -6,7 +6,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class TrainHelpCli : public Workshop {};
+class TrainHelpCli : public CliTest {};
 
 TEST_F(TrainHelpCli, KeysAreThePageInTheDocs) {
   const Outcome outcome = nestvit("train --help-keys");

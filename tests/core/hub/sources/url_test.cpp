@@ -1,4 +1,6 @@
 // http(s)://: one file, named by its address or by the server, kept under the address.
+#include "hub/sources/url.h"
+
 #include <atomic>
 
 #include "support/hub/hub_test.h"

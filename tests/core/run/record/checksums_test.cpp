@@ -24,7 +24,7 @@ std::string damage_of(const fs::path& folder) {
 }
 
 TEST(Checksums, DamageIsNamed) {
-  const testing::TemporaryDirectory temporary;
+  const testing::TempDir temporary;
   const fs::path& folder = temporary.path();
   write_file(folder / "a", "first");
   write_file(folder / "b", "second");
@@ -40,7 +40,7 @@ TEST(Checksums, DamageIsNamed) {
 
 // CRC-32C of "123456789" is e3069283 (RFC 3720, B.4, and every catalogue of CRCs).
 TEST(Checksums, SumsAreCrc32c) {
-  const testing::TemporaryDirectory temporary;
+  const testing::TempDir temporary;
   write_file(temporary.path() / "digits", "123456789");
   write_file(temporary.path() / "checksums.json",
              R"({"digits": {"bytes": 9, "crc32c": "e3069283"}})");
