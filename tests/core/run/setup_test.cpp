@@ -82,11 +82,13 @@ TEST_F(SetupTest, AFolderAloneMakesARun) {
 }
 
 TEST_F(SetupTest, FileAndNamedRecipeAreBasesOfTheirOwn) {
+  const std::filesystem::path file = folder_.path() / "recipe.yaml";
+  write_file(file, "model_name: nest_tiny_s16_32\nnum_epochs: 7\n");
   RunRequest asked = request({{"input_size", "32"}, {"model_ema_decay", "0.9"}});
-  asked.settings = Settings(config("cifar_nest.yaml"), asked.settings.values);
+  asked.settings = Settings(file, asked.settings.values);
   asked.named_recipe = "timm";
   const RunSetup setup = set_up(asked, no_weights);
-  EXPECT_EQ(setup.base, config("cifar_nest.yaml").string() + ", over \"timm\"");
+  EXPECT_EQ(setup.base, file.string() + ", over \"timm\"");
   EXPECT_EQ(setup.recipe.model_name, "nest_tiny_s16_32") << "the file's";
   EXPECT_TRUE(setup.recipe.model_ema) << "the named recipe's";
   EXPECT_EQ(setup.recipe.model_ema_decay, 0.9) << "the settings'";

@@ -99,7 +99,7 @@ TEST_F(FlaxFolder, AnyChangedByteIsReadOrRefused) {
       }
     }
   EXPECT_GT(read, 0) << "a changed value of a tensor is a value all the same";
-  EXPECT_GT(refused, read) << "most bytes are structure";
+  EXPECT_GT(refused, 0) << "a changed name, length or type is not";
 }
 
 TEST_F(FlaxFolder, HostileTreesAreRefused) {
