@@ -189,12 +189,12 @@ void jitter_saturation(std::span<float> planes, float factor) {
     const float most = chroma + least;
     // Sector 6 is a hue that rounding made a whole turn: red, as sector 0. (TensorFlow makes such a
     // pixel grey.)
-    const float inner = (sector >= 2) & (sector < 4) ? least : middle;
-    red[i] = clip((sector < 1) | (sector >= 5) ? most : inner);
-    green[i] = clip((sector >= 1) & (sector < 3) ? most : sector < 4 ? middle : least);
-    blue[i] = clip((sector >= 3) & (sector < 5)   ? most
-                   : (sector < 2) | (sector >= 6) ? least
-                                                  : middle);
+    const float inner = ((sector >= 2) & (sector < 4)) ? least : middle;
+    red[i] = clip(((sector < 1) | (sector >= 5)) ? most : inner);
+    green[i] = clip(((sector >= 1) & (sector < 3)) ? most : sector < 4 ? middle : least);
+    blue[i] = clip(((sector >= 3) & (sector < 5))   ? most
+                   : ((sector < 2) | (sector >= 6)) ? least
+                                                    : middle);
   }
 }
 
