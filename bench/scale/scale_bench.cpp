@@ -58,7 +58,7 @@ class MadeUp : public Dataset {
   int64_t size() const override { return listing_->size(); }
   Sample get(int64_t index) const override {
     Sample sample;
-    sample.image = {8, 8, 3, std::vector<uint8_t>(8 * 8 * 3, static_cast<uint8_t>(index))};
+    sample.image = {8, 8, 3, std::vector<uint8_t>(size_t{8} * 8 * 3, static_cast<uint8_t>(index))};
     sample.label = label(index);
     sample.name = name(index);
     return sample;
@@ -174,7 +174,7 @@ void measure_list(const fs::path& work, int64_t samples) {
       file << file_name(samples, i) << ',' << class_name(i * kClasses / samples) << '\n';
   }
   fs::create_directories(work / class_name(0));
-  std::ofstream(work / file_name(samples, 0));
+  const std::ofstream empty(work / file_name(samples, 0));
   const double base = memory("VmRSS");
   Parts parts =
       measured("list of as many rows: read", base, [&] { return open(list, {}, samples); });

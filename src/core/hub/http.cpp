@@ -287,7 +287,7 @@ class Client {
     const auto add = [&](const std::string& line) {
       curl_slist* grown = curl_slist_append(lines.get(), line.c_str());
       if (!grown) throw std::bad_alloc();
-      lines.release();
+      static_cast<void>(lines.release());  // curl has appended to it
       lines.reset(grown);
     };
     add("Accept-Encoding: identity");  // lengths and checksums are those of the file

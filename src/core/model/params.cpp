@@ -152,8 +152,8 @@ std::vector<Param> parameter_table(const NestConfig& config) { return Table(conf
 std::vector<int64_t> parameters_by_part(const std::vector<Param>& table) {
   std::vector<int64_t> counts;
   for (const Param& param : table) {
-    const auto part = static_cast<size_t>(param.level + 1);
-    if (part >= counts.size()) counts.resize(part + 1);
+    const int part = param.level + 1;
+    if (part >= std::ssize(counts)) counts.resize(static_cast<size_t>(part) + 1);
     if (!param.buffer) counts[part] += param.size();
   }
   return counts;

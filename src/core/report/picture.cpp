@@ -233,9 +233,10 @@ void write_sheet(const std::filesystem::path& path, int count, int columns, int 
   Canvas canvas(static_cast<int>(std::min<int64_t>(width, kMaxEdge + 1)),
                 static_cast<int>(std::min<int64_t>(height, kMaxEdge + 1)), path.string());
   canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
-  for (int i = 0; i < count; ++i)
-    draw(canvas, i, kGap + (i % columns) * (card_width + kGap),
-         top + (i / columns) * (card_height + kGap));
+  for (int i = 0; i < count; ++i) {
+    const int row = i / columns, column = i % columns;
+    draw(canvas, i, kGap + column * (card_width + kGap), top + row * (card_height + kGap));
+  }
   canvas.write(path);
 }
 

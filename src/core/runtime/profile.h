@@ -43,7 +43,7 @@ class Profile {
 
  private:
   size_t index(int thread, int level, Part part) const {
-    return static_cast<size_t>((thread * levels_ + level) * kParts + static_cast<int>(part));
+    return static_cast<size_t>(thread * levels_ + level) * kParts + static_cast<size_t>(part);
   }
   int levels_, threads_;
   std::vector<double> seconds_;  // [threads, levels, kParts]

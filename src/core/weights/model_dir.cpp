@@ -66,8 +66,8 @@ float normal_scale(const Param& param) {
   if (param.init == Init::kTruncatedNormal) return 0.02f;
   if (param.init != Init::kLecunNormal) return 0;
   constexpr double kDeviation = 0.87962566103423978;  // of the truncated normal
-  const auto fan_in = static_cast<double>(param.size() / param.shape[0]);
-  return static_cast<float>(std::sqrt(1 / fan_in) / kDeviation);
+  const int64_t fan_in = param.size() / param.shape[0];
+  return static_cast<float>(std::sqrt(1 / static_cast<double>(fan_in)) / kDeviation);
 }
 
 }  // namespace

@@ -219,8 +219,9 @@ std::string make_header(const std::vector<Named>& order, const Metadata& metadat
 
 }  // namespace
 
-TensorMap parse_safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-                            const std::string& origin, Metadata* metadata) {
+TensorMap parse_safetensors(std::span<const std::byte> bytes,
+                            const std::shared_ptr<const void>& owner, const std::string& origin,
+                            Metadata* metadata) {
   BoundedReader reader(bytes, origin);
   const auto header = take_header(reader, origin);
   const auto data = reader.take(reader.remaining());

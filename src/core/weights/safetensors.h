@@ -17,8 +17,9 @@ using Metadata = std::map<std::string, std::string>;
 // Throws Error for anything that is not exactly a safetensors file: truncated, overlapping, gaps,
 // header too long (over 100 MB), sizes that do not match shapes.
 TensorMap read_safetensors(const std::filesystem::path& path, Metadata* metadata = nullptr);
-TensorMap parse_safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-                            const std::string& origin, Metadata* metadata = nullptr);
+TensorMap parse_safetensors(std::span<const std::byte> bytes,
+                            const std::shared_ptr<const void>& owner, const std::string& origin,
+                            Metadata* metadata = nullptr);
 
 // Written beside and renamed. Header padded to 8 bytes; metadata gets "format": "pt" as
 // transformers expects.

@@ -60,7 +60,7 @@ TEST(Random, BelowCoversItsRangeEvenly) {
   int counts[7] = {};
   const int n = 70000;
   for (int i = 0; i < n; ++i) ++counts[rng.below(7)];
-  for (int count : counts) EXPECT_NEAR(count, n / 7, 5 * std::sqrt(n / 7.0));
+  for (int count : counts) EXPECT_NEAR(count, n / 7.0, 5 * std::sqrt(n / 7.0));
   EXPECT_EQ(rng.below(1), 0u);
 }
 

@@ -199,7 +199,7 @@ FileDataset::Files scan_classes(const ClassFolders& wanted, const fs::path& root
 }
 
 // The folders of `own` that are classes, in the order of `classes`.
-std::vector<std::string> class_folders(const fs::path& own, std::vector<std::string> folders,
+std::vector<std::string> class_folders(const fs::path& own, const std::vector<std::string>& folders,
                                        const std::vector<std::string>& classes,
                                        const DatasetOptions& options, const Layout& layout) {
   const std::set<std::string> known(classes.begin(), classes.end());
@@ -241,7 +241,7 @@ std::unique_ptr<Dataset> open_folder(const DatasetOptions& options) {
   const auto classes = reference_classes(layout, base, options);
   if (options.class_map.empty() || split == Split::kTrain)
     require_two_classes(classes, base.string(), one_class_hint(base, classes));
-  folders = class_folders(base, std::move(folders), classes, options, layout);
+  folders = class_folders(base, folders, classes, options, layout);
   if (split == Split::kTrain && folders.size() < classes.size()) {
     const auto missing = *std::find_if(classes.begin(), classes.end(), [&](const auto& name) {
       return std::find(folders.begin(), folders.end(), name) == folders.end();

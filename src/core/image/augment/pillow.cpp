@@ -153,8 +153,8 @@ Image pillow_contrast(Image image, double factor) {
   const auto channels = static_cast<size_t>(image.channels);
   for (size_t i = 0; i < image.pixels.size(); i += channels)
     sum += channels == 1 ? image.pixels[i] : luma(&image.pixels[i]);
-  const auto count = static_cast<double>(image.pixels.size() / channels);
-  const int mean = static_cast<int>(static_cast<double>(sum) / count + 0.5);
+  const size_t count = image.pixels.size() / channels;
+  const int mean = static_cast<int>(static_cast<double>(sum) / static_cast<double>(count) + 0.5);
   look_up(image, table_of([&](int v) { return blend(mean, v, static_cast<float>(factor)); }));
   return image;
 }

@@ -103,8 +103,8 @@ void contrast(Image& image, float factor) {
     const GreyTables& grey = grey_tables();
     for (size_t i = 0; i < image.pixels.size(); i += 3) sum += grey(&image.pixels[i]);
   }
-  const auto count = static_cast<double>(image.pixels.size() / image.channels);
-  const float mean = static_cast<float>(static_cast<double>(sum) / count);
+  const size_t count = image.pixels.size() / image.channels;
+  const float mean = static_cast<float>(static_cast<double>(sum) / static_cast<double>(count));
   const float middle = saturate_u8(mean + 0.5f);
   look_up(image, table_of([&](int v) { return blend(middle, static_cast<float>(v), factor); }));
 }

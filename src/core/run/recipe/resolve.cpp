@@ -239,7 +239,7 @@ void resolve(Recipe& r, const DataFacts& facts) {
   resolve_normalisation(r, facts);
   if (r.eval_batch_size == 0) r.eval_batch_size = r.per_device_batch_size;
   // Both throw for settings that make no sense.
-  Augmentation(augment_settings(r), static_cast<uint64_t>(r.seed));
+  static_cast<void>(Augmentation(augment_settings(r), static_cast<uint64_t>(r.seed)));
   mix_settings(r);
 }
 
