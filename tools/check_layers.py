@@ -40,7 +40,7 @@ ROOMS = {
     "run/input": ("base image data run/recipe", "order and pixels of the batches"),
     "run/record": ("base image data weights report run/recipe", "checkpoints, log, the page"),
     "run": (f"{LIBRARY} run/recipe run/input run/record", "setup and launch of a run"),
-    "train/device": (f"base run/recipe train/group {TORCH} train/trainer.h", "CPU or GPU, graphs"),
+    "train/device": (f"base run/recipe train/group {TORCH}", "CPU or GPU, CUDA graphs"),
     "train/group": (f"base run {TORCH} {MODULE}", "all-reduce, heartbeat"),
     "train/fused": (f"base model kernels {TORCH}", "an encoder layer by our kernels"),
     "train/optim": (
