@@ -58,7 +58,7 @@ class IndexTest : public ::testing::Test {
     for (const char* split : {"train", "val"}) open(split)->save_index(index(split));
   }
 
-  const DataDir folder;
+  const DataDir folder{};
 };
 
 }  // namespace nestvit::testing
