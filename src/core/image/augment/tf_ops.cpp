@@ -240,7 +240,8 @@ Image apply_tf_op(Image image, TfOp op, float level, bool negative, const TfOpSe
 Image apply_tf_argument(Image image, TfOp op, float argument) {
   check_image(image);
   const auto each = [&image](auto value) { look_up(image, table_of(value)); };
-  const auto whole = static_cast<int>(argument);
+  // Of operations with whole arguments, which all lie far inside.
+  const int whole = static_cast<int>(std::clamp(argument, -1e6f, 1e6f));
   switch (op) {
     case TfOp::kAutoContrast:
       by_histogram(image, auto_contrast_table);
