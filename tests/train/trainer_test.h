@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "run/recipe/resolve.h"
 #include "support/brightness.h"
+#include "support/temp_dir.h"
 #include "train/trainer.h"
 #include "weights/model_dir.h"
 
@@ -25,15 +26,10 @@ namespace fs = std::filesystem;
 class TrainerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(::testing::TempDir()) /
-            ("trainer_test_" +
-             std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(root_);
     options_.workdir = root_ / "run";
     options_.workers = 1;
     options_.threads = 1;
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   Recipe recipe(const std::vector<std::pair<std::string, std::string>>& more = {}) const {
     Settings settings;
@@ -81,7 +77,8 @@ class TrainerTest : public ::testing::Test {
     return lines;
   }
 
-  fs::path root_;
+  const testing::TempDir folder_;
+  const fs::path root_ = folder_.path();
   TrainOptions options_;
   Brightness train_{40}, val_{10};
 };

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "support/temp_dir.h"
+
 namespace nestvit {
 namespace {
 
@@ -16,14 +18,12 @@ namespace fs = std::filesystem;
 
 class Cgroup : public ::testing::Test {
  protected:
-  Cgroup()
-      : root_(fs::path(::testing::TempDir()) / ("nestvit_cgroup_" + std::to_string(::getpid()))) {}
-  ~Cgroup() override { fs::remove_all(root_); }
   void write(const std::string& path, const std::string& text) {
     fs::create_directories((root_ / path).parent_path());
     std::ofstream(root_ / path) << text;
   }
-  const fs::path root_;
+  const testing::TempDir folder_;
+  const fs::path root_ = folder_.path();
 };
 
 TEST_F(Cgroup, NoneMeansNoQuota) { EXPECT_EQ(cgroup_processors(root_), 0); }

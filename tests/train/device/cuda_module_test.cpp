@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "support/temp_dir.h"
+
 namespace nestvit::train {
 namespace {
 
@@ -32,10 +34,10 @@ TEST(CudaModule, MissingOneIsNamed) {
 }
 
 TEST(CudaModule, WhatIsNoModuleIsRefused) {
-  const fs::path file = fs::path(::testing::TempDir()) / "libnestvit_cuda_test.so";
+  const testing::TempDir folder;
+  const fs::path file = folder / "libnestvit_cuda_test.so";
   std::ofstream(file) << "not a library";
   EXPECT_THAT(why_not(file), HasSubstr("cannot be loaded"));
-  fs::remove(file);
   // A library of this process that has no such entry.
   Dl_info torch;
   ASSERT_NE(dladdr(reinterpret_cast<const void*>(&at::get_num_threads), &torch), 0);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "run/start_print.h"
 #include "support/recipes.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -207,7 +208,8 @@ TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {
 TEST(FineTune, WrittenRecipeStartsTheSameRun) {
   const LoadedModel weights = weights_of("nest_tiny_jx", "timm");
   Recipe r = make(weights, {{"input_size", "384"}, {"freeze", "[levels.0, patch_embed]"}});
-  const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_config.yaml";
+  const testing::TempDir folder;
+  const fs::path path = folder / "config.yaml";
   write_file(path, fields(r).to_yaml());
   Recipe again = make(weights, {}, path);
   EXPECT_EQ(fields(again).to_yaml(), fields(r).to_yaml());
@@ -220,7 +222,8 @@ TEST(FineTune, WeightsOfNoNamedVariantStillMakeARecipe) {
   weights.config.num_layers_per_block = {1, 1, 2};
   Recipe r = make(weights, {});
   EXPECT_THAT(r.nest.num_layers_per_block, ElementsAre(1, 1, 2));
-  const fs::path path = fs::path(::testing::TempDir()) / "finetune_test_unnamed.yaml";
+  const testing::TempDir folder;
+  const fs::path path = folder / "config.yaml";
   write_file(path, fields(r).to_yaml());
   EXPECT_EQ(apply(Recipe(), {path, {}}).nest.num_layers_per_block, r.nest.num_layers_per_block);
 }

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "run/recipe/default_recipe.h"
 #include "support/recipes.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -22,7 +23,8 @@ TEST(Resolve, ResolvedRecipeReadsBackAsItself) {
     Recipe recipe = f.kind == "cifar10" ? apply(Recipe(), {config("cifar_nest.yaml"), {}})
                                         : default_recipe(f, 0);
     resolve(recipe, f);
-    const fs::path path = fs::path(::testing::TempDir()) / "recipe_test_config.yaml";
+    const testing::TempDir folder;
+    const fs::path path = folder / "config.yaml";
     write_file(path, yaml(recipe));
     Recipe again = apply(Recipe(), {path, {}});
     EXPECT_EQ(yaml(again), yaml(recipe));

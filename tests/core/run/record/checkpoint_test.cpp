@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "support/run_state.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -25,10 +26,6 @@ using ::testing::HasSubstr;
 class CheckpointsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    workdir_ = fs::path(::testing::TempDir()) /
-               ("checkpoint_test_" +
-                std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(workdir_);
     fs::create_directories(workdir_);
     model_.config.image_size = 8;
     model_.config.patch_size = 4;
@@ -40,7 +37,6 @@ class CheckpointsTest : public ::testing::Test {
     model_.labels = {"cat", "dog"};
     model_.tensors = initial_tensors(model_.config, 1);
   }
-  void TearDown() override { fs::remove_all(workdir_); }
 
   TensorMap moments(float value) const {
     return {{"head.weight.exp_avg", Tensor::f32({2}, {value, -value})}};
@@ -52,7 +48,8 @@ class CheckpointsTest : public ::testing::Test {
     return names;
   }
 
-  fs::path workdir_;
+  const testing::TempDir folder_;
+  const fs::path workdir_ = folder_ / "run";
   LoadedModel model_;
 };
 

@@ -3,9 +3,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
+
+#include <algorithm>
 
 #include "base/file.h"
+#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -16,27 +18,20 @@ using ::testing::Not;
 
 class RunLogTest : public ::testing::Test {
  protected:
-  RunLogTest() {
-    folder_ = fs::temp_directory_path() / ("nestvit-run-log-" + std::to_string(::getpid()));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~RunLogTest() override { fs::remove_all(folder_); }
-
   std::vector<fs::path> event_files() const {
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(folder_))
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
       if (entry.path().filename().string().starts_with("events.out.tfevents."))
         files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     return files;
   }
-  fs::path folder_;
+  const testing::TempDir folder_;
 };
 
 // The numbers themselves are read back by the real TensorBoard in Interop.TensorBoard.
 TEST_F(RunLogTest, NumbersGoToTensorBoardUnderBothKindsOfTags) {
-  RunLog log(folder_);
+  RunLog log(folder_.path());
   log.write("start", {{"step", int64_t{0}}});
   EXPECT_TRUE(event_files().empty());  // nothing to show yet
   log.write("train", {{"step", int64_t{5}}, {"loss", 0.5}, {"learning_rate", 1e-3}});
@@ -51,7 +46,7 @@ TEST_F(RunLogTest, NumbersGoToTensorBoardUnderBothKindsOfTags) {
 
 TEST_F(RunLogTest, AResumedRunOpensItsOwnFile) {
   for (const char* how : {"start", "resume"}) {
-    RunLog log(folder_);
+    RunLog log(folder_.path());
     log.write(how, {{"step", int64_t{3}}});
     log.write("train", {{"step", int64_t{4}}, {"loss", 0.5}});
     log.write("checkpoint", {{"step", int64_t{4}}});
@@ -62,7 +57,7 @@ TEST_F(RunLogTest, AResumedRunOpensItsOwnFile) {
 
 TEST_F(RunLogTest, IsCutBackToWhatTheCheckpointKnows) {
   {
-    RunLog log(folder_);
+    RunLog log(folder_.path());
     log.write("start", {{"step", int64_t{0}}});
     log.write("train", {{"step", int64_t{2}}, {"images_per_s", 7.0}, {"data_wait", 0.25}});
     log.write("eval", {{"step", int64_t{2}}});
@@ -86,7 +81,7 @@ TEST_F(RunLogTest, IsCutBackToWhatTheCheckpointKnows) {
   for (const std::string& tail :
        {std::string(), std::string("{\"event\":\"tr"), std::string(64, '\0') + "\n"}) {
     write_file(folder_ / "log.jsonl", whole + tail);
-    const std::vector<RunPoint> curve = cut_log(folder_, state);
+    const std::vector<RunPoint> curve = cut_log(folder_.path(), state);
     EXPECT_EQ(read_text(folder_ / "log.jsonl"), whole.substr(0, beyond));
     ASSERT_EQ(curve.size(), 2U);
     EXPECT_EQ(curve[0].step, 2);
