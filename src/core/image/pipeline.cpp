@@ -1,7 +1,7 @@
 // Applies the chain step by step, each with random numbers of its own purpose.
 #include "image/pipeline.h"
 
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 #include "image/per_isa.h"
 #include "image/resize.h"
 

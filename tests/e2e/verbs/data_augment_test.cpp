@@ -1,5 +1,5 @@
 // nestvit data augment, end to end.
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 #include "support/cli_test.h"
 
 namespace nestvit::testing {

@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 #include "image/codecs/codec.h"
 
 namespace nestvit::cli {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 #include "image/per_isa.h"
 #include "image/resize.h"
 

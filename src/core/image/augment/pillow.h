@@ -1,5 +1,5 @@
 // Operations of Pillow 13 on 8-bit images (ImageOps, ImageEnhance, Image.transform), to the bit,
-// where they differ from TensorFlow's in tf_ops.h. 1 or 3 channels, any size.
+// where they differ from TensorFlow's in randaugment_ops.h. 1 or 3 channels, any size.
 #pragma once
 
 #include <array>

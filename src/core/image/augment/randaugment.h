@@ -1,4 +1,4 @@
-// RandAugment (reference.md E.1): a few operations drawn from the list of tf_ops.h, one after the
+// RandAugment (reference.md E.1): a few operations drawn from the list of randaugment_ops.h, one after the
 // other.
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 
 namespace nestvit {
 

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <limits>
 
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 
 namespace nestvit {
 namespace {

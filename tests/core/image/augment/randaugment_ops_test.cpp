@@ -1,6 +1,6 @@
 // RandAugment's operations against the official code in TensorFlow, and what must hold for images
 // of any size.
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 
 #include <gtest/gtest.h>
 #include <nestvit/error.h>

@@ -1,6 +1,6 @@
 // The colour operations are table look-ups wherever a result depends on one value alone; the
 // arithmetic is float32 in TensorFlow's order.
-#include "image/augment/tf_ops.h"
+#include "image/augment/randaugment_ops.h"
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
