@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # "train/torch.h", <nestvit/error.h>, "bench/train/training_step.h". Rooms are named likewise.
 SEARCH = ["src/core", "src", "include", "."]
 
-LIBRARY = "base model image data weights report"  # what takes no forward and no run
+LIBRARY = "base model image data weights metrics report"  # what takes no forward and no run
 RUN = "run run/recipe run/input run/record"
 PARTS = "train/device train/group train/network train/optim"
 TORCH, C10D, MODULE = "train/torch.h", "train/group/c10d.h", "train/device/cuda_module.h"
@@ -31,14 +31,18 @@ ROOMS = {
     "data": ("base image model/preprocessing.h", "data sets, shards, index, loader"),
     "weights": ("base model", "safetensors, torch, flax"),
     "hub": ("base", "fetches models and data"),
-    "report": ("base image", "metrics, pictures, pages"),
+    "metrics": ("base", "accuracy, loss, confusion"),
+    "report": ("base image metrics", "tables, pictures, pages"),
     "kernels": ("base kernels/impl kernels/isa", "contracts, reference loops"),
     "kernels/impl": ("kernels", "the loops, for any instruction set"),
     "kernels/isa": ("kernels kernels/impl", "a file for each instruction set"),
     "runtime": ("base model weights kernels", "the forward without libtorch"),
     "run/recipe": ("base model image data weights", "the keys of a training run"),
     "run/input": ("base image data run/recipe", "order and pixels of the batches"),
-    "run/record": ("base image data weights report run/recipe", "checkpoints, log, the page"),
+    "run/record": (
+        "base image data weights metrics report run/recipe",
+        "checkpoints, log, the page",
+    ),
     "run": (f"{LIBRARY} run/recipe run/input run/record", "setup and launch of a run"),
     "train/device": (f"base run/recipe train/group {TORCH}", "CPU or GPU, CUDA graphs"),
     "train/group": (f"base run {TORCH} {MODULE}", "all-reduce, heartbeat"),
@@ -66,7 +70,7 @@ ROOMS = {
         "train and its processes",
     ),
     "cli": ("runtime cli/program cli/model cli/verbs cli/verbs/data cli/verbs/train", "main()"),
-    "api": ("nestvit base image weights report runtime", "libnestvit.so"),
+    "api": ("nestvit base image weights metrics runtime", "libnestvit.so"),
     "bench": (f"{LIBRARY} {RUN} {PARTS}", "measurements"),
 }
 EVERYBODY = ["nestvit/error.h", "nestvit/number_type.h"]  # may be included by all rooms

@@ -16,9 +16,10 @@ PICTURE = ROOT / "docs/pictures/rooms.svg"
 COLUMNS = {
     "base": 1.35,
     "nestvit": 3,
-    "model": 0.65,
-    "kernels": 1.85,
-    "hub": 2.85,
+    "model": 0,
+    "metrics": 1,
+    "kernels": 2,
+    "hub": 3,
     "image": 0,
     "weights": 1.3,
     "data": 0,

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "image/transform.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "runtime/engine.h"
 #include "weights/import.h"
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "run/recipe/recipe.h"
 #include "run/record/example_picks.h"
 #include "run/record/log.h"

@@ -12,8 +12,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "image/transform.h"
+#include "metrics/metrics.h"
 #include "model/params.h"
-#include "report/metrics.h"
 
 namespace nestvit::cli {
 namespace {

@@ -11,7 +11,8 @@
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
 #include "model/params.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
+#include "report/eval_report.h"
 #include "report/results.h"
 
 namespace nestvit::cli {

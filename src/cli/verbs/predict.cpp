@@ -17,7 +17,7 @@
 #include "image/codecs/codec.h"
 #include "image/resize.h"
 #include "image/transform.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "report/picture.h"
 #include "report/results.h"
 

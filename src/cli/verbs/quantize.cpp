@@ -10,7 +10,7 @@
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "runtime/engine.h"
 #include "runtime/precision.h"
 #include "weights/export.h"

@@ -44,6 +44,15 @@ TEST_F(Install, TheProgramRunsWhereItWasInstalled) {
   EXPECT_THAT(answer.out, HasSubstr("red.png"));
 }
 
+// Servers that only classify have neither pictures nor a display.
+TEST_F(Install, TheLibraryLoadsNothingThatDrawsOrTrains) {
+  const Outcome loads = shell("ldd prefix/lib*/libnestvit.so");
+  ASSERT_EQ(loads.code, 0) << loads.err;
+  EXPECT_THAT(loads.out, HasSubstr("libjpeg"));
+  for (const char* library : {"cairo", "X11", "libxcb", "fontconfig", "freetype", "curl", "torch"})
+    EXPECT_THAT(loads.out, ::testing::Not(HasSubstr(library)));
+}
+
 TEST_F(Install, OnlyThePublicNamesAreVisible) {
   const Outcome names = shell("nm -DC --defined-only prefix/lib*/libnestvit.so");
   ASSERT_EQ(names.code, 0) << names.err;

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "support/cli_test.h"
 
 namespace nestvit::testing {

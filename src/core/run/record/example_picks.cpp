@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 
 namespace nestvit {
 namespace {

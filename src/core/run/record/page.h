@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 #include "report/page.h"
 #include "run/recipe/plan.h"
 #include "run/recipe/recipe.h"

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "base/random.h"
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 
 namespace nestvit {
 namespace {

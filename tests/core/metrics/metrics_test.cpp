@@ -1,20 +1,14 @@
 // Metrics against counting by brute force.
-#include "report/metrics.h"
+#include "metrics/metrics.h"
 
 #include <gmock/gmock.h>
-#include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "base/file.h"
 #include "base/random.h"
-#include "support/errors.h"
-#include "support/temp_dir.h"
 
 namespace nestvit {
 namespace {
@@ -179,44 +173,6 @@ TEST(TopIndices, BestFirstTiesByIndexNotANumberLast) {
   EXPECT_THAT(top_indices(std::vector<float>{nan, 1, 3, 1, 2}, 4), ElementsAre(2, 4, 1, 3));
   EXPECT_THAT(top_indices(std::vector<float>{1, 2}, 9), ElementsAre(1, 0));
   EXPECT_TRUE(top_indices(std::vector<float>{1, 2}, 0).empty());
-}
-
-class Report : public ::testing::Test {
- protected:
-  const testing::TempDir folder_;
-};
-
-TEST_F(Report, WritesEveryFile) {
-  Metrics metrics(3);
-  const std::vector<float> one_hot = {1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0};
-  metrics.add(one_hot, std::vector<int>{0, 1, 1, 0});
-  write_report(folder_ / "deep", metrics, {"a", "with, comma", "never"});
-
-  EXPECT_EQ(read_text(folder_ / "deep/per_class.csv"),
-            "label,support,precision,recall,f1\n"
-            "a,2,1.000000,0.500000,0.666667\n"
-            "\"with, comma\",2,0.666667,1.000000,0.800000\n"
-            "never,0,0.000000,0.000000,0.000000\n");
-  EXPECT_EQ(read_text(folder_ / "deep/confusion.csv"),
-            "true \\ predicted,a,\"with, comma\",never\n"
-            "a,1,1,0\n\"with, comma\",0,2,0\nnever,0,0,0\n");
-  const auto summary = nlohmann::json::parse(read_text(folder_ / "deep/summary.json"));
-  EXPECT_EQ(summary["images"], 4);
-  EXPECT_EQ(summary["classes_with_images"], 2);
-  EXPECT_DOUBLE_EQ(summary["top1"], 75);
-  EXPECT_DOUBLE_EQ(summary["macro_recall"], 0.75);
-  ASSERT_EQ(summary["most_confused"].size(), 1);
-  EXPECT_EQ(summary["most_confused"][0]["predicted"], "with, comma");
-  EXPECT_TRUE(std::filesystem::exists(folder_ / "deep/confusion.png"));
-}
-
-TEST_F(Report, NamesAFolderThatCannotBeMade) {
-  write_file(folder_ / "file", "stands in the way");
-  testing::expect_error(
-      [&] {
-        write_report(folder_ / "file/below", Metrics(2), {"a", "b"});
-      },
-      {(folder_ / "file").string()});
 }
 
 }  // namespace

@@ -2,9 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace nestvit {
@@ -52,10 +50,5 @@ double cross_entropy(std::span<const float> logits, int label);
 std::vector<float> softmax(std::span<const float> logits);
 // The k largest, best first; ties by index.
 std::vector<int> top_indices(std::span<const float> values, int k);
-
-// per_class.csv, confusion.csv, confusion.png and summary.json in `directory`, which is made if
-// missing.
-void write_report(const std::filesystem::path& directory, const Metrics& metrics,
-                  const std::vector<std::string>& labels);
 
 }  // namespace nestvit
