@@ -35,12 +35,11 @@ int64_t images_to_evaluate(int64_t images, const Recipe& recipe) {
   return all ? images : recipe.num_eval_steps * recipe.eval_batch_size;
 }
 
-void all_reduce(Metrics& metrics, const Group& group) {
-  if (group.world_size() == 1) return;
-  Metrics::Sums sums = metrics.sums();
-  group.all_reduce_sum(sums.counts);
-  group.all_reduce_sum({&sums.loss, 1});
-  metrics.set_sums(sums);
+Metrics merge(const Metrics& mine, const Group& group) {
+  if (group.world_size() == 1) return mine;
+  Metrics all(mine.classes());
+  for (const std::string& packed : group.all_gather(mine.packed())) all.merge_packed(packed);
+  return all;
 }
 
 ExamplePicks merge(const ExamplePicks& mine, int64_t total, const Group& group) {
@@ -103,12 +102,12 @@ std::optional<Evaluation> evaluate(Network& net, const Dataset& images, const Re
                       fmt::format("top-1 {:.2f} %", metrics.top1()));
   }
   if (group.all_reduce_max(stopped) != 0) return std::nullopt;
-  all_reduce(metrics, group);
+  metrics = merge(metrics, group);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-  return Evaluation{metrics.top1(), metrics.top5(),
-                    metrics.loss(), metrics.count(),
-                    took.count(),   gather_skipped(loader.skipped(), group),
-                    metrics,        merge(examples, total, group)};
+  return Evaluation{metrics.top1(),     metrics.top5(),
+                    metrics.loss(),     metrics.count(),
+                    took.count(),       gather_skipped(loader.skipped(), group),
+                    std::move(metrics), merge(examples, total, group)};
 }
 
 void log_evaluation(RunLog& log, int64_t step, double epoch, const Evaluation& evaluation) {

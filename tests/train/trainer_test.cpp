@@ -224,6 +224,14 @@ TEST_F(TrainerTest, LearnsInHalfPrecision) {
   }
 }
 
+// A confusion matrix of these would take 320 GB, and the run's page as many cells.
+TEST_F(TrainerTest, EvaluatesManyClassesInLittleMemory) {
+  train(recipe({{"num_classes", "200000"}, {"num_train_steps", "2"}, {"warmup_epochs", "0"}}),
+        train_, val_, options_);
+  EXPECT_EQ(log().back().at("images"), 10);
+  EXPECT_LT(fs::file_size(options_.workdir / "report.html"), 1 << 20);
+}
+
 TEST_F(TrainerTest, StopsWhenNothingGetsBetter) {
   // Nothing is learned at a rate of 0: evaluations after steps 6, 12, 18 are equal.
   const std::vector<std::pair<std::string, std::string>> values = {

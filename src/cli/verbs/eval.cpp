@@ -10,9 +10,10 @@
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
-#include "model/params.h"
 #include "metrics/metrics.h"
+#include "model/params.h"
 #include "report/eval_report.h"
+#include "report/picture.h"
 #include "report/results.h"
 
 namespace nestvit::cli {
@@ -80,6 +81,11 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
     write_report(options.report, metrics, model.labels);
     log_info(fmt::format("wrote per_class.csv, confusion.csv, confusion.png and summary.json to {}",
                          options.report));
+    if (metrics.classes() > kMaxMatrixClasses)
+      log_info(fmt::format(
+          "confusion.csv lists pairs of classes, and confusion.png shows the {} most confused: a "
+          "whole matrix is made of up to {} classes",
+          kPicturedClasses, human_count(kMaxMatrixClasses)));
   }
   return 0;
 }
@@ -112,8 +118,12 @@ nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 
              "top1_err, top5, top5_err, param_count in millions, img_size, crop_pct, "
              "interpolation), then loss, images and images_per_second.");
     add_text(app, "--report", &options->report, "DIR",
-             "Write per_class.csv (label, support, precision, recall, f1), confusion.csv (rows are "
-             "true classes), confusion.png and summary.json there.");
+             fmt::format("Write per_class.csv (label, support, precision, recall, f1), "
+                         "confusion.csv (rows are true classes), confusion.png and summary.json "
+                         "there. Beyond {} classes confusion.csv has a line for each pair that "
+                         "occurred (true, predicted, images), and confusion.png shows the {} most "
+                         "confused classes.",
+                         human_count(kMaxMatrixClasses), kPicturedClasses));
     add_engine_option(app, &options->engine, engine);
     return [options, engine, &invocation] {
       use_engine(options->engine, engine, invocation);

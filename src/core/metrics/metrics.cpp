@@ -1,8 +1,10 @@
-// Top-k, loss and the confusion matrix, counted sample by sample.
+// Top-k, loss and the confusions, counted sample by sample.
 #include "metrics/metrics.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #include "base/check.h"
@@ -31,68 +33,68 @@ double ratio(int64_t part, int64_t whole) {
 
 }  // namespace
 
-Metrics::Metrics(int classes)
-    : classes_(classes), confusion_(static_cast<size_t>(classes) * classes, 0) {}
+Metrics::Metrics(int classes) : confusion_(classes) {}
 
 void Metrics::add(std::span<const float> logits, std::span<const int> labels) {
-  NESTVIT_CHECK(logits.size() == labels.size() * classes_);
+  const int classes = this->classes();
+  NESTVIT_CHECK(logits.size() == labels.size() * classes);
   for (size_t n = 0; n < labels.size(); ++n) {
-    const auto row = logits.subspan(n * classes_, classes_);
+    const auto row = logits.subspan(n * classes, classes);
     const int label = labels[n];
-    NESTVIT_CHECK(label >= 0 && label < classes_);
+    NESTVIT_CHECK(label >= 0 && label < classes);
     const int rank = rank_of(row, label);
     ++count_;
     correct1_ += rank < 1;
     correct5_ += rank < 5;
     loss_ += cross_entropy(row, label);
-    ++confusion_[static_cast<size_t>(label) * classes_ + top_indices(row, 1)[0]];
+    confusion_.add(label, top_indices(row, 1)[0]);
   }
 }
 
 void Metrics::merge(const Metrics& other) {
-  NESTVIT_CHECK(classes_ == other.classes_);
+  confusion_.merge(other.confusion_);
   count_ += other.count_;
   correct1_ += other.correct1_;
   correct5_ += other.correct5_;
   loss_ += other.loss_;
-  for (size_t i = 0; i < confusion_.size(); ++i) confusion_[i] += other.confusion_[i];
 }
 
-Metrics::Sums Metrics::sums() const {
-  Sums sums{{count_, correct1_, correct5_}, loss_};
-  sums.counts.insert(sums.counts.end(), confusion_.begin(), confusion_.end());
-  return sums;
+std::string Metrics::packed() const {
+  std::vector<int64_t> numbers = {count_, correct1_, correct5_, std::bit_cast<int64_t>(loss_)};
+  for (const ConfusedPair& pair : confusion_.pairs())
+    numbers.insert(numbers.end(), {pair.label, pair.predicted, pair.count});
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(int64_t)};
 }
 
-void Metrics::set_sums(const Sums& sums) {
-  NESTVIT_CHECK(sums.counts.size() == 3 + confusion_.size());
-  count_ = sums.counts[0];
-  correct1_ = sums.counts[1];
-  correct5_ = sums.counts[2];
-  loss_ = sums.loss;
-  std::copy(sums.counts.begin() + 3, sums.counts.end(), confusion_.begin());
+void Metrics::merge_packed(const std::string& other) {
+  std::vector<int64_t> numbers(other.size() / sizeof(int64_t));
+  NESTVIT_CHECK(numbers.size() >= 4 && (numbers.size() - 4) % 3 == 0);
+  std::memcpy(numbers.data(), other.data(), numbers.size() * sizeof(int64_t));
+  count_ += numbers[0];
+  correct1_ += numbers[1];
+  correct5_ += numbers[2];
+  loss_ += std::bit_cast<double>(numbers[3]);
+  for (size_t i = 4; i < numbers.size(); i += 3)
+    confusion_.add(static_cast<int>(numbers[i]), static_cast<int>(numbers[i + 1]), numbers[i + 2]);
 }
 
 double Metrics::top1() const { return 100 * ratio(correct1_, count_); }
 double Metrics::top5() const { return 100 * ratio(correct5_, count_); }
 double Metrics::loss() const { return count_ == 0 ? 0 : loss_ / static_cast<double>(count_); }
 
-int64_t Metrics::confusion(int label, int predicted) const {
-  return confusion_.at(static_cast<size_t>(label) * classes_ + predicted);
-}
-
 std::vector<ClassScores> Metrics::per_class() const {
-  std::vector<ClassScores> scores(classes_);
-  for (int c = 0; c < classes_; ++c) {
-    int64_t predicted = 0;
-    for (int i = 0; i < classes_; ++i) {
-      scores[c].support += confusion(c, i);
-      predicted += confusion(i, c);
-    }
-    const int64_t right = confusion(c, c);
-    scores[c].precision = ratio(right, predicted);
-    scores[c].recall = ratio(right, scores[c].support);
-    scores[c].f1 = ratio(2 * right, predicted + scores[c].support);
+  const auto classes = static_cast<size_t>(this->classes());
+  std::vector<ClassScores> scores(classes);
+  std::vector<int64_t> predicted(classes), right(classes);
+  for (const ConfusedPair& pair : confusion_.pairs()) {
+    scores[pair.label].support += pair.count;
+    predicted[pair.predicted] += pair.count;
+    if (pair.label == pair.predicted) right[pair.label] = pair.count;
+  }
+  for (size_t c = 0; c < classes; ++c) {
+    scores[c].precision = ratio(right[c], predicted[c]);
+    scores[c].recall = ratio(right[c], scores[c].support);
+    scores[c].f1 = ratio(2 * right[c], predicted[c] + scores[c].support);
   }
   return scores;
 }

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
+
+#include "metrics/confusion.h"
 
 namespace nestvit {
 
@@ -20,28 +23,22 @@ class Metrics {
   void add(std::span<const float> logits, std::span<const int> labels);
   void merge(const Metrics& other);
 
-  // All that add() counts, for adding up over processes.
-  struct Sums {
-    std::vector<int64_t> counts;  // images, top-1, top-5, then confusion()
-    double loss = 0;
-  };
-  Sums sums() const;
-  void set_sums(const Sums& sums);  // of as many classes
+  // All that add() counted, as bytes, and merge() of these: for other processes on such a machine.
+  std::string packed() const;
+  void merge_packed(const std::string& other);
 
-  int classes() const { return classes_; }
+  int classes() const { return confusion_.classes(); }
   int64_t count() const { return count_; }
   double top1() const;  // in percent
   double top5() const;
   double loss() const;  // mean cross-entropy (natural log)
-  int64_t confusion(int label, int predicted) const;
-  const std::vector<int64_t>& confusion() const { return confusion_; }  // [K, K], row = true class
+  const Confusion& confusion() const { return confusion_; }
   std::vector<ClassScores> per_class() const;
 
  private:
-  int classes_;
   int64_t count_ = 0, correct1_ = 0, correct5_ = 0;
   double loss_ = 0;
-  std::vector<int64_t> confusion_;  // [K, K], row = true class
+  Confusion confusion_;
 };
 
 // The loss of one row of logits, natural log.

@@ -22,46 +22,39 @@ std::string per_class_csv(const std::vector<ClassScores>& scores,
   std::string text = csv_line({"label", "support", "precision", "recall", "f1"});
   for (int i = 0; i < static_cast<int>(scores.size()); ++i)
     text +=
-        csv_line({label_of(labels, i), fmt::format("{}", scores[i].support),
+        csv_line({labels[i], fmt::format("{}", scores[i].support),
                   fmt::format("{:.6f}", scores[i].precision),
                   fmt::format("{:.6f}", scores[i].recall), fmt::format("{:.6f}", scores[i].f1)});
   return text;
 }
 
-std::string confusion_csv(const Metrics& metrics, const std::vector<std::string>& labels) {
+std::string confusion_matrix_csv(const Confusion& confusion,
+                                 const std::vector<std::string>& labels) {
   std::vector<std::string> line = {"true \\ predicted"};
-  for (int i = 0; i < metrics.classes(); ++i) line.push_back(label_of(labels, i));
+  line.insert(line.end(), labels.begin(), labels.end());
   std::string text = csv_line(line);
-  for (int i = 0; i < metrics.classes(); ++i) {
-    line = {label_of(labels, i)};
-    for (int j = 0; j < metrics.classes(); ++j)
-      line.push_back(fmt::format("{}", metrics.confusion(i, j)));
+  for (int i = 0; i < confusion.classes(); ++i) {
+    line = {labels[i]};
+    for (int j = 0; j < confusion.classes(); ++j)
+      line.push_back(fmt::format("{}", confusion.count(i, j)));
     text += csv_line(line);
   }
   return text;
 }
 
-// The pairs (true, predicted) that were confused most often.
-Value most_confused(const Metrics& metrics, const std::vector<std::string>& labels) {
-  struct Pair {
-    int64_t count;
-    int label, predicted;
-  };
-  std::vector<Pair> pairs;
-  for (int i = 0; i < metrics.classes(); ++i)
-    for (int j = 0; j < metrics.classes(); ++j)
-      if (i != j && metrics.confusion(i, j) > 0) pairs.push_back({metrics.confusion(i, j), i, j});
-  const size_t kept = std::min<size_t>(pairs.size(), 10);
-  std::partial_sort(pairs.begin(), pairs.begin() + static_cast<std::ptrdiff_t>(kept), pairs.end(),
-                    [](const Pair& a, const Pair& b) {
-                      if (a.count != b.count) return a.count > b.count;
-                      return std::pair(a.label, a.predicted) < std::pair(b.label, b.predicted);
-                    });
+std::string confused_pairs_csv(const Confusion& confusion, const std::vector<std::string>& labels) {
+  std::string text = csv_line({"true", "predicted", "images"});
+  for (const ConfusedPair& pair : confusion.pairs())
+    text += csv_line({labels[pair.label], labels[pair.predicted], fmt::format("{}", pair.count)});
+  return text;
+}
+
+Value most_confused(const Confusion& confusion, const std::vector<std::string>& labels) {
   Value::List list;
-  for (size_t i = 0; i < kept; ++i)
-    list.push_back(Value::Members{{"label", label_of(labels, pairs[i].label)},
-                                  {"predicted", label_of(labels, pairs[i].predicted)},
-                                  {"count", pairs[i].count}});
+  for (const ConfusedPair& pair : confusion.mistakes(10))
+    list.push_back(Value::Members{{"label", labels[pair.label]},
+                                  {"predicted", labels[pair.predicted]},
+                                  {"count", pair.count}});
   return list;
 }
 
@@ -86,7 +79,7 @@ std::string summary_json(const Metrics& metrics, const std::vector<ClassScores>&
                                 {"macro_precision", mean.precision / classes},
                                 {"macro_recall", mean.recall / classes},
                                 {"macro_f1", mean.f1 / classes},
-                                {"most_confused", most_confused(metrics, labels)}}) +
+                                {"most_confused", most_confused(metrics.confusion(), labels)}}) +
          "\n";
 }
 
@@ -100,15 +93,14 @@ void write_report(const std::filesystem::path& directory, const Metrics& metrics
     throw Error(fmt::format("{}: cannot make the folder: {}", directory.string(), error.message()));
   std::vector<std::string> names;
   for (int i = 0; i < metrics.classes(); ++i) names.push_back(label_of(labels, i));
-  std::vector<int64_t> counts;
-  for (int i = 0; i < metrics.classes(); ++i)
-    for (int j = 0; j < metrics.classes(); ++j) counts.push_back(metrics.confusion(i, j));
-
   const std::vector<ClassScores> scores = metrics.per_class();
   write_file(directory / "per_class.csv", per_class_csv(scores, names));
-  write_file(directory / "confusion.csv", confusion_csv(metrics, names));
+  const Confusion& confusion = metrics.confusion();
+  write_file(directory / "confusion.csv", confusion.classes() <= kMaxMatrixClasses
+                                              ? confusion_matrix_csv(confusion, names)
+                                              : confused_pairs_csv(confusion, names));
   write_file(directory / "summary.json", summary_json(metrics, scores, names));
-  write_confusion_picture(directory / "confusion.png", counts, names);
+  write_confusion_picture(directory / "confusion.png", confusion, names);
 }
 
 }  // namespace nestvit

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "metrics/confusion.h"
 #include "report/picture.h"
 
 namespace nestvit {
@@ -33,11 +34,11 @@ struct RunPage {
   std::string status;  // "finished", "epoch 12 of 60, running"
   // Facts about the run: data, model, recipe, seed, machine, ... in the order shown.
   std::vector<std::pair<std::string, std::string>> facts;
-  std::vector<RunPoint> history;       // ascending epochs
-  std::vector<AnsweredImage> samples;  // the first kMaxPageImages are shown
-  std::vector<Mistake> mistakes;       // highest loss first; likewise
-  std::vector<std::string> labels;     // [K], of `confusion`
-  std::vector<int64_t> confusion;      // [K, K], row = true class; empty: none
+  std::vector<RunPoint> history;                             // ascending epochs
+  std::vector<AnsweredImage> samples;                        // the first kMaxPageImages are shown
+  std::vector<Mistake> mistakes;                             // highest loss first; likewise
+  std::vector<std::string> labels;                           // [K], of `confusion`
+  Confusion confusion;                                       // without pairs: not shown
   std::vector<std::pair<std::string, std::string>> skipped;  // image, reason
 };
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -37,9 +36,9 @@ size_t characters(const std::string& text) {
 
 class Matrix {
  public:
-  Matrix(const std::vector<std::string>& labels, const std::vector<int64_t>& counts)
+  Matrix(const std::vector<std::string>& labels, const Confusion& confusion)
       : labels_(labels),
-        counts_(counts),
+        confusion_(confusion),
         cell_(labels.size() <= 12   ? 36
               : labels.size() <= 20 ? 30
               : labels.size() <= 50 ? 14
@@ -68,7 +67,9 @@ class Matrix {
           font_, left - 6, top + at + 0.36 * font_, left + at + (upright ? 0.36 * font_ : 3),
           top - 6, upright ? -90 : -45, name);
     }
-    for (size_t i = 0; i < labels_.size(); ++i) svg += row(i, left, top);
+    const std::vector<int64_t> images = confusion_.images_per_class();
+    for (const ConfusedPair& pair : confusion_.pairs())
+      svg += cell(pair, images[static_cast<size_t>(pair.label)], left, top);
     svg += fmt::format(
         "<rect class=\"cell\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\"/>", left,
         top, plane, plane);
@@ -79,80 +80,63 @@ class Matrix {
   }
 
  private:
-  int64_t count(size_t i, size_t j) const { return counts_[i * labels_.size() + j]; }
-
-  std::string row(size_t i, double left, double top) const {
-    int64_t total = 0;
-    for (size_t j = 0; j < labels_.size(); ++j) total += count(i, j);
-    std::string svg;
-    for (size_t j = 0; j < labels_.size(); ++j) {
-      if (count(i, j) == 0) continue;
-      // The square root keeps rare confusions visible beside a strong diagonal.
-      const double share = static_cast<double>(count(i, j)) / static_cast<double>(total);
-      const double shade = std::sqrt(share);
-      const double x = left + cell_ * static_cast<double>(j);
-      const double y = top + cell_ * static_cast<double>(i);
-      svg += fmt::format(
-          "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\" "
-          "fill-opacity=\"{:.2f}\"><title>{} taken for {}: {} ({:.1f} %)</title></rect>",
-          i == j ? "hit" : "miss", x, y, cell_ - 1, cell_ - 1, shade, escape_html(shown_[i]),
-          escape_html(shown_[j]), count(i, j), 100 * share);
-      if (labels_.size() > kCountedClasses || count(i, j) > 99'999) continue;
+  std::string cell(const ConfusedPair& pair, int64_t images, double left, double top) const {
+    const auto i = static_cast<size_t>(pair.label), j = static_cast<size_t>(pair.predicted);
+    // The square root keeps rare confusions visible beside a strong diagonal.
+    const double share = static_cast<double>(pair.count) / static_cast<double>(images);
+    const double shade = std::sqrt(share);
+    const double x = left + cell_ * static_cast<double>(j);
+    const double y = top + cell_ * static_cast<double>(i);
+    std::string svg = fmt::format(
+        "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:g}\" height=\"{:g}\" "
+        "fill-opacity=\"{:.2f}\"><title>{} taken for {}: {} ({:.1f} %)</title></rect>",
+        i == j ? "hit" : "miss", x, y, cell_ - 1, cell_ - 1, shade, escape_html(shown_[i]),
+        escape_html(shown_[j]), pair.count, 100 * share);
+    if (labels_.size() <= kCountedClasses && pair.count <= 99'999)
       svg +=
           fmt::format("<text class=\"count{}\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
-                      shade > 0.6 ? " strong" : "", x + cell_ / 2, y + cell_ / 2 + 4, count(i, j));
-    }
+                      shade > 0.6 ? " strong" : "", x + cell_ / 2, y + cell_ / 2 + 4, pair.count);
     return svg + "\n";
   }
 
   const std::vector<std::string>& labels_;
-  const std::vector<int64_t>& counts_;
+  const Confusion& confusion_;
   double cell_, font_;  // pixels
   std::vector<std::string> shown_;
   size_t longest_ = 0;
 };
 
-std::string confusions_table(const std::vector<std::string>& labels,
-                             const std::vector<int64_t>& counts) {
-  const size_t classes = labels.size();
-  std::vector<size_t> mistakes;
-  for (size_t i = 0; i < counts.size(); ++i)
-    if (counts[i] > 0 && i / classes != i % classes) mistakes.push_back(i);
-  const size_t kept = std::min(mistakes.size(), kMaxConfusions);
-  std::partial_sort(
-      mistakes.begin(), mistakes.begin() + static_cast<ptrdiff_t>(kept), mistakes.end(),
-      [&](size_t a, size_t b) { return counts[a] != counts[b] ? counts[a] > counts[b] : a < b; });
-  if (kept == 0) return "";
+std::string confusions_table(const std::vector<std::string>& labels, const Confusion& confusion) {
+  const std::vector<ConfusedPair> mistakes = confusion.mistakes(kMaxConfusions);
+  if (mistakes.empty()) return "";
+  const std::vector<int64_t> images = confusion.images_per_class();
   std::string html =
       "<div class=\"box scroll\"><table class=\"pairs\"><thead><tr><th>true class</th><th>taken "
       "for</th><th>images</th><th>of the class</th></tr></thead><tbody>\n";
-  for (size_t k = 0; k < kept; ++k) {
-    const size_t row = mistakes[k] / classes;
-    const auto begin = counts.begin() + static_cast<ptrdiff_t>(row * classes);
-    const auto total = std::accumulate(begin, begin + static_cast<ptrdiff_t>(classes), int64_t{0});
+  for (const ConfusedPair& pair : mistakes) {
+    const auto label = static_cast<size_t>(pair.label);
     html +=
         fmt::format("<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.1f} %</td></tr>\n",
-                    escape_html(short_label(labels[row], 60)),
-                    escape_html(short_label(labels[mistakes[k] % classes], 60)),
-                    human_count(counts[mistakes[k]]),
-                    100.0 * static_cast<double>(counts[mistakes[k]]) / static_cast<double>(total));
+                    escape_html(short_label(labels[label], 60)),
+                    escape_html(short_label(labels[static_cast<size_t>(pair.predicted)], 60)),
+                    human_count(pair.count),
+                    100.0 * static_cast<double>(pair.count) / static_cast<double>(images[label]));
   }
   return html + "</tbody></table></div>\n";
 }
 
 }  // namespace
 
-std::string confusion_html(const std::vector<std::string>& labels,
-                           const std::vector<int64_t>& counts) {
-  if (counts.empty()) return "";
-  NESTVIT_CHECK(!labels.empty() && counts.size() == labels.size() * labels.size());
+std::string confusion_html(const std::vector<std::string>& labels, const Confusion& confusion) {
+  if (confusion.empty()) return "";
+  NESTVIT_CHECK(std::ssize(labels) == confusion.classes());
   std::string html;
   if (labels.size() <= kMaxPageClasses)
     html =
         "<p class=\"note\">Rows are true classes, columns the model's answers; shade: share of "
         "the true class.</p>\n<div class=\"box matrix scroll\">" +
-        Matrix(labels, counts).svg() + "</div>\n";
-  return html + confusions_table(labels, counts);
+        Matrix(labels, confusion).svg() + "</div>\n";
+  return html + confusions_table(labels, confusion);
 }
 
 }  // namespace nestvit

@@ -10,10 +10,10 @@
 #include <functional>
 #include <memory>
 #include <numbers>
-#include <numeric>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "report/markup.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -247,6 +247,8 @@ struct MatrixStyle {
   double font;     // of the labels
   int label_step;  // every n-th class is named: cells lower than the font skip names
   double label_room = 0;
+
+  double gap() const { return cell >= 10 ? 1 : 0; }
 };
 
 MatrixStyle matrix_style(int classes) {
@@ -276,29 +278,84 @@ void draw_matrix_labels(Canvas& canvas, const MatrixStyle& style,
   }
 }
 
-void draw_matrix_cells(Canvas& canvas, const MatrixStyle& style, const std::vector<int64_t>& counts,
-                       int classes, double left, double top) {
-  const double gap = style.cell >= 10 ? 1 : 0;
-  for (int i = 0; i < classes; ++i) {
-    const auto row = counts.begin() + static_cast<ptrdiff_t>(i) * classes;
-    const auto total = static_cast<double>(std::accumulate(row, row + classes, int64_t{0}));
-    for (int j = 0; j < classes; ++j) {
-      const double share = total > 0 ? static_cast<double>(row[j]) / total : 0;
-      // The square root keeps rare confusions visible beside a strong diagonal.
-      const double s = std::sqrt(share);
-      const Colour shade = i == j ? kShade : kWrong;
-      const Colour mixed{1 + s * (shade.r - 1), 1 + s * (shade.g - 1), 1 + s * (shade.b - 1)};
-      const double x = left + j * style.cell, y = top + i * style.cell;
-      canvas.box(x, y, style.cell - gap, style.cell - gap, mixed);
-      if (!style.counts || row[j] == 0) continue;
-      const std::string text = fmt::format("{}", row[j]);
-      canvas.font(13, i == j);
-      const double fit = std::min(1.0, (style.cell - 6) / canvas.text_width(text));
-      canvas.font(13 * fit, i == j);
-      canvas.text(x + style.cell / 2.0, y + style.cell / 2.0 + 13 * fit * 0.36, text,
-                  s > 0.6 ? kCard : kInk, 0.5);
-    }
+// The classes that the picture shows, and where each stands in it.
+struct ShownClasses {
+  std::vector<int> classes;     // ascending
+  std::vector<int> places;      // [K]; -1: not shown
+  std::vector<int64_t> images;  // [K]
+};
+
+ShownClasses shown_classes(const Confusion& confusion) {
+  ShownClasses shown;
+  if (confusion.classes() > kMaxMatrixClasses)
+    shown.classes = confusion.most_confused_classes(kPicturedClasses);
+  else
+    for (int k = 0; k < confusion.classes(); ++k) shown.classes.push_back(k);
+  shown.places.assign(static_cast<size_t>(confusion.classes()), -1);
+  for (size_t i = 0; i < shown.classes.size(); ++i)
+    shown.places[static_cast<size_t>(shown.classes[i])] = static_cast<int>(i);
+  shown.images = confusion.images_per_class();
+  return shown;
+}
+
+void draw_matrix_grid(Canvas& canvas, const MatrixStyle& style, size_t classes, double left,
+                      double top) {
+  const double plane = static_cast<double>(classes) * style.cell;
+  canvas.box(left - 1, top - 1, plane + 1, plane + 1, kEdge);
+  if (style.gap() == 0) {
+    canvas.box(left, top, plane, plane, kCard);
+    return;
   }
+  for (size_t i = 0; i < classes; ++i)
+    for (size_t j = 0; j < classes; ++j)
+      canvas.box(left + static_cast<double>(j) * style.cell,
+                 top + static_cast<double>(i) * style.cell, style.cell - style.gap(),
+                 style.cell - style.gap(), kCard);
+}
+
+void draw_matrix_cells(Canvas& canvas, const MatrixStyle& style, const Confusion& confusion,
+                       const ShownClasses& shown, double left, double top) {
+  for (const ConfusedPair& pair : confusion.pairs()) {
+    const int row = shown.places[static_cast<size_t>(pair.label)];
+    const int column = shown.places[static_cast<size_t>(pair.predicted)];
+    if (row < 0 || column < 0) continue;
+    const auto images = static_cast<double>(shown.images[static_cast<size_t>(pair.label)]);
+    // The square root keeps rare confusions visible beside a strong diagonal.
+    const double s = std::sqrt(static_cast<double>(pair.count) / images);
+    const Colour shade = row == column ? kShade : kWrong;
+    const Colour mixed{1 + s * (shade.r - 1), 1 + s * (shade.g - 1), 1 + s * (shade.b - 1)};
+    const double x = left + column * style.cell, y = top + row * style.cell;
+    canvas.box(x, y, style.cell - style.gap(), style.cell - style.gap(), mixed);
+    if (!style.counts) continue;
+    const std::string text = fmt::format("{}", pair.count);
+    canvas.font(13, row == column);
+    const double fit = std::min(1.0, (style.cell - 6) / canvas.text_width(text));
+    canvas.font(13 * fit, row == column);
+    canvas.text(x + style.cell / 2.0, y + style.cell / 2.0 + 13 * fit * 0.36, text,
+                s > 0.6 ? kCard : kInk, 0.5);
+  }
+}
+
+void write_matrix_title(Canvas& canvas, const Confusion& confusion, const ShownClasses& shown,
+                        double x, double y) {
+  int64_t all = 0, right = 0;
+  for (const ConfusedPair& pair : confusion.pairs()) {
+    all += pair.count;
+    right += pair.label == pair.predicted ? pair.count : 0;
+  }
+  const bool part = std::ssize(shown.classes) < confusion.classes();
+  canvas.font(17, true);
+  canvas.text(x, y + 14,
+              part ? fmt::format("The {} most confused of {} classes", shown.classes.size(),
+                                 human_count(confusion.classes()))
+                   : "Confusion matrix",
+              kInk);
+  canvas.font(12);
+  canvas.text(
+      x, y + 35,
+      fmt::format("{} of {} images right ({:.2f} %); shade: share of the true class", right, all,
+                  all > 0 ? 100.0 * static_cast<double>(right) / static_cast<double>(all) : 0.0),
+      kFaint);
 }
 
 }  // namespace
@@ -336,53 +393,41 @@ void write_training_sheet(const std::filesystem::path& path, const std::string& 
               });
 }
 
-void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,
+void write_confusion_picture(const std::filesystem::path& path, const Confusion& confusion,
                              const std::vector<std::string>& labels) {
-  const int classes = static_cast<int>(labels.size());
-  NESTVIT_CHECK(classes > 0 && counts.size() == labels.size() * labels.size());
-  MatrixStyle style = matrix_style(classes);
+  NESTVIT_CHECK(!labels.empty() && std::ssize(labels) == confusion.classes());
+  const ShownClasses shown = shown_classes(confusion);
+  std::vector<std::string> names;
+  for (const int k : shown.classes) names.push_back(clean_utf8(labels[static_cast<size_t>(k)]));
+  MatrixStyle style = matrix_style(static_cast<int>(names.size()));
   {
     Canvas ruler(1, 1, path.string());
     ruler.font(style.font);
-    for (const std::string& label : labels)
-      style.label_room = std::max(style.label_room, ruler.text_width(clean_utf8(label)) + 1);
+    for (const std::string& name : names)
+      style.label_room = std::max(style.label_room, ruler.text_width(name) + 1);
     style.label_room = std::min(style.label_room, 180.0);
   }
   constexpr int kMargin = 24, kTitle = 58, kAxis = 24;
   const double left = kMargin + kAxis + style.label_room + 8;
   const double top = kMargin + kTitle + kAxis + style.label_room + 8;
-  const int64_t plane = int64_t{classes} * style.cell;
-  const double width = std::max(left + static_cast<double>(plane), 470.0) + kMargin;
-  const double height = top + static_cast<double>(plane) + kMargin;
-  Canvas canvas(static_cast<int>(std::min(width, kMaxEdge + 1.0)),
-                static_cast<int>(std::min(height, kMaxEdge + 1.0)), path.string());
+  const double plane = static_cast<double>(names.size()) * style.cell;
+  const double width = std::max(left + plane, 470.0) + kMargin;
+  const double height = top + plane + kMargin;
+  Canvas canvas(static_cast<int>(width), static_cast<int>(height), path.string());
   canvas.box(0, 0, width, height, kCard);
-
-  int64_t all = 0, right = 0;
-  for (int i = 0; i < classes; ++i) right += counts[static_cast<size_t>(i) * classes + i];
-  for (int64_t count : counts) all += count;
-  canvas.font(17, true);
-  canvas.text(kMargin, kMargin + 14, "Confusion matrix", kInk);
-  canvas.font(12);
-  canvas.text(
-      kMargin, kMargin + 35,
-      fmt::format("{} of {} images right ({:.2f} %); shade: share of the true class", right, all,
-                  all > 0 ? 100.0 * static_cast<double>(right) / static_cast<double>(all) : 0.0),
-      kFaint);
+  write_matrix_title(canvas, confusion, shown, kMargin, kMargin);
 
   canvas.font(13, true);
-  canvas.text(left + static_cast<double>(plane) / 2, kMargin + kTitle + 12, "predicted class", kInk,
-              0.5);
+  canvas.text(left + plane / 2, kMargin + kTitle + 12, "predicted class", kInk, 0.5);
   cairo_save(canvas.cr());
-  cairo_translate(canvas.cr(), kMargin + 12, top + static_cast<double>(plane) / 2);
+  cairo_translate(canvas.cr(), kMargin + 12, top + plane / 2);
   cairo_rotate(canvas.cr(), -std::numbers::pi / 2);
   canvas.text(0, 0, "true class", kInk, 0.5);
   cairo_restore(canvas.cr());
 
-  canvas.box(left - 1, top - 1, static_cast<double>(plane) + 1, static_cast<double>(plane) + 1,
-             kEdge);
-  draw_matrix_cells(canvas, style, counts, classes, left, top);
-  draw_matrix_labels(canvas, style, labels, left, top);
+  draw_matrix_grid(canvas, style, names.size(), left, top);
+  draw_matrix_cells(canvas, style, confusion, shown, left, top);
+  draw_matrix_labels(canvas, style, names, left, top);
   canvas.write(path);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "image/image.h"
+#include "metrics/confusion.h"
 
 namespace nestvit {
 
@@ -39,8 +40,11 @@ struct TrainingView {
 void write_training_sheet(const std::filesystem::path& path, const std::string& heading,
                           const std::vector<TrainingView>& views, int columns = 4);
 
+inline constexpr int kMaxMatrixClasses = 1000;  // beyond: the most confused kPicturedClasses
+inline constexpr int kPicturedClasses = 100;
+
 // Rows are true classes; each row's shares as shades; counts printed up to 30 classes.
-void write_confusion_picture(const std::filesystem::path& path, const std::vector<int64_t>& counts,
+void write_confusion_picture(const std::filesystem::path& path, const Confusion& confusion,
                              const std::vector<std::string>& labels);
 
 }  // namespace nestvit

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -40,6 +41,48 @@ TEST_F(Report, WritesEveryFile) {
   ASSERT_EQ(summary["most_confused"].size(), 1);
   EXPECT_EQ(summary["most_confused"][0]["predicted"], "with, comma");
   EXPECT_TRUE(std::filesystem::exists(folder_ / "deep/confusion.png"));
+}
+
+std::vector<std::string> names(int number) {
+  std::vector<std::string> names;
+  for (int i = 0; i < number; ++i) names.push_back("c" + std::to_string(i));
+  return names;
+}
+
+TEST_F(Report, UpToAThousandClassesAreAMatrixMoreArePairs) {
+  for (const int classes : {1000, 1001}) {
+    SCOPED_TRACE(classes);
+    Metrics metrics(classes);
+    std::vector<float> says_7(static_cast<size_t>(classes));
+    says_7[7] = 1;
+    for (const int label : {900, 7, 30, 900}) metrics.add(says_7, std::vector<int>{label});
+    write_report(folder_.path(), metrics, names(classes));
+    const std::string csv = read_text(folder_ / "confusion.csv");
+    if (classes > 1000)
+      EXPECT_EQ(csv, "true,predicted,images\nc7,c7,1\nc30,c7,1\nc900,c7,2\n");
+    else
+      EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 1001);
+    EXPECT_GT(std::filesystem::file_size(folder_ / "confusion.png"), 1000);
+    const auto summary = nlohmann::json::parse(read_text(folder_ / "summary.json"));
+    EXPECT_EQ(summary["most_confused"][0]["label"], "c900");
+    EXPECT_EQ(summary["most_confused"][0]["count"], 2);
+  }
+}
+
+// ImageNet-21k: 477 million counts as a matrix, which took minutes and gigabytes.
+TEST_F(Report, ManyClassesGiveSmallFiles) {
+  constexpr int kClasses = 21'841;
+  Metrics metrics(kClasses);
+  std::vector<float> logits(kClasses);
+  for (int i = 0; i < 100; ++i) {
+    logits[static_cast<size_t>(200 * i)] = static_cast<float>(i + 1);
+    metrics.add(logits, std::vector<int>{100 * i});
+  }
+  write_report(folder_.path(), metrics, names(kClasses));
+  EXPECT_LT(std::filesystem::file_size(folder_ / "confusion.csv"), 3000);
+  EXPECT_LT(std::filesystem::file_size(folder_ / "per_class.csv"), kClasses * 60);
+  EXPECT_LT(std::filesystem::file_size(folder_ / "summary.json"), 3000);
+  EXPECT_LT(std::filesystem::file_size(folder_ / "confusion.png"), 500'000);
 }
 
 TEST_F(Report, NamesAFolderThatCannotBeMade) {

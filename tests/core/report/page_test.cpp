@@ -55,7 +55,10 @@ RunPage small_page() {
   page.facts = {{"data", "photos"}, {"seed", "42"}};
   page.history = history(3);
   page.labels = {"ant", "bee"};
-  page.confusion = {8, 2, 0, 10};
+  page.confusion = Confusion(2);
+  page.confusion.add(0, 0, 8);
+  page.confusion.add(0, 1, 2);
+  page.confusion.add(1, 1, 10);
   return page;
 }
 
@@ -121,7 +124,9 @@ TEST(Page, StaysSmallWhateverItIsGiven) {
   RunPage page = small_page();
   page.history = history(3000);
   page.labels.assign(1000, std::string(100'000, 'x'));
-  page.confusion.assign(1'000'000, 1);
+  page.confusion = Confusion(1000);
+  for (int i = 0; i < 1000; ++i)
+    for (int j = 0; j < 1000; ++j) page.confusion.add(i, j);
   page.facts = {{std::string(1 << 20, 'k'), std::string(1 << 20, 'v')}};
   page.skipped.assign(100'000, {std::string(1000, 's'), "broken"});
   page.samples.assign(500, {random_image(400, 400), std::string(1 << 20, 'n'), "t", {{"a", 1}}});
@@ -148,9 +153,10 @@ TEST(Page, OfAWholeRun) {
   page.history = history(60);
   page.labels = {"tench",       "English springer", "cassette player", "chain saw", "church",
                  "French horn", "garbage truck",    "gas pump",        "golf ball", "parachute"};
+  page.confusion = Confusion(10);
   for (int i = 0; i < 10; ++i)
     for (int j = 0; j < 10; ++j)
-      page.confusion.push_back(i == j ? 330 + 7 * i : (i * 7 + j * 3) % 11 == 0 ? 21 : (i * j) % 5);
+      page.confusion.add(i, j, i == j ? 330 + 7 * i : (i * 7 + j * 3) % 11 == 0 ? 21 : (i * j) % 5);
   std::vector<fs::path> photos;
   for (const auto& entry : fs::directory_iterator(fs::path(NESTVIT_GOLDENS_DEFAULT) / "photos"))
     if (entry.is_regular_file()) photos.push_back(entry.path());

@@ -119,7 +119,10 @@ TEST_F(Picture, TooManyImagesAreAnErrorNotACrash) {
 
 TEST_F(Picture, ConfusionShowsDiagonalBlueAndMistakesRed) {
   // class b is always taken for a; large counts of white text do not hide the cell's corner
-  write_confusion_picture(path_, {9, 0, 9, 0}, {"a", "b"});
+  Confusion confusion(2);
+  confusion.add(0, 0, 9);
+  confusion.add(1, 0, 9);
+  write_confusion_picture(path_, confusion, {"a", "b"});
   const Image picture = read();
   int blue = 0, red = 0;
   for (int y = 0; y < picture.height; ++y)
@@ -133,16 +136,38 @@ TEST_F(Picture, ConfusionShowsDiagonalBlueAndMistakesRed) {
 }
 
 TEST_F(Picture, ConfusionOfAnySizeIsWritten) {
-  for (const int classes : {1, 2, 13, 31, 120, 700}) {
-    std::vector<int64_t> counts(static_cast<size_t>(classes) * classes, 0);
-    for (int i = 0; i < classes; i += 2)
-      counts[static_cast<size_t>(i) * classes + i] = 1'000'000'000;
-    write_confusion_picture(path_, counts,
+  for (const int classes : {1, 2, 13, 31, 120, 700, kMaxMatrixClasses}) {
+    Confusion confusion(classes);
+    for (int i = 0; i < classes; i += 2) confusion.add(i, i, 1'000'000'000);
+    write_confusion_picture(path_, confusion,
                             std::vector<std::string>(classes, "a rather long class name, really"));
     const Image picture = read();
     EXPECT_GE(picture.width, classes * 2);
     EXPECT_LE(picture.width, 2500);
   }
+}
+
+// Every class but one is always right: the one that is not must be among those shown.
+TEST_F(Picture, ConfusionOfManyClassesShowsTheMostConfused) {
+  constexpr int kClasses = 100'000;
+  const std::vector<std::string> names(kClasses, "name");
+  const auto red_cells = [&](const Confusion& confusion) {
+    write_confusion_picture(path_, confusion, names);
+    const Image picture = read();
+    EXPECT_LE(picture.width, 1600);
+    EXPECT_LE(picture.height, 1600);
+    int red = 0;
+    for (int y = 0; y < picture.height; ++y)
+      for (int x = 0; x < picture.width; ++x)
+        red += at(picture, y, x)[0] > at(picture, y, x)[2] + 80;
+    return red;
+  };
+  Confusion confusion(kClasses);
+  for (int i = 0; i < kClasses; ++i) confusion.add(i, i, 100);
+  EXPECT_EQ(red_cells(confusion), 0);
+  confusion.add(70'000, 80'000, 300);
+  EXPECT_GT(red_cells(confusion), 50);
+  EXPECT_EQ(red_cells(Confusion(kClasses)), 0);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // nestvit eval: numbers that can be counted by hand, files, and classes that do not match.
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -78,6 +79,26 @@ TEST_F(EvalCli, Report) {
             "true \\ predicted,ant,bee,cat\nant,0,2,0\nbee,0,5,0\ncat,0,1,0\n");
   EXPECT_EQ(json::parse(text("report/summary.json"))["top1"], kTop1);
   EXPECT_GT(read_image(path("report/confusion.png"), {}).width, 100);
+}
+
+// As many classes as ImageNet-21k has: their confusion matrix would take 3.8 GB.
+TEST_F(EvalCli, ManyClassesAreReportedInLittleMemory) {
+  constexpr int kClasses = 21'841, kImages = 100;
+  std::vector<std::string> labels;
+  for (int k = 0; k < kClasses; ++k) labels.push_back(fmt::format("c{}", k));
+  std::vector<float> logits(kClasses);
+  logits[7] = 1;
+  save("many", constant_model(logits, labels));
+  fill("some", {labels.begin(), labels.begin() + kImages}, std::vector<int>(kImages, 1));
+  const Outcome outcome =
+      shell("ulimit -v 1500000; nestvit eval --model many --data-dir some --report many_report");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("100 images, 21841 classes"));
+  EXPECT_THAT(outcome.err, HasSubstr("confusion.csv lists pairs"));
+  const std::string pairs = text("many_report/confusion.csv");
+  EXPECT_THAT(pairs, ::testing::StartsWith("true,predicted,images\nc0,c7,1\n"));
+  EXPECT_EQ(std::count(pairs.begin(), pairs.end(), '\n'), 1 + kImages);
+  EXPECT_EQ(json::parse(text("many_report/summary.json"))["top1"], 1);
 }
 
 TEST_F(EvalCli, LimitDrawsTheSameImagesEveryTime) {
