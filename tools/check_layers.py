@@ -95,7 +95,7 @@ CONFINED = [
     ("curl", "src/core/hub/http.cpp"),
     ("archive.h archive_entry.h", "src/core/hub/archive.cpp"),
     ("openssl", "src/core/hub/digest.cpp"),
-    ("cairo.h", "src/core/report/picture.cpp"),
+    ("cairo.h cairo-ft.h fontconfig", "src/core/report/canvas.cpp"),
     ("CLI", "src/cli bench"),
 ]
 

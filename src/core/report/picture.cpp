@@ -1,167 +1,26 @@
-// Drawing with cairo: the two sheets and the confusion matrix.
+// The two sheets and the confusion matrix.
 #include "report/picture.h"
 
-#include <cairo.h>
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <memory>
-#include <numbers>
 
 #include "base/check.h"
-#include "base/file.h"
 #include "base/log.h"
+#include "report/canvas.h"
 #include "report/markup.h"
-
-#ifdef __SANITIZE_ADDRESS__
-// fontconfig keeps its caches until the process ends; the leak check must not count them as ours.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
-#endif
 
 namespace nestvit {
 namespace {
 
-struct Colour {
-  double r, g, b;
-};
 constexpr Colour kPaper{0.957, 0.961, 0.969}, kCard{1, 1, 1}, kEdge{0.87, 0.88, 0.90};
 constexpr Colour kInk{0.13, 0.15, 0.18}, kFaint{0.45, 0.48, 0.53};
 constexpr Colour kRight{0.13, 0.55, 0.33}, kWrong{0.80, 0.24, 0.22}, kAnswer{0.20, 0.42, 0.75};
 constexpr Colour kOther{0.70, 0.74, 0.80}, kTrack{0.925, 0.933, 0.945};
 constexpr Colour kShade{0.10, 0.30, 0.62};  // a share of 1 in the confusion matrix
-constexpr int kMaxEdge = 32767;             // cairo's limit for an image surface
-constexpr double kAtLeastEnlarged = 3;      // from this factor on pixels are shown as squares
-
-class Canvas {
- public:
-  Canvas(int width, int height, const std::string& what)
-      : surface_(cairo_image_surface_create(CAIRO_FORMAT_RGB24, width, height),
-                 cairo_surface_destroy),
-        context_(cairo_create(surface_.get()), cairo_destroy) {
-    if (width > kMaxEdge || height > kMaxEdge ||
-        cairo_surface_status(surface_.get()) != CAIRO_STATUS_SUCCESS)
-      throw Error(fmt::format("{}: a picture of {} x {} pixels is too large", what, width, height),
-                  "show fewer images, or more in a row");
-  }
-
-  cairo_t* cr() const { return context_.get(); }
-  int width() const { return cairo_image_surface_get_width(surface_.get()); }
-
-  void colour(Colour c, double alpha = 1) { cairo_set_source_rgba(cr(), c.r, c.g, c.b, alpha); }
-
-  void box(double x, double y, double width, double height, Colour c) {
-    colour(c);
-    cairo_rectangle(cr(), x, y, width, height);
-    cairo_fill(cr());
-  }
-
-  void rounded_box(double x, double y, double width, double height, double radius, Colour fill) {
-    using std::numbers::pi;
-    radius = std::min({radius, width / 2, height / 2});
-    if (width <= 0 || height <= 0) return;
-    cairo_new_sub_path(cr());
-    cairo_arc(cr(), x + width - radius, y + radius, radius, -pi / 2, 0);
-    cairo_arc(cr(), x + width - radius, y + height - radius, radius, 0, pi / 2);
-    cairo_arc(cr(), x + radius, y + height - radius, radius, pi / 2, pi);
-    cairo_arc(cr(), x + radius, y + radius, radius, pi, 3 * pi / 2);
-    cairo_close_path(cr());
-    colour(fill);
-    cairo_fill(cr());
-  }
-
-  void font(double size, bool bold = false) {
-    cairo_select_font_face(cr(), "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
-                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cr(), size);
-  }
-
-  double text_width(const std::string& text) {
-    cairo_text_extents_t extents;
-    cairo_text_extents(cr(), text.c_str(), &extents);
-    return extents.x_advance;
-  }
-
-  // `text`, shortened with an ellipsis to at most `width`.
-  std::string fitted(const std::string& text, double width) {
-    std::string fit = clean_utf8(text);  // cairo refuses bytes that are not UTF-8
-    if (text_width(fit) <= width) return fit;
-    while (!fit.empty()) {
-      while ((fit.back() & 0xC0) == 0x80) fit.pop_back();
-      fit.pop_back();
-      if (text_width(fit + "…") <= width) break;
-    }
-    return fit + "…";
-  }
-
-  // `anchor`: 0 text starts at x, 0.5 is centred there, 1 ends there; y is the baseline.
-  void text(double x, double y, const std::string& text, Colour c, double anchor = 0) {
-    colour(c);
-    cairo_move_to(cr(), x - anchor * text_width(text), y);
-    cairo_show_text(cr(), text.c_str());
-  }
-
-  // The whole image inside the square, centred; tiny ones with sharp pixels.
-  void image(const Image& image, double x, double y, double edge);
-
-  void write(const std::filesystem::path& path) {
-    NESTVIT_CHECK(cairo_status(cr()) == CAIRO_STATUS_SUCCESS);
-    std::string png;
-    const auto append = [](void* to, const unsigned char* bytes, unsigned count) {
-      static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
-      return CAIRO_STATUS_SUCCESS;
-    };
-    cairo_surface_flush(surface_.get());
-    if (cairo_surface_write_to_png_stream(surface_.get(), append, &png) != CAIRO_STATUS_SUCCESS)
-      throw Error(fmt::format("{}: cannot encode the picture", path.string()));
-    write_file(path, png);
-  }
-
- private:
-  std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> surface_;
-  std::unique_ptr<cairo_t, decltype(&cairo_destroy)> context_;
-};
-
-void Canvas::image(const Image& image, double x, double y, double edge) {
-  if (image.width <= 0 || image.height <= 0) return;
-  NESTVIT_CHECK(image.pixels.size() == image.size() &&
-                (image.channels == 1 || image.channels == 3));
-  const std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> source(
-      cairo_image_surface_create(CAIRO_FORMAT_RGB24, image.width, image.height),
-      cairo_surface_destroy);
-  if (cairo_surface_status(source.get()) != CAIRO_STATUS_SUCCESS) return;  // beyond kMaxEdge
-  const int stride = cairo_image_surface_get_stride(source.get());
-  unsigned char* bytes = cairo_image_surface_get_data(source.get());
-  const uint8_t* from = image.pixels.data();
-  for (int row = 0; row < image.height; ++row) {
-    auto* to = reinterpret_cast<uint32_t*>(bytes + static_cast<ptrdiff_t>(row) * stride);
-    for (int column = 0; column < image.width; ++column, from += image.channels) {
-      const uint8_t g = image.channels == 3 ? from[1] : from[0];
-      const uint8_t b = image.channels == 3 ? from[2] : from[0];
-      to[column] = static_cast<uint32_t>(from[0]) << 16 | static_cast<uint32_t>(g) << 8 | b;
-    }
-  }
-  cairo_surface_mark_dirty(source.get());
-
-  double scale = edge / std::max(image.width, image.height);
-  const bool sharp = scale >= kAtLeastEnlarged;
-  if (sharp) scale = std::floor(scale);  // pixels of equal size
-  cairo_save(cr());
-  cairo_translate(cr(), std::round(x + (edge - image.width * scale) / 2),
-                  std::round(y + (edge - image.height * scale) / 2));
-  cairo_rectangle(cr(), 0, 0, std::round(image.width * scale), std::round(image.height * scale));
-  cairo_clip(cr());
-  cairo_scale(cr(), scale, scale);
-  cairo_set_source_surface(cr(), source.get(), 0, 0);
-  cairo_pattern_set_filter(cairo_get_source(cr()),
-                           sharp ? CAIRO_FILTER_NEAREST : CAIRO_FILTER_BEST);
-  cairo_pattern_set_extend(cairo_get_source(cr()), CAIRO_EXTEND_PAD);
-  cairo_paint(cr());
-  cairo_restore(cr());
-}
 
 // One card of the sheet.
 constexpr int kGap = 16, kPadding = 12, kImageEdge = 224, kTitleHeight = 27, kTruthHeight = 17,
@@ -230,8 +89,8 @@ void write_sheet(const std::filesystem::path& path, int count, int columns, int 
   const int rows = (count + columns - 1) / columns;
   const int64_t width = kGap + int64_t{columns} * (card_width + kGap);
   const int64_t height = top + int64_t{rows} * (card_height + kGap);
-  Canvas canvas(static_cast<int>(std::min<int64_t>(width, kMaxEdge + 1)),
-                static_cast<int>(std::min<int64_t>(height, kMaxEdge + 1)), path.string());
+  Canvas canvas(static_cast<int>(std::min<int64_t>(width, Canvas::kMaxEdge + 1)),
+                static_cast<int>(std::min<int64_t>(height, Canvas::kMaxEdge + 1)), path.string());
   canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
   for (int i = 0; i < count; ++i) {
     const int row = i / columns, column = i % columns;
@@ -270,11 +129,8 @@ void draw_matrix_labels(Canvas& canvas, const MatrixStyle& style,
   for (size_t i = 0; i < names.size(); i += style.label_step) {
     const double at = static_cast<double>(i) * style.cell;
     canvas.text(left - 8, top + at + middle, canvas.fitted(names[i], style.label_room), kInk, 1);
-    cairo_save(canvas.cr());
-    cairo_translate(canvas.cr(), left + at + middle, top - 8);
-    cairo_rotate(canvas.cr(), -std::numbers::pi / 2);
-    canvas.text(0, 0, canvas.fitted(names[i], style.label_room), kInk);
-    cairo_restore(canvas.cr());
+    canvas.upright_text(left + at + middle, top - 8, canvas.fitted(names[i], style.label_room),
+                        kInk);
   }
 }
 
@@ -363,7 +219,7 @@ void write_matrix_title(Canvas& canvas, const Confusion& confusion, const ShownC
 void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
                         int columns) {
   if (images.empty()) throw Error(fmt::format("{}: no image to show", path.string()));
-  const int count = static_cast<int>(std::min<size_t>(images.size(), kMaxEdge));
+  const int count = static_cast<int>(std::min<size_t>(images.size(), Canvas::kMaxEdge));
   size_t answers = 0;
   int title_height = kTitleHeight;
   for (const AnsweredImage& card : images) {
@@ -381,7 +237,7 @@ void write_answer_sheet(const std::filesystem::path& path, const std::vector<Ans
 void write_training_sheet(const std::filesystem::path& path, const std::string& heading,
                           const std::vector<TrainingView>& views, int columns) {
   if (views.empty()) throw Error(fmt::format("{}: no image to show", path.string()));
-  const int count = static_cast<int>(std::min<size_t>(views.size(), kMaxEdge));
+  const int count = static_cast<int>(std::min<size_t>(views.size(), Canvas::kMaxEdge));
   write_sheet(path, count, columns, kGap + kHeading, kViewCardWidth, kViewCardHeight,
               [&](Canvas& canvas, int i, double x, double y) {
                 if (i == 0) {
@@ -419,11 +275,7 @@ void write_confusion_picture(const std::filesystem::path& path, const Confusion&
 
   canvas.font(13, true);
   canvas.text(left + plane / 2, kMargin + kTitle + 12, "predicted class", kInk, 0.5);
-  cairo_save(canvas.cr());
-  cairo_translate(canvas.cr(), kMargin + 12, top + plane / 2);
-  cairo_rotate(canvas.cr(), -std::numbers::pi / 2);
-  canvas.text(0, 0, "true class", kInk, 0.5);
-  cairo_restore(canvas.cr());
+  canvas.upright_text(kMargin + 12, top + plane / 2, "true class", kInk, 0.5);
 
   draw_matrix_grid(canvas, style, names.size(), left, top);
   draw_matrix_cells(canvas, style, confusion, shown, left, top);
