@@ -29,9 +29,12 @@ std::string short_label(const std::string& label, size_t longest) {
   return clean;
 }
 
-size_t characters(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+// About its width in font sizes: 0.6 for a letter, 1 for a character of the scripts from U+0800 on.
+double width_of(const std::string& text) {
+  double width = 0;
+  for (const char c : text)
+    if ((c & 0xC0) != 0x80) width += static_cast<unsigned char>(c) < 0xE0 ? 0.6 : 1;
+  return width;
 }
 
 class Matrix {
@@ -46,12 +49,12 @@ class Matrix {
         font_(std::min(11.0, cell_)) {
     for (const std::string& label : labels) {
       shown_.push_back(short_label(label, kMaxLabel));
-      longest_ = std::max(longest_, characters(shown_.back()));
+      widest_ = std::max(widest_, width_of(shown_.back()));
     }
   }
 
   std::string svg() const {
-    const double label_width = 0.6 * font_ * static_cast<double>(longest_);
+    const double label_width = font_ * widest_;
     // Names above narrow columns stand upright: slanted lines would overlap.
     const bool upright = cell_ < 1.4 * font_;
     const double left = label_width + 12, top = label_width * (upright ? 1 : 0.72) + 12;
@@ -103,7 +106,7 @@ class Matrix {
   const Confusion& confusion_;
   double cell_, font_;  // pixels
   std::vector<std::string> shown_;
-  size_t longest_ = 0;
+  double widest_ = 0;  // of the labels, in font sizes
 };
 
 std::string confusions_table(const std::vector<std::string>& labels, const Confusion& confusion) {

@@ -81,6 +81,17 @@ TEST(PageMatrix, LongNamesAreCutAndEscaped) {
   EXPECT_THAT(html, HasSubstr("&lt;b&gt;"));
 }
 
+// Chinese, Japanese and Korean characters are as wide as the font is high.
+TEST(PageMatrix, WideCharactersHaveRoom) {
+  const auto room = [](const std::string& name) {
+    const std::string html = confusion_html({name, "b"}, matrix(2, {1, 0, 0, 1}));
+    const size_t at = html.find("<svg width=\"") + 12;
+    return std::stod(html.substr(at));
+  };
+  EXPECT_GE(room("\u732b\u732b\u732b\u732b") - room("\u732b\u732b"), 2 * 11);
+  EXPECT_EQ(room("\u00fc\u00fc"), room("uu"));
+}
+
 TEST(PageMatrix, NothingCountedIsNothingShown) {
   EXPECT_EQ(confusion_html({"a", "b"}, Confusion(2)), "");
   EXPECT_THROW(confusion_html({"a", "b"}, matrix(1, {2})), std::logic_error);
