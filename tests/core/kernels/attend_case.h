@@ -2,11 +2,14 @@
 // precision.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
-#include "kernels/training.h"
+#include "kernels/inference.h"
 #include "support/random_floats.h"
 
 namespace nestvit::testing {
@@ -92,5 +95,41 @@ struct AttendCase {
     return e;
   }
 };
+
+// `kernel` has attend(), which rounds its operands by `rounded`.
+template <class Kernels, class Rounded>
+void expect_the_largest_of_huge_scores(const Kernels& kernel, const Rounded& rounded) {
+  for (const int64_t D : {16, 50}) {
+    AttendCase c(33, D, 2);
+    c.magnify_scores();
+    std::vector<float> scratch(kernels::attend_scratch(c.shape), NAN);
+    kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
+    for (int64_t h = 0; h < c.kHeads; ++h)
+      for (int64_t i = 0; i < c.queries; ++i)
+        for (int64_t d = 0; d < D; ++d) {
+          const double want = rounded(c.value(h, c.nearest(h, i, rounded), d));
+          ASSERT_NEAR(c.got(h, i, d), want,
+                      2 * std::numeric_limits<float>::epsilon() * std::fabs(want))
+              << "head " << h << ", query " << i;
+        }
+  }
+}
+
+// A query's values do not depend on the queries beside it.
+template <class Kernels>
+void expect_the_same_anywhere(const Kernels& kernel, const std::vector<int64_t>& head_dims) {
+  for (const int64_t D : head_dims) {
+    AttendCase all(100, D, 2);
+    std::vector<float> scratch(kernels::attend_scratch(all.shape), NAN), one(all.out.size());
+    kernel.attend(all.shape, all.q(), all.queries, all.k(), all.v(), all.out.data(),
+                  scratch.data());
+    for (int64_t i = 0; i < all.queries; ++i) {
+      kernel.attend(all.shape, all.q() + i * all.shape.ld, 1, all.k(), all.v(), one.data(),
+                    scratch.data());
+      for (int64_t c = 0; c < all.C; ++c)
+        ASSERT_EQ(one[c], all.out[i * all.shape.ld_out + c]) << "query " << i << ", D " << D;
+    }
+  }
+}
 
 }  // namespace nestvit::testing

@@ -23,6 +23,8 @@ constexpr double kEps = std::numeric_limits<float>::epsilon();
 using Floats = std::vector<float>;
 
 using nestvit::testing::AttendCase;
+using nestvit::testing::expect_the_largest_of_huge_scores;
+using nestvit::testing::expect_the_same_anywhere;
 using nestvit::testing::random_floats;
 
 class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
@@ -282,37 +284,11 @@ TEST_P(Inference, AttendEqualsDoublePrecision) {
 }
 
 TEST_P(Inference, AttendOfHugeScoresTakesTheLargest) {
-  const auto rounded = [](float x) { return double{x}; };
-  for (const int64_t D : {16, 50}) {
-    AttendCase c(33, D, 2);
-    c.magnify_scores();
-    Floats scratch(attend_scratch(c.shape), NAN);
-    kernel.attend(c.shape, c.q(), c.queries, c.k(), c.v(), c.out.data(), scratch.data());
-    for (int64_t h = 0; h < c.kHeads; ++h)
-      for (int64_t i = 0; i < c.queries; ++i)
-        for (int64_t d = 0; d < D; ++d) {
-          const double want = rounded(c.value(h, c.nearest(h, i, rounded), d));
-          ASSERT_NEAR(c.got(h, i, d), want,
-                      2 * std::numeric_limits<float>::epsilon() * std::fabs(want))
-              << "head " << h << ", query " << i;
-        }
-  }
+  expect_the_largest_of_huge_scores(kernel, [](float x) { return double{x}; });
 }
 
-// A query's values do not depend on the queries beside it.
 TEST_P(Inference, AttendOfAQueryIsTheSameAnywhere) {
-  for (const int64_t D : {5, 32, 48}) {
-    AttendCase all(100, D, 2);
-    Floats scratch(attend_scratch(all.shape), NAN), one(all.out.size());
-    kernel.attend(all.shape, all.q(), all.queries, all.k(), all.v(), all.out.data(),
-                  scratch.data());
-    for (int64_t i = 0; i < all.queries; ++i) {
-      kernel.attend(all.shape, all.q() + i * all.shape.ld, 1, all.k(), all.v(), one.data(),
-                    scratch.data());
-      for (int64_t c = 0; c < all.C; ++c)
-        ASSERT_EQ(one[c], all.out[i * all.shape.ld_out + c]) << "query " << i << ", D " << D;
-    }
-  }
+  expect_the_same_anywhere(kernel, {5, 32, 48});
 }
 
 TEST_P(Inference, MaxPool) {
