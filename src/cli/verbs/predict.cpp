@@ -230,9 +230,11 @@ nestvit predict --model out/best --data-dir fashion --limit 12
     add_text(app, "--output", &options->output, "FILE",
              "Write the answers there, at the end, instead of to standard output.");
     add_text(app, "--sheet", &options->sheet, "FILE",
-             "Also draw a PNG with the first 64 images and their answers. The best answer is green "
-             "when right and red when wrong, where the true class is known: from the dataset, or "
-             "from a folder that is called like a class.");
+             fmt::format("Also draw a PNG with the first {} images and their answers, at most {} "
+                         "each. The best answer is green when right and red when wrong, where the "
+                         "true class is known: from the dataset, or from a folder that is called "
+                         "like a class.",
+                         kSheetImages, kMaxCardAnswers));
     add_run_options(app, &options->run);
     add_data_options(app, &options->data, Need::kOptional);
     return [options, engine, &invocation] {

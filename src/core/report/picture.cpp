@@ -27,6 +27,10 @@ constexpr int kGap = 16, kPadding = 12, kImageEdge = 224, kTitleHeight = 27, kTr
               kBarHeight = 32;
 constexpr int kCardWidth = kImageEdge + 2 * kPadding;
 
+size_t shown_answers(const AnsweredImage& card) {
+  return std::min(card.answers.size(), kMaxCardAnswers);
+}
+
 void draw_card_paper(Canvas& canvas, double x, double y, double width, double height) {
   canvas.rounded_box(x - 1, y - 1, width + 2, height + 2, 9, kEdge);
   canvas.rounded_box(x, y, width, height, 8, kCard);
@@ -50,7 +54,7 @@ void draw_card(Canvas& canvas, const AnsweredImage& card, double x, double y, do
                 right ? kFaint : kWrong);
 
   line = y + kPadding + kImageEdge + title_height + 6;
-  for (size_t i = 0; i < card.answers.size(); ++i, line += kBarHeight) {
+  for (size_t i = 0; i < shown_answers(card); ++i, line += kBarHeight) {
     const Answer& answer = card.answers[i];
     const Colour shade = i > 0 ? kOther : !known ? kAnswer : right ? kRight : kWrong;
     const double share =
@@ -223,7 +227,7 @@ void write_answer_sheet(const std::filesystem::path& path, const std::vector<Ans
   size_t answers = 0;
   int title_height = kTitleHeight;
   for (const AnsweredImage& card : images) {
-    answers = std::max(answers, card.answers.size());
+    answers = std::max(answers, shown_answers(card));
     if (!card.truth.empty()) title_height = kTitleHeight + kTruthHeight;
   }
   const int card_height =

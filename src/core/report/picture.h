@@ -24,7 +24,9 @@ struct AnsweredImage {
   std::vector<Answer> answers;  // best first
 };
 
-// A grid of cards: the image enlarged, below it the answers as bars with probabilities.
+inline constexpr size_t kMaxCardAnswers = 20;
+
+// A grid of cards: the image enlarged, below it the best answers as bars with probabilities.
 void write_answer_sheet(const std::filesystem::path& path, const std::vector<AnsweredImage>& images,
                         int columns = 4);
 

@@ -79,6 +79,16 @@ TEST_F(Picture, GridGrowsWithTheImages) {
   EXPECT_EQ(count(five, kCyan), 5 * count(one, kCyan));
 }
 
+// As `predict --topk 21841 --sheet` gives them.
+TEST_F(Picture, ACardShowsTheBestAnswersOfMany) {
+  std::vector<Answer> answers(kMaxCardAnswers, {"a", 0.01});
+  write_answer_sheet(path_, {card(plain(8, 8, kCyan), "", answers)});
+  const Image few = read();
+  answers.resize(21'841, {"b", 0});
+  write_answer_sheet(path_, {card(plain(8, 8, kCyan), "", answers)});
+  EXPECT_EQ(read().pixels, few.pixels);
+}
+
 // The bar of the first answer is of the same length in all three; only its colour may differ.
 TEST_F(Picture, FirstAnswerShowsRightWrongUnknown) {
   const auto strongest = [this](const std::string& truth) {
