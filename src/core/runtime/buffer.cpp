@@ -14,8 +14,9 @@ float* Buffer::reserve(int64_t count) {
   constexpr int64_t kLine = 16;  // floats in a cache line of 64 bytes
   if (count > capacity_) {
     const int64_t rounded = (count + kLine - 1) / kLine * kLine;
-    data_.reset();
+    // In this order: a process may be forked at any moment, and its child reserves again.
     capacity_ = 0;
+    data_.reset();
     data_.reset(
         static_cast<float*>(std::aligned_alloc(kLine * sizeof(float), rounded * sizeof(float))));
     if (!data_)

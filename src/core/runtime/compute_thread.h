@@ -1,12 +1,9 @@
 // How many threads to use, and the one thread that leads them.
 #pragma once
 
-#include <condition_variable>
-#include <exception>
+#include <atomic>
 #include <filesystem>
 #include <functional>
-#include <mutex>
-#include <thread>
 
 namespace nestvit {
 
@@ -22,7 +19,8 @@ int thread_count(int requested);
 // The thread that does all computing of an engine, with an OpenMP team of `threads` whose members
 // flush denormals. A team belongs to the thread that starts it, and callers come from any thread
 // (an HTTP server's, another OpenMP region's): one fixed leader gives all of them the same team and
-// the same floating-point mode.
+// the same floating-point mode. Threads do not survive fork(): in a child of the process the first
+// call starts a leader of its own.
 class ComputeThread {
  public:
   explicit ComputeThread(int threads);
@@ -36,16 +34,11 @@ class ComputeThread {
   void run(const std::function<void()>& work);
 
  private:
-  void loop();
+  class Leader;
+  Leader& leader();
 
   const int threads_;
-  std::mutex callers_;  // held by the one caller whose work runs
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  const std::function<void()>* work_ = nullptr;  // not null: to be done
-  std::exception_ptr error_;
-  bool stop_ = false;
-  std::thread thread_;  // last: it reads the members above
+  std::atomic<Leader*> leader_;
 };
 
 }  // namespace nestvit

@@ -3,11 +3,17 @@
 
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
+#include <omp.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "core/runtime/forked.h"
 
 #include "support/temp_dir.h"
 
@@ -115,6 +121,61 @@ TEST(ComputeThread, PassesExceptionsOnAndGoesOn) {
   bool ran = false;
   compute.run([&] { ran = true; });
   EXPECT_TRUE(ran);
+}
+
+// Threads of a team of the compute thread.
+int team(ComputeThread& compute) {
+  std::atomic<int> count = 0;
+  compute.run([&] {
+#pragma omp parallel
+    ++count;
+  });
+  return count;
+}
+
+TEST(ComputeThread, ChildrenOfAForkHaveTheirOwn) {
+  std::optional<ComputeThread> compute(2);
+  ASSERT_EQ(team(*compute), 2);
+  EXPECT_TRUE(testing::in_child([&] {
+    const bool alone = team(*compute) == 2 && team(*compute) == 2;
+    const bool below = testing::in_child([&] { return team(*compute) == 2; });
+    compute.reset();
+    return alone && below;
+  }));
+  EXPECT_TRUE(testing::in_child([&] {  // one that never computes
+    compute.reset();
+    return true;
+  }));
+  EXPECT_EQ(team(*compute), 2) << "the parent goes on";
+}
+
+TEST(ComputeThread, ManyThreadsOfAChildShareOne) {
+  ComputeThread compute(2);
+  ASSERT_EQ(team(compute), 2);
+  EXPECT_TRUE(testing::in_child([&] {
+    std::vector<std::thread::id> leaders(8);
+    std::vector<std::thread> callers;
+    for (auto& leader : leaders)
+      callers.emplace_back([&] { compute.run([&] { leader = std::this_thread::get_id(); }); });
+    for (auto& caller : callers) caller.join();
+    return std::vector(leaders.size(), leaders[0]) == leaders;
+  }));
+}
+
+// The child's copies of the locks may be held by threads that it does not have.
+TEST(ComputeThread, AForkAmidCallsOfOtherThreads) {
+  ComputeThread compute(2);
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 2; ++i)
+    callers.emplace_back([&] {
+      while (!stop) team(compute);
+    });
+  int good = 0;
+  while (good < 30 && testing::in_child([&] { return team(compute) == 2; })) ++good;
+  stop = true;
+  for (auto& caller : callers) caller.join();
+  EXPECT_EQ(good, 30);
 }
 
 #if defined(__SSE2__)

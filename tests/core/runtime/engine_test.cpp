@@ -5,10 +5,14 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <thread>
+#include <utility>
 
+#include "core/runtime/forked.h"
 #include "core/runtime/reference_forward.h"
 #include "core/runtime/small_model.h"
 #include "support/near.h"
@@ -60,6 +64,39 @@ TEST(Engine, CallsFromManyThreadsQueueUp) {
   for (Output& output : outputs) threads.emplace_back([&] { output = engine.run(images, 3); });
   for (auto& thread : threads) thread.join();
   for (const Output& output : outputs) EXPECT_EQ(output.logits, expected.logits);
+}
+
+TEST(Engine, ChildrenOfAForkGetTheSameAnswers) {
+  const NestConfig config = small_config();
+  const LoadedModel model = random_model(config, 3);
+  const auto images = random_images(config, 3, 4);
+  std::optional<Engine> engine(std::in_place, model, EngineOptions{.threads = 2});
+  const Output expected = engine->run(images, 3);
+  EXPECT_TRUE(testing::in_child([&] {
+    const bool same = engine->run(images, 3).logits == expected.logits;
+    const Engine another(model, {.threads = 2});
+    engine.reset();
+    return same && another.run(images, 3).logits == expected.logits;
+  }));
+  EXPECT_EQ(engine->run(images, 3).logits, expected.logits);
+}
+
+// A call of the parent's may be half done when it forks.
+TEST(Engine, ForksAmidCallsLeaveTheChildASoundModel) {
+  const NestConfig config = small_config();
+  const Engine engine(random_model(config, 3), {.threads = 2});
+  const auto images = random_images(config, 40, 4);
+  const Output expected = engine.run(images, 40);
+  std::atomic<bool> stop = false;
+  std::thread busy([&] {
+    while (!stop) engine.run(images, 40);
+  });
+  const auto answers = [&] { return engine.run(images, 40).logits == expected.logits; };
+  int good = 0;
+  while (good < 20 && testing::in_child(answers)) ++good;
+  stop = true;
+  busy.join();
+  EXPECT_EQ(good, 20);
 }
 
 // Each part that multiplies takes some time, and all together no more than the threads have.

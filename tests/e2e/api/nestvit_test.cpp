@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "core/runtime/forked.h"
 #include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "runtime/engine.h"
@@ -108,6 +109,19 @@ TEST_F(Api, ThreadsAskAtOnce) {
     });
   for (auto& thread : threads) thread.join();
   for (const auto& answer : answers) expect_same(answer, want);
+}
+
+// PyTorch's DataLoader and gunicorn fork processes that have used a model.
+TEST_F(Api, ChildrenOfAForkUseTheModelAndLoadOthers) {
+  const auto want = model->classify(folder / "image.png");
+  EXPECT_TRUE(nestvit::testing::in_child([&] {
+    const bool same = model->run(input) == logits &&
+                      model->classify(folder / "image.png").front().label == want.front().label;
+    const Model another = Model::load(folder / "model");
+    model.reset();
+    return same && another.run(input) == logits;
+  }));
+  EXPECT_EQ(model->run(input), logits);
 }
 
 TEST_F(Api, MovesAndOutlivesItsFiles) {
