@@ -12,65 +12,15 @@
 
 #include "base/fields.h"
 #include "base/json.h"
-#include "weights/labels/labels.h"
+#include "weights/files/config_values.h"
+#include "weights/labels/config_labels.h"
 
 namespace nestvit {
 namespace {
 
+using namespace config_values;
 using nlohmann::json;
 using nlohmann::ordered_json;
-
-constexpr int64_t kLargestNumber = 1 << 20;
-
-std::string clipped(const json& value) {
-  const std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  return text.size() > 60 ? text.substr(0, 57) + "..." : text;
-}
-
-[[noreturn]] void wrong(const std::string& key, const json& got, const std::string& expected) {
-  throw Error(fmt::format("\"{}\" is {}, expected {}", key, clipped(got), expected));
-}
-
-// The value of a key, or nothing when it is absent or null.
-const json* find(const json& object, const std::string& key) {
-  if (!object.is_object()) return nullptr;
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-int whole(const json& value, const std::string& key) {
-  if (!value.is_number_integer() ||
-      (value.is_number_unsigned() && value.get<uint64_t>() > INT64_MAX))
-    wrong(key, value, "a whole number");
-  const auto number = value.get<int64_t>();
-  if (number < 0 || number > kLargestNumber)
-    wrong(key, value, fmt::format("a whole number from 0 to {}", kLargestNumber));
-  return static_cast<int>(number);
-}
-
-double number(const json& value, const std::string& key) {
-  if (!value.is_number() || !std::isfinite(value.get<double>())) wrong(key, value, "a number");
-  return value.get<double>();
-}
-
-std::string word(const json& value, const std::string& key) {
-  if (!value.is_string()) wrong(key, value, "a text");
-  return value.get<std::string>();
-}
-
-void read(const json& object, const std::string& key, int& target) {
-  if (const json* value = find(object, key)) target = whole(*value, key);
-}
-void read(const json& object, const std::string& key, double& target) {
-  if (const json* value = find(object, key)) target = number(*value, key);
-}
-void read(const json& object, const std::string& key, std::vector<double>& target) {
-  const json* value = find(object, key);
-  if (!value) return;
-  if (!value->is_array()) wrong(key, *value, "a list of numbers");
-  target.clear();
-  for (const json& entry : *value) target.push_back(number(entry, key));
-}
 
 // timm gives one number per level, or one for all.
 std::optional<std::vector<int>> per_level(const json& object, const std::string& key,
@@ -190,6 +140,8 @@ NestConfig timm_model(const json& root, const json& pretrained) {
   }
   if (const json* side = find(args, "img_size")) config.image_size = square_side(*side, "img_size");
   read(args, "in_chans", config.in_channels);
+  if (const int named = classes_named(root, pretrained)) config.num_classes = named;
+  read(root, "num_labels", config.num_classes);
   read(pretrained, "num_classes", config.num_classes);
   read(root, "num_classes", config.num_classes);  // wins over the nested one in timm
   read(args, "num_classes", config.num_classes);
@@ -254,38 +206,6 @@ std::optional<NumberType> own_storage(const json& own) {
   for (const NumberType storage : kNumberTypes)
     if (storage != NumberType::kF32 && *name == number_type_name(storage)) return storage;
   wrong("nestvit.weights", *name, "\"bf16\" or \"int8\"");
-}
-
-void read_labels(const json& root, const json& pretrained, LoadedNetwork& model) {
-  const auto classes = static_cast<size_t>(model.config.num_classes());
-  model.labels = numbered_labels(model.config.num_classes());
-  const json* names = nullptr;
-  for (const json* holder : {&root, &pretrained})
-    for (const char* key : {"label_names", "labels"})
-      if (!names) names = find(*holder, key);
-  if (names && names->is_array()) {
-    if (names->size() != classes)
-      throw Error(
-          fmt::format("\"label_names\" has {} entries for {} classes", names->size(), classes));
-    for (size_t k = 0; k < classes; ++k) model.labels[k] = word((*names)[k], "label_names");
-  } else if (names && names->is_object()) {  // index -> name, with gaps
-    for (const auto& [key, name] : names->items()) {
-      const bool digits = !key.empty() && key.size() < 9 &&
-                          key.find_first_not_of("0123456789") == std::string::npos;
-      if (!digits || std::stoul(key) >= classes)
-        throw Error(fmt::format("\"label_names\" names class \"{}\", expected 0 to {}",
-                                key.substr(0, 40), classes - 1));
-      model.labels[std::stoul(key)] = word(name, "label_names");
-    }
-  } else if (names) {
-    wrong("label_names", *names, "a list of names");
-  }
-  for (const json* holder : {&pretrained, &root})
-    if (const json* texts = find(*holder, "label_descriptions")) {
-      if (!texts->is_object()) wrong("label_descriptions", *texts, "an object of texts");
-      for (const auto& [key, text] : texts->items())
-        model.descriptions[key] = word(text, "label_descriptions");
-    }
 }
 
 void check_model(const LoadedNetwork& model) {
@@ -471,7 +391,7 @@ LoadedNetwork parse_network_config(std::string_view text, const std::string& ori
         read_fields(*fields_given, "nestvit.preprocessing", fields(model.preprocessing));
     }
     check_model(model);
-    read_labels(root, pretrained, model);
+    read_labels(root, pretrained, model.config.num_classes(), model);
     return model;
   } catch (const Error& e) {
     throw Error(fmt::format("{}: {}", origin, e.what()), e.hint());
