@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "weights/config_json.h"
+#include "weights/files/wrappers.h"
 #include "weights/flax/checkpoint.h"
 #include "weights/flax/names.h"
 #include "weights/labels/imagenet.h"
@@ -29,17 +30,19 @@ namespace fs = std::filesystem;
 constexpr const char* kWhatCanBeNamed =
     "a model is a folder with config.json and model.safetensors, a .safetensors or .pth file, or "
     "an official checkpoint folder";
+constexpr const char* kAveragedFile = "ema.safetensors";
 
 bool is_file(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
 }
 
-// Tensors under timm's names, and what their file says about the network.
+// A file's tensors, and what the file says about them.
 struct Found {
   TensorMap tensors;
-  std::optional<LoadedNetwork> described;  // from a configuration inside the file or beside it
-  std::string variant;                     // "arch" of a checkpoint
+  std::string config;   // config.json's text, where the file carries one
+  std::string variant;  // "arch" of a checkpoint
+  std::string place;    // keys and prefixes that led to the tensors
   std::string origin;
 };
 
@@ -80,39 +83,58 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 
 // ---- one reader per kind of file ----
 
-// The description in the file itself (`own`, a config.json), else the one beside it.
+enum class Kind { kSafetensors, kTorch, kFlax };
+
+Kind kind_of(const fs::path& path) {
+  const auto mapped = MappedFile::open(path);
+  const auto bytes = mapped->bytes();
+  if (looks_like_torch(bytes)) return Kind::kTorch;
+  if (looks_like_flax(bytes)) return Kind::kFlax;
+  if (path.filename() == kConfigFile)
+    throw Error(fmt::format("{} only describes a model", path.string()),
+                fmt::format("name its folder: {}", path.parent_path().string()));
+  if (bytes.size() > 9 && bytes[8] == std::byte{'{'}) return Kind::kSafetensors;
+  throw Error(fmt::format("{} holds no weights that nestvit knows", path.string()),
+              "known are safetensors, files of torch.save, and flax checkpoints; " +
+                  std::string(kWhatCanBeNamed));
+}
+
+Found from_safetensors(const fs::path& path) {
+  Found found;
+  Metadata metadata;
+  found.tensors = read_safetensors(path, &metadata);
+  found.config = metadata[kConfigKey];
+  return found;
+}
+
+Found from_torch(const fs::path& path, bool prefer_ema) {
+  Found found;
+  TorchCheckpoint checkpoint = read_torch(path, prefer_ema);
+  const auto fact = [&](const char* key) {
+    const auto entry = checkpoint.facts.find(key);
+    return entry == checkpoint.facts.end() ? "" : entry->second;
+  };
+  found.tensors = std::move(checkpoint.tensors);
+  found.config = fact(kConfigKey);
+  found.variant = fact("arch").empty() ? fact("args.model") : fact("arch");
+  found.place = checkpoint.wrapper;
+  return found;
+}
+
+// The description in the file itself, else the one beside it.
 std::optional<LoadedNetwork> description_of(const fs::path& path, const std::string& own) {
   if (!own.empty()) return parse_network_config(own, path.string());
   if (!is_file(path.parent_path() / kConfigFile)) return std::nullopt;
   return load_network_config(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-Found from_safetensors(const fs::path& path, Widening widening) {
-  Found found;
-  Metadata metadata;
-  TensorMap tensors = read_safetensors(path, &metadata);
-  const auto own = metadata.find(kConfigKey);
-  found.described = description_of(path, own == metadata.end() ? "" : own->second);
-  if (found.described && found.described->storage)
-    check_storage(tensors, *found.described->storage, path.string());
-  found.tensors = widen(widening, std::move(tensors), path.string());
-  return found;
-}
-
-Found from_torch(const fs::path& path, const ImportOptions& options) {
-  Found found;
-  TorchCheckpoint checkpoint = read_torch(path, options.prefer_ema);
-  found.tensors = as_f32(std::move(checkpoint.tensors), path.string());
-  if (options.prefer_ema && checkpoint.wrapper.find("ema") == std::string::npos)
+void say_which_weights(const Found& found, bool prefer_ema) {
+  const bool averaged = says_averaged(found.place);
+  if (prefer_ema && !averaged && fs::path(found.origin).filename() != kAveragedFile)
     log_warning(
-        fmt::format("{} has no averaged (EMA) weights: taking the plain ones", path.string()));
-  const auto fact = [&](const char* key) {
-    const auto entry = checkpoint.facts.find(key);
-    return entry == checkpoint.facts.end() ? "" : entry->second;
-  };
-  found.variant = fact("arch").empty() ? fact("args.model") : fact("arch");
-  found.described = description_of(path, fact(kConfigKey));
-  return found;
+        fmt::format("{} has no averaged (EMA) weights: taking the plain ones", found.origin));
+  if (!prefer_ema && averaged)
+    log_warning(fmt::format("{} has averaged (EMA) weights only: taking them", found.origin));
 }
 
 // The official evaluation; statistics by data set, as the official code chooses them (reference.md
@@ -167,61 +189,48 @@ LoadedNetwork undescribed(const Found& found, Hints hints) {
   return model;
 }
 
-LoadedNetwork assemble(Found found, const ImportOptions& options) {
-  LoadedNetwork model = found.described ? described(std::move(*found.described), options.hints)
-                                        : undescribed(found, options.hints);
-  model.tensors = std::move(found.tensors);
-  return model;
-}
-
-enum class Kind { kSafetensors, kTorch, kFlax };
-
-Kind kind_of(const fs::path& path) {
-  const auto mapped = MappedFile::open(path);
-  const auto bytes = mapped->bytes();
-  if (looks_like_torch(bytes)) return Kind::kTorch;
-  if (looks_like_flax(bytes)) return Kind::kFlax;
-  if (bytes.size() > 9 && bytes[8] == std::byte{'{'}) return Kind::kSafetensors;
-  if (path.filename() == kConfigFile)
-    throw Error(fmt::format("{} only describes a model", path.string()),
-                fmt::format("name its folder: {}", path.parent_path().string()));
-  throw Error(fmt::format("{} holds no weights that nestvit knows", path.string()),
-              "known are safetensors, files of torch.save, and flax checkpoints; " +
-                  std::string(kWhatCanBeNamed));
-}
-
 LoadedNetwork from_file(const fs::path& path, const ImportOptions& options) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kFlax) return from_flax_file(path, options);
   Found found =
-      kind == Kind::kTorch ? from_torch(path, options) : from_safetensors(path, options.widening);
+      kind == Kind::kTorch ? from_torch(path, options.prefer_ema) : from_safetensors(path);
   found.origin = path.string();
-  const bool baseline = found.described && found.described->config.resnet();
+  Unwrapped network = unwrap(std::move(found.tensors), options.prefer_ema, found.origin);
+  found.tensors = std::move(network.tensors);
+  found.place += "." + network.prefix;
+  say_which_weights(found, options.prefer_ema);
+  auto description = description_of(path, found.config);
+  const bool baseline = description && description->config.resnet();
   if (!baseline && naming_of(found.tensors, found.origin) == Naming::kFlax)
     throw Error(fmt::format("{} holds the official code's arrays in a foreign file", path.string()),
                 "give the checkpoint folder that they come from");
-  return assemble(std::move(found), options);
+  const bool mapped = kind == Kind::kSafetensors;
+  if (mapped && description && description->storage)
+    check_storage(found.tensors, *description->storage, found.origin);
+  found.tensors =
+      widen(mapped ? options.widening : Widening::kToF32, std::move(found.tensors), found.origin);
+  LoadedNetwork model = description ? described(std::move(*description), options.hints)
+                                    : undescribed(found, options.hints);
+  model.tensors = std::move(found.tensors);
+  return model;
 }
 
-// The weights file of a folder, or the folder itself, of which load_model() says what is missing.
-fs::path weights_of(const fs::path& folder, bool prefer_ema) {
-  if (prefer_ema && is_file(folder / "ema.safetensors")) return folder / "ema.safetensors";
+std::optional<fs::path> weights_of(const fs::path& folder, bool prefer_ema) {
+  if (prefer_ema && is_file(folder / kAveragedFile)) return folder / kAveragedFile;
   for (const char* name : {kWeightsFile, "pytorch_model.bin"})
     if (is_file(folder / name)) return folder / name;
-  return folder;
+  return std::nullopt;
 }
 
 LoadedNetwork from_anywhere(const fs::path& path, const ImportOptions& options) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) {
-    if (is_file(path / kConfigFile)) {
-      const fs::path weights = weights_of(path, options.prefer_ema);
-      return weights == path ? load_network(path) : from_file(weights, options);
-    }
-    if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
-    return load_network(path);  // throws, and knows where else to look
-  }
-  if (const auto flax = find_flax_checkpoint(path)) return from_file(*flax, options);
+  const bool folder = fs::is_directory(path, ignored);
+  const auto weights = folder ? weights_of(path, options.prefer_ema) : std::nullopt;
+  const bool described = is_file(path / kConfigFile);
+  if (const auto flax = described ? std::nullopt : find_flax_checkpoint(path))
+    return from_file(*flax, options);
+  if (weights) return from_file(*weights, options);
+  if (folder) return load_network(path);  // throws, and knows where else to look
   if (fs::exists(path, ignored)) return from_file(path, options);
   throw Error(fmt::format("there is no model {}", path.string()), kWhatCanBeNamed);
 }

@@ -1,6 +1,7 @@
 // Weights of every form, told apart by content, and files that hold no weights.
 #include "weights/import.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
@@ -15,6 +16,7 @@
 #include "weights/config_json.h"
 #include "weights/export.h"
 #include "weights/safetensors.h"
+#include "weights/torch/reader.h"
 
 namespace nestvit {
 namespace {
@@ -29,8 +31,23 @@ class Import : public ::testing::Test {
   std::string refusal(const fs::path& file) const {
     return testing::error_of([&] { import_model(file); });
   }
+  void write(const fs::path& file, const TensorMap& tensors) const {
+    fs::create_directories(file.parent_path());
+    write_safetensors(file, tensors);
+  }
+  // config.json as transformers or timm writes it, with what they have no word for.
+  void describe(const fs::path& folder, const LoadedModel& model) const {
+    fs::create_directories(folder);
+    write_file(folder / kConfigFile, std::string_view(config_text(model)));
+  }
   const testing::TempDir folder_;
 };
+
+TensorMap prefixed(const TensorMap& tensors, const std::string& prefix) {
+  TensorMap result;
+  for (const auto& [name, tensor] : tensors) result.emplace(prefix + name, tensor);
+  return result;
+}
 
 // The form is told by content: any name will do.
 TEST_F(Import, ExtensionsSayNothing) {
@@ -44,18 +61,23 @@ TEST_F(Import, ExtensionsSayNothing) {
 }
 
 TEST_F(Import, HalfPrecisionWidens) {
-  const LoadedModel model = small_model();
-  TensorMap halves;
-  for (const auto& [name, tensor] : model.tensors) {  // zeros and ones alone are the same in bf16
-    const float value = name.ends_with("norm.weight") ? 1.f : 0.f;
-    const std::vector<uint16_t> bits(static_cast<size_t>(tensor.size()), value == 1.f ? 0x3f80 : 0);
-    auto owner = std::make_shared<std::vector<uint16_t>>(bits);
-    halves.emplace(name,
-                   Tensor(DType::kBF16, tensor.shape(), std::as_bytes(std::span(*owner)), owner));
+  const LoadedModel model = small_model(Attention::kMultiHead, Norm::kBatch);
+  for (const auto& [type, one] : {std::pair{DType::kBF16, 0x3f80}, {DType::kF16, 0x3c00}}) {
+    TensorMap halves;
+    for (const auto& [name, tensor] : model.tensors) {
+      const float value = name.ends_with("norm.weight") ? 1.f : 0.f;
+      const std::vector<uint16_t> bits(static_cast<size_t>(tensor.size()),
+                                       static_cast<uint16_t>(value == 1.f ? one : 0));
+      auto owner = std::make_shared<std::vector<uint16_t>>(bits);
+      halves.emplace("module." + name,
+                     Tensor(type, tensor.shape(), std::as_bytes(std::span(*owner)), owner));
+    }
+    halves.emplace("module.norm.num_batches_tracked", Tensor::i64({}, {7}));
+    write_safetensors(path("half.safetensors"), halves, {{kConfigKey, config_text(model)}});
+    const LoadedModel back = import_model(path("half.safetensors"));
+    EXPECT_EQ(back.tensors.at("norm.weight").as<float>()[5], 1.f);
+    EXPECT_EQ(back.tensors.size(), model.tensors.size());
   }
-  write_safetensors(path("half.safetensors"), halves, {{kConfigKey, config_text(model)}});
-  const LoadedModel back = import_model(path("half.safetensors"));
-  EXPECT_EQ(back.tensors.at("norm.weight").as<float>()[5], 1.f);
 }
 
 TEST_F(Import, AveragedWeightsWhenAsked) {
@@ -69,6 +91,71 @@ TEST_F(Import, AveragedWeightsWhenAsked) {
                 .tensors.at("head.bias")
                 .as<float>()[0],
             7);
+}
+
+// Whatever wraps a network, in every format.
+TEST_F(Import, PrefixesOfProgramsAreTakenOff) {
+  const LoadedModel model = small_model();
+  describe(path("m"), model);
+  for (const std::string prefix :
+       {"module.", "_orig_mod.", "model.", "backbone.", "module._orig_mod.", "ema_model.module."}) {
+    const TensorMap tensors = prefixed(model.tensors, prefix);
+    write(path("m") / "model.safetensors", tensors);
+    write_torch(path("m") / "any.pth", tensors);
+    for (const fs::path& file : {path("m"), path("m") / "any.pth"}) {
+      const LoadedModel back = import_model(file);
+      testing::expect_same(back.tensors, model.tensors, prefix + " " + file.string());
+      EXPECT_EQ(back.labels, model.labels);
+    }
+  }
+}
+
+// 8-bit weights have scales under names of their own.
+TEST_F(Import, PrefixesOfQuantisedWeights) {
+  const LoadedModel model = small_model();
+  save_model(path("q"), model, NumberType::kInt8);
+  const LoadedModel plain = import_model(path("q"));
+  write(path("q") / "model.safetensors",
+        prefixed(read_safetensors(path("q") / "model.safetensors"), "module."));
+  testing::expect_same(import_model(path("q")).tensors, plain.tensors, "8 bits");
+}
+
+TEST_F(Import, AveragedTensorsOfTheSameFile) {
+  const LoadedModel model = small_model();
+  TensorMap averaged = model.tensors;
+  averaged["head.bias"] = Tensor::f32({3}, {7, 8, 9});
+  TensorMap all = prefixed(model.tensors, "model.");
+  all.merge(prefixed(averaged, "ema_model."));
+  describe(path("m"), model);
+  write(path("m") / "model.safetensors", all);
+  const ImportOptions ema = {.prefer_ema = true, .hints = {}};
+  testing::expect_same(import_model(path("m")).tensors, model.tensors, "plain");
+  testing::expect_same(import_model(path("m"), ema).tensors, averaged, "averaged");
+  write(path("m") / "model.safetensors", model.tensors);
+  ::testing::internal::CaptureStderr();
+  testing::expect_same(import_model(path("m"), ema).tensors, model.tensors, "there is no other");
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("no averaged (EMA) weights"));
+}
+
+// As accelerate saves the state of a run.
+TEST_F(Import, AFolderWithoutADescriptionIsIdentified) {
+  const LoadedModel model = small_model();
+  write(path("state") / "model.safetensors", prefixed(model.tensors, "module."));
+  ImportOptions options;
+  options.hints.overrides = {{"level_heads", "[2, 4, 8]"}};
+  const LoadedModel back = import_model(path("state"), options);
+  testing::expect_same(back.tensors, model.tensors, "identified");
+  EXPECT_EQ(back.labels.size(), 3u);
+}
+
+TEST_F(Import, TransformersNamesOfClasses) {
+  const LoadedModel model = small_model();
+  fs::create_directories(path("m"));
+  write_file(path("m") / "config.json", std::string_view(R"({"architecture": "nest_tiny_jx",
+      "id2label": {"0": "ant", "1": "bee", "2": "cat"}, "model_args": {"img_size": 16,
+      "patch_size": 2, "embed_dims": [32, 64, 128], "num_heads": [2, 4, 8], "depths": [1, 2, 1]}})"));
+  write(path("m") / "model.safetensors", model.tensors);
+  EXPECT_EQ(import_model(path("m")).labels, model.labels);
 }
 
 TEST_F(Import, ValuesThatAreNoNumbersAreRefused) {

@@ -48,6 +48,7 @@ struct PickleValue {
 class Pickle {
  public:
   const PickleValue& root() const { return values_[root_]; }
+  PickleRef root_ref() const { return root_; }
   const PickleValue& at(PickleRef ref) const { return values_.at(ref); }
   size_t size() const { return values_.size(); }
 

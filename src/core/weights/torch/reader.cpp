@@ -8,8 +8,12 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <ranges>
+#include <set>
+#include <utility>
 
 #include "base/file.h"
+#include "weights/files/wrappers.h"
 #include "weights/torch/globals.h"
 #include "weights/torch/pickle.h"
 #include "weights/torch/zip.h"
@@ -122,6 +126,12 @@ class CheckpointReader {
     std::string_view global;  // its type
     std::string key;
   };
+  // A dict and the keys that lead to it.
+  struct StateDict {
+    std::string path;
+    PickleRef ref;
+    bool has_tensors = false, has_network = false;
+  };
   struct Layout {
     DType dtype;
     std::vector<int64_t> shape, strides;  // in elements
@@ -137,8 +147,9 @@ class CheckpointReader {
   const Value& at(PickleRef ref) const { return pickle_.at(ref); }
   std::optional<Fields> fields(const Value& value) const;
   const Value* tensor_call(PickleRef ref) const;
-  bool is_state_dict(const Fields& fields) const;
-  std::string find_state_dict(const std::optional<Fields>& top, bool prefer_ema) const;
+  void look_at(StateDict& found, const Fields& dict) const;
+  std::vector<StateDict> state_dicts() const;
+  StateDict find_state_dict(bool prefer_ema) const;
   const Value& argument(std::string_view name, const Value& call, size_t index) const;
   Storage storage(std::string_view name, const Value& persistent) const;
   std::vector<int64_t> numbers(std::string_view name, const Value& value) const;
@@ -188,29 +199,62 @@ const Value* CheckpointReader::tensor_call(PickleRef ref) const {
   return is_tensor ? value : nullptr;
 }
 
-bool CheckpointReader::is_state_dict(const Fields& fields) const {
-  return std::ranges::any_of(fields, [&](const auto& field) { return tensor_call(field.second); });
+void CheckpointReader::look_at(StateDict& found, const Fields& dict) const {
+  for (const auto& [name, value] : dict)
+    if (tensor_call(value)) {
+      found.has_tensors = true;
+      found.has_network |= is_wrapped_stem(name);
+    }
 }
 
-// The key it stands under, "" for the top itself.
-std::string CheckpointReader::find_state_dict(const std::optional<Fields>& top,
-                                              bool prefer_ema) const {
+// All dicts of tensors, level by level. Each dict is looked at once, by its first path: dicts may
+// hold one another, or themselves.
+std::vector<CheckpointReader::StateDict> CheckpointReader::state_dicts() const {
+  constexpr int kDeepest = 3;
+  constexpr size_t kLongestKey = 100;
+  std::vector<StateDict> all, level = {{"", pickle_.root_ref()}}, below;
+  std::set<PickleRef> seen = {pickle_.root_ref()};
+  for (int depth = 0; depth <= kDeepest; ++depth) {
+    for (StateDict& found : level) {
+      const auto dict = fields(at(found.ref));
+      if (!dict) continue;
+      for (const auto& [key, value] : *dict)
+        if (key.size() <= kLongestKey && key.find("optim") == std::string_view::npos &&
+            seen.insert(value).second)
+          below.push_back({found.path + (depth > 0 ? "." : "") + std::string(key), value});
+      look_at(found, *dict);
+      if (found.has_tensors) all.push_back(std::move(found));
+    }
+    level = std::exchange(below, {});
+  }
+  return all;
+}
+
+CheckpointReader::StateDict CheckpointReader::find_state_dict(bool prefer_ema) const {
+  const auto top = fields(pickle_.root());
   if (!top) fail("it holds no dict of names to tensors", kResave);
-  for (const char* key : {"state_dict_ema", "model_ema", "state_dict", "model"}) {
-    if (!prefer_ema && std::string_view(key).ends_with("_ema")) continue;
-    const auto found = top->find(key);
-    if (found == top->end()) continue;
-    const auto inner = fields(at(found->second));
-    if (inner && is_state_dict(*inner)) return key;
-  }
-  if (is_state_dict(*top)) return "";
-  std::string keys;
-  for (const auto& [key, _] : *top) {
-    if (keys.size() > 200) break;
-    keys += fmt::format("{}{}", keys.empty() ? "" : ", ", key.substr(0, 40));
-  }
-  fail(fmt::format("it holds no state_dict; at its top are: {}", keys.empty() ? "nothing" : keys),
-       kResave);
+  const auto listed = [](const auto& names) {
+    std::string list;
+    for (const auto& name : names) {
+      if (list.size() > 200) break;
+      list += fmt::format("{}{}", list.empty() ? "" : ", ", std::string_view(name).substr(0, 40));
+    }
+    return list.empty() ? "nothing" : list;
+  };
+  std::vector<StateDict> all = state_dicts();
+  if (all.empty())
+    fail(fmt::format("it holds no state_dict; at its top are: {}", listed(std::views::keys(*top))),
+         kResave);
+  if (std::ranges::any_of(all, &StateDict::has_network))
+    std::erase_if(all, [](const StateDict& found) { return !found.has_network; });
+  std::vector<std::string> paths;
+  for (const StateDict& found : all) paths.push_back(found.path);
+  const auto chosen = choose_place(paths, prefer_ema);
+  if (!chosen)
+    fail(fmt::format("it holds {} dicts of tensors, under {}", paths.size(), listed(paths)),
+         "which of them is meant is unknown: save that one alone, as in "
+         "torch.save(torch.load(\"IN.pth\")[\"KEY\"], \"weights.pth\")");
+  return all[*chosen];
 }
 
 const Value& CheckpointReader::argument(std::string_view name, const Value& call,
@@ -353,27 +397,11 @@ Tensor CheckpointReader::tensor(std::string_view name, const Value& call) {
                 owner_);
 }
 
-// The known prefix that all names have, or "".
-std::string common_prefix(const TensorMap& tensors) {
-  for (const std::string prefix : {"module.", "_orig_mod.", "model.", "net."})
-    if (std::ranges::all_of(tensors, [&](const auto& named) {
-          return named.first.starts_with(prefix) && named.first.size() > prefix.size();
-        }))
-      return prefix;
-  return "";
-}
-
 // Entries that are not tensors (a _metadata, an _extra_state) are left out.
 TensorMap CheckpointReader::tensors(const Fields& fields) {
   TensorMap found;
   for (const auto& [name, ref] : fields)
     if (const Value* call = tensor_call(ref)) found.emplace(name, tensor(name, *call));
-  for (std::string prefix = common_prefix(found); !prefix.empty(); prefix = common_prefix(found)) {
-    TensorMap shorter;
-    for (auto& [name, tensor] : found)
-      shorter.emplace(name.substr(prefix.size()), std::move(tensor));
-    found = std::move(shorter);
-  }
   return found;
 }
 
@@ -400,11 +428,11 @@ void CheckpointReader::add_facts(std::map<std::string, std::string>& facts,
 }
 
 TorchCheckpoint CheckpointReader::read(bool prefer_ema) {
+  const StateDict chosen = find_state_dict(prefer_ema);
   const auto top = fields(pickle_.root());
   TorchCheckpoint checkpoint;
-  checkpoint.wrapper = find_state_dict(top, prefer_ema);
-  checkpoint.tensors =
-      tensors(checkpoint.wrapper.empty() ? *top : *fields(at(top->at(checkpoint.wrapper))));
+  checkpoint.wrapper = chosen.path;
+  checkpoint.tensors = tensors(*fields(at(chosen.ref)));
   add_facts(checkpoint.facts, "", *top);
   for (const char* key : {"args", "hyper_parameters"}) {
     const auto found = top->find(key);

@@ -14,11 +14,11 @@
 namespace nestvit {
 
 struct TorchCheckpoint {
-  // The state_dict, without a prefix that all names have: "module." (DataParallel), "_orig_mod."
-  // (torch.compile), "model." and "net." (Lightning). Bytes in the mapped file, except
-  // of tensors that are not a row-major part of their storage, which are copied.
+  // The state_dict. Bytes in the mapped file, except of tensors that are not a row-major part of
+  // their storage, which are copied.
   TensorMap tensors;
-  // The key it stood under: "state_dict_ema"; "" when the file is a bare state_dict.
+  // The keys it stood under: "state_dict_ema", "checkpoint.model"; "" when the file is a bare
+  // state_dict.
   std::string wrapper;
   // The other texts, numbers and truth values at the top ("arch" -> "nest_tiny_jx", "epoch"
   // -> "7", "true"), and those of its "args" and "hyper_parameters" ("args.lr" -> "0.001"):
@@ -26,8 +26,9 @@ struct TorchCheckpoint {
   std::map<std::string, std::string> facts;
 };
 
-// Wrappers are looked for in this order: state_dict_ema and model_ema (only with `prefer_ema`, as
-// timm's --use-ema), state_dict, model; then the top itself. Throws Error: not a zip, compressed or
+// The state_dict is the dict of tensors in the file, at most three keys deep and not of an
+// optimizer; of several one that holds a network, and of several of these the one that
+// choose_place() takes. Throws Error: none, or two alike; not a zip, compressed or
 // overlapping entries, an opcode or global that is not on the list, a tensor outside its storage,
 // more values than a checkpoint has. Checks the checksum of the pickle; not those of the tensors,
 // as torch.load: that would read every byte once more, and torch.save may be told to leave them
