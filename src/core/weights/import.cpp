@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "weights/config_json.h"
+#include "weights/files/parts.h"
 #include "weights/files/wrappers.h"
 #include "weights/flax/checkpoint.h"
 #include "weights/flax/names.h"
@@ -83,7 +84,13 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
 
 // ---- one reader per kind of file ----
 
-enum class Kind { kSafetensors, kTorch, kFlax };
+enum class Kind { kSafetensors, kTorch, kFlax, kIndex };
+
+// No header of safetensors begins with "{" and seven more characters: these bytes are its length.
+bool looks_like_json(std::span<const std::byte> bytes) {
+  const auto head = bytes.first(std::min<size_t>(bytes.size(), 8));
+  return !head.empty() && head[0] == std::byte{'{'} && std::ranges::count(head, std::byte{0}) == 0;
+}
 
 Kind kind_of(const fs::path& path) {
   const auto mapped = MappedFile::open(path);
@@ -93,6 +100,7 @@ Kind kind_of(const fs::path& path) {
   if (path.filename() == kConfigFile)
     throw Error(fmt::format("{} only describes a model", path.string()),
                 fmt::format("name its folder: {}", path.parent_path().string()));
+  if (looks_like_json(bytes)) return Kind::kIndex;
   if (bytes.size() > 9 && bytes[8] == std::byte{'{'}) return Kind::kSafetensors;
   throw Error(fmt::format("{} holds no weights that nestvit knows", path.string()),
               "known are safetensors, files of torch.save, and flax checkpoints; " +
@@ -118,6 +126,20 @@ Found from_torch(const fs::path& path, bool prefer_ema) {
   found.config = fact(kConfigKey);
   found.variant = fact("arch").empty() ? fact("args.model") : fact("arch");
   found.place = checkpoint.wrapper;
+  return found;
+}
+
+Found from_parts(const fs::path& index, bool prefer_ema) {
+  Found found;
+  found.tensors = read_parts(index, [&](const fs::path& path) {
+    const Kind kind = kind_of(path);
+    if (kind != Kind::kTorch && kind != Kind::kSafetensors)
+      throw Error(fmt::format("{} is no part of weights", path.string()),
+                  "parts are safetensors or files of torch.save");
+    Found part = kind == Kind::kTorch ? from_torch(path, prefer_ema) : from_safetensors(path);
+    if (!part.config.empty()) found.config = part.config;
+    return std::move(part.tensors);
+  });
   return found;
 }
 
@@ -192,8 +214,12 @@ LoadedNetwork undescribed(const Found& found, Hints hints) {
 LoadedNetwork from_file(const fs::path& path, const ImportOptions& options) {
   const Kind kind = kind_of(path);
   if (kind == Kind::kFlax) return from_flax_file(path, options);
-  Found found =
-      kind == Kind::kTorch ? from_torch(path, options.prefer_ema) : from_safetensors(path);
+  if (is_one_of_parts(path))
+    throw Error(fmt::format("{} is one of several parts", path.string()),
+                "name their folder, or the index (.index.json) beside it");
+  Found found = kind == Kind::kTorch         ? from_torch(path, options.prefer_ema)
+                : kind == Kind::kSafetensors ? from_safetensors(path)
+                                             : from_parts(path, options.prefer_ema);
   found.origin = path.string();
   Unwrapped network = unwrap(std::move(found.tensors), options.prefer_ema, found.origin);
   found.tensors = std::move(network.tensors);
@@ -217,7 +243,8 @@ LoadedNetwork from_file(const fs::path& path, const ImportOptions& options) {
 
 std::optional<fs::path> weights_of(const fs::path& folder, bool prefer_ema) {
   if (prefer_ema && is_file(folder / kAveragedFile)) return folder / kAveragedFile;
-  for (const char* name : {kWeightsFile, "pytorch_model.bin"})
+  for (const char* name : {kWeightsFile, "model.safetensors.index.json", "pytorch_model.bin",
+                           "pytorch_model.bin.index.json"})
     if (is_file(folder / name)) return folder / name;
   return std::nullopt;
 }

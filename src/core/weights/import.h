@@ -1,6 +1,7 @@
 // Any weights of a NesT (and of baselines that were trained here), told apart by content: our model
-// directory, timm and Hugging Face folders, single safetensors, torch.save files, official
-// checkpoint folders. GELU, pooling and preprocessing follow the source (reference.md A.7).
+// directory, timm and Hugging Face folders, single safetensors and torch.save files, either in
+// parts, official checkpoint folders. GELU, pooling and preprocessing follow the source
+// (reference.md A.7).
 #pragma once
 
 #include <filesystem>

@@ -137,6 +137,39 @@ TEST_F(Import, AveragedTensorsOfTheSameFile) {
   EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("no averaged (EMA) weights"));
 }
 
+TEST_F(Import, Parts) {
+  const LoadedModel model = small_model();
+  TensorMap parts[2];
+  std::string map;
+  for (const auto& [name, tensor] : model.tensors) {
+    const int part = name < "levels.1" ? 0 : 1;
+    parts[part].emplace("module." + name, tensor);
+    map += fmt::format("{}\"module.{}\": \"model-0000{}-of-00002.safetensors\"",
+                       map.empty() ? "" : ", ", name, part + 1);
+  }
+  const std::string index = "{\"metadata\": {}, \"weight_map\": {" + map + "}}";
+  describe(path("m"), model);
+  write_file(path("m") / "model.safetensors.index.json", std::string_view(index));
+  for (int part = 0; part < 2; ++part)
+    write(path("m") / fmt::format("model-0000{}-of-00002.safetensors", part + 1), parts[part]);
+  for (const fs::path& name : {path("m"), path("m") / "model.safetensors.index.json"})
+    testing::expect_same(import_model(name).tensors, model.tensors, name.string());
+  EXPECT_THAT(refusal(path("m") / "model-00001-of-00002.safetensors"),
+              HasSubstr("one of several parts"));
+
+  // The older form, of files of torch.save.
+  fs::remove(path("m") / "model.safetensors.index.json");
+  for (int part = 0; part < 2; ++part)
+    write_torch(path("m") / fmt::format("model-0000{}-of-00002.safetensors", part + 1),
+                parts[part]);
+  write_file(path("m") / "pytorch_model.bin.index.json", std::string_view(index));
+  testing::expect_same(import_model(path("m")).tensors, model.tensors, "bin");
+  // An index of itself.
+  write_file(path("m") / "pytorch_model.bin.index.json",
+             std::string_view(R"({"weight_map": {"a": "pytorch_model.bin.index.json"}})"));
+  EXPECT_THAT(refusal(path("m")), HasSubstr("no part of weights"));
+}
+
 // As accelerate saves the state of a run.
 TEST_F(Import, AFolderWithoutADescriptionIsIdentified) {
   const LoadedModel model = small_model();

@@ -1,4 +1,6 @@
 // nestvit predict: every form of input and output, and images that cannot be read.
+#include <fmt/format.h>
+
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -31,6 +33,34 @@ TEST_F(PredictCli, Table) {
             "photo.png  bee              57.14 %\n"
             "           with, comma      28.57 %\n");
   EXPECT_EQ(outcome.err, "");
+}
+
+// A model that accelerate saved from several GPUs, described as transformers does, and in parts.
+TEST_F(PredictCli, ModelsAsOtherProgramsSaveThem) {
+  const std::string answers = nestvit("predict --model model photo.png").out;
+  json config = json::parse(text("model/config.json"));
+  config["id2label"] = json{{"0", "ant"}, {"1", "bee"}, {"2", "with, comma"}};
+  config.erase("label_names");
+  config.erase("nestvit");
+  write_file(path("model/config.json"), std::string_view(config.dump()));
+  TensorMap parts[2];
+  json index;
+  for (const auto& [name, tensor] : read_safetensors(path("model/model.safetensors"))) {
+    const int part = parts[0].size() < 5 ? 0 : 1;
+    parts[part].emplace("module." + name, tensor);
+    index["weight_map"]["module." + name] = fmt::format("part{}.safetensors", part);
+  }
+  TensorMap whole = parts[0];
+  whole.insert(parts[1].begin(), parts[1].end());
+  write_safetensors(path("model/model.safetensors"), whole);
+  EXPECT_EQ(nestvit("predict --model model photo.png").out, answers);
+
+  fs::remove(path("model/model.safetensors"));
+  for (int part = 0; part < 2; ++part)
+    write_safetensors(path(fmt::format("model/part{}.safetensors", part)), parts[part]);
+  write_file(path("model/model.safetensors.index.json"), std::string_view(index.dump()));
+  EXPECT_EQ(nestvit("predict --model model photo.png").out, answers);
+  EXPECT_EQ(nestvit("inspect model").code, 0);
 }
 
 TEST_F(PredictCli, Csv) {
