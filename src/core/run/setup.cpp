@@ -55,6 +55,7 @@ void open_data(RunSetup& setup, const Recipe& recipe, const fs::path& workdir) {
 ImportOptions import_options(const Recipe& asked, const RunRequest& request) {
   ImportOptions options;
   options.prefer_ema = request.prefer_ema;
+  options.needs_head = asked.eval_only;
   if (asked.model_name != Recipe().model_name) options.hints.variant = asked.model_name;
   for (const auto& [key, value] : request.settings.values)
     for (const char* unseen :

@@ -175,7 +175,9 @@ WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights)
     report.changes.push_back(fmt::format(
         "a new head for {} classes, {}{}", ours.num_classes(),
         reinit_head_of(recipe) == ReinitHead::kRandom ? "random" : "zeros",
-        recipe.reinit_head ? "" : fmt::format(" (the weights have {})", theirs.num_classes())));
+        recipe.reinit_head ? ""
+        : weights.headless ? " (the weights have none)"
+                           : fmt::format(" (the weights have {})", theirs.num_classes())));
   } else {
     report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes()));
   }

@@ -56,7 +56,7 @@ TensorMap adapt_tensors(const LoadedNetwork& from, const Architecture& to,
   std::vector<std::string> problems;
   TensorMap result;
   size_t known = 0;
-  const bool fresh_head = replaces_head(from.config, to, options.head);
+  const bool fresh_head = from.headless || replaces_head(from.config, to, options.head);
   for (const Param& param : parameter_table(to)) {
     const auto found = from.tensors.find(param.name);
     known += found != from.tensors.end();

@@ -119,7 +119,7 @@ void read_timm_levels(const json& args, NestConfig& config) {
   config.patch_size = static_cast<int>(config.image_size / blocks);
 }
 
-NestConfig timm_model(const json& root, const json& pretrained) {
+NestConfig timm_model(const json& root, const json& pretrained, bool& headless) {
   const json* architecture = find(root, "architecture");
   if (!architecture)
     throw Error("it has no \"architecture\"", "is this the config.json of a NesT?");
@@ -145,8 +145,8 @@ NestConfig timm_model(const json& root, const json& pretrained) {
   read(pretrained, "num_classes", config.num_classes);
   read(root, "num_classes", config.num_classes);  // wins over the nested one in timm
   read(args, "num_classes", config.num_classes);
-  if (config.num_classes == 0)
-    throw Error("\"num_classes\" is 0: the model has no classifier", "give a model with a head");
+  headless = config.num_classes == 0;
+  if (headless) config.num_classes = 1;  // no network has none
   read_timm_options(args, config);
   for (const json* holder : {&root, &args})
     if (const json* pool = find(*holder, "global_pool"))
@@ -371,7 +371,9 @@ ordered_json own_json(const Architecture& config, const Fields& preprocessing) {
 }  // namespace
 
 LoadedModel parse_config(std::string_view text, const std::string& origin) {
-  return as_nest(parse_network_config(text, origin));
+  LoadedNetwork model = parse_network_config(text, origin);
+  require_head(model);
+  return as_nest(std::move(model));
 }
 
 LoadedNetwork parse_network_config(std::string_view text, const std::string& origin) {
@@ -383,7 +385,7 @@ LoadedNetwork parse_network_config(std::string_view text, const std::string& ori
     LoadedNetwork model;
     model.origin = origin;
     const json* own = find(root, "nestvit");
-    model.config = own ? own_model(*own) : Architecture(timm_model(root, pretrained));
+    model.config = own ? own_model(*own) : timm_model(root, pretrained, model.headless);
     read_timm_preprocessing(pretrained, model);
     if (own) {
       model.storage = own_storage(*own);
@@ -391,7 +393,7 @@ LoadedNetwork parse_network_config(std::string_view text, const std::string& ori
         read_fields(*fields_given, "nestvit.preprocessing", fields(model.preprocessing));
     }
     check_model(model);
-    read_labels(root, pretrained, model.config.num_classes(), model);
+    if (!model.headless) read_labels(root, pretrained, model.config.num_classes(), model);
     return model;
   } catch (const Error& e) {
     throw Error(fmt::format("{}: {}", origin, e.what()), e.hint());

@@ -10,7 +10,7 @@ namespace nestvit {
 
 // timm's config.json (nested or legacy flat) or ours. Throws Error that names `origin`.
 LoadedNetwork parse_network_config(std::string_view text, const std::string& origin);
-// Throws as as_nest(), too.
+// Throws as as_nest() and require_head(), too.
 LoadedModel parse_config(std::string_view text, const std::string& origin);
 
 // The text that timm loads, where timm has the model, with the exact description under "nestvit"

@@ -64,7 +64,8 @@ Facts timm_facts(const TensorMap& tensors, const std::string& origin) {
   const Tensor& patch = shaped(tensors, "patch_embed.proj.weight", 4, origin);
   facts.token = patch.dim(2);
   facts.channels = patch.dim(1);
-  facts.classes = shaped(tensors, "head.weight", 2, origin).dim(0);
+  facts.classes =
+      tensors.contains("head.weight") ? shaped(tensors, "head.weight", 2, origin).dim(0) : 1;
   for (int i = 0; i < kMostLevels; ++i) {
     const std::string level = fmt::format("levels.{}.", i);
     if (!tensors.contains(level + "pos_embed")) break;

@@ -24,8 +24,9 @@ struct Identified {
 };
 
 // timm's names when there is a patch_embed.proj.weight, Flax paths when there is a
-// PatchEmbedding_0. Throws Error that names `origin`: not a NesT, or heads or depths that can be
-// neither seen nor guessed (the hint says how to give them).
+// PatchEmbedding_0. timm's may lack the head; num_classes is 1 then. Throws Error that names
+// `origin`: not a NesT, or heads or depths that can be neither seen nor guessed (the hint says how
+// to give them).
 Naming naming_of(const TensorMap& tensors, const std::string& origin);
 Identified identify(const TensorMap& tensors, const Hints& hints, const std::string& origin);
 

@@ -262,13 +262,42 @@ LoadedNetwork from_anywhere(const fs::path& path, const ImportOptions& options) 
   throw Error(fmt::format("there is no model {}", path.string()), kWhatCanBeNamed);
 }
 
+Architecture of_one_class(const Architecture& config) {
+  const auto changed = [](auto copy) {
+    copy.num_classes = 1;
+    return Architecture(std::move(copy));
+  };
+  return config.nest() ? changed(*config.nest()) : changed(*config.resnet());
+}
+
+// Marks a network without the classifier that its table has.
+void find_head(LoadedNetwork& model) {
+  const std::vector<Param> table = parameter_table(model.config);
+  const bool of_this_kind = model.tensors.contains(table.front().name);
+  model.headless |= of_this_kind && std::ranges::none_of(table, [&](const Param& param) {
+                      return is_head(param.name) && model.tensors.contains(param.name);
+                    });
+  if (!model.headless) return;
+  const size_t before = model.tensors.size();
+  std::erase_if(model.tensors, [](const auto& named) { return is_head(named.first); });
+  if (const size_t left_out = before - model.tensors.size(); left_out > 0)
+    log_warning(fmt::format("{}: {} tensors of another kind of classifier are left out",
+                            model.origin, left_out));
+  model.config = of_one_class(model.config);
+  model.labels.clear();
+  model.descriptions.clear();
+}
+
 }  // namespace
 
 LoadedNetwork import_network(const fs::path& path, const ImportOptions& options) {
   LoadedNetwork model = from_anywhere(path, options);
   model.origin = path.string();
-  verify_tensors(model.tensors, model.config, model.origin, options.widening);
+  find_head(model);
+  if (options.needs_head) require_head(model);
+  verify_tensors(model.tensors, model.config, model.origin, options.widening, model.headless);
   check_finite(model.tensors, model.origin);
+  if (model.headless) return model;
   if (model.labels.empty()) model.labels = numbered_labels(model.config.num_classes());
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
@@ -281,6 +310,7 @@ LoadedModel import_model(const fs::path& path, const ImportOptions& options) {
 LoadedNetwork import_network_config(const fs::path& path, const ImportOptions& options) {
   if (!is_file(path / kConfigFile)) return import_network(path, options);
   LoadedNetwork model = load_network_config(path);
+  require_head(model);
   name_imagenet_classes(model.labels, model.descriptions);
   return model;
 }

@@ -85,6 +85,15 @@ LoadedModel as_nest(LoadedNetwork any) {
   return model;
 }
 
+void require_head(const LoadedNetwork& model) {
+  if (model.headless)
+    throw Error(fmt::format("{} has no classifier (no head, or 0 classes): it can name no classes",
+                            model.origin),
+                fmt::format("train one on classes of yours: nestvit train DIR "
+                            "--initial-checkpoint {}",
+                            model.origin));
+}
+
 LoadedNetwork load_network_config(const fs::path& directory) {
   check_directory(directory, kConfigFile);
   const fs::path path = directory / kConfigFile;
@@ -97,6 +106,7 @@ LoadedModel load_model(const fs::path& directory) { return as_nest(load_network(
 
 LoadedNetwork load_network(const fs::path& directory) {
   LoadedNetwork model = load_network_config(directory);
+  require_head(model);
   check_directory(directory, kWeightsFile);
   const fs::path path = directory / kWeightsFile;
   TensorMap tensors = read_safetensors(path);
@@ -122,11 +132,12 @@ void save_stored(const fs::path& directory, const LoadedNetwork& model, const Te
 }
 
 void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
-                    Widening widening) {
+                    Widening widening, bool headless) {
   Findings missing("missing"), unknown("unknown"), different("of another shape or type");
   size_t known = 0;
   TensorMap rest = tensors;
   for (const Param& param : parameter_table(config)) {
+    if (headless && is_head(param.name)) continue;
     const auto found = rest.find(param.name);
     if (found == rest.end()) {
       missing.add(fmt::format("{} {}", param.name, shape_text(param.shape)));
@@ -153,7 +164,8 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config, const 
           "{} does not fit {} with {} classes at {} px: of its {} tensors, {} are expected; {}",
           origin, config.variant(), config.num_classes(), config.image_size(), tensors.size(),
           known, problems),
-      "config.json must describe the model that these weights belong to");
+      "the weights belong to another model than their description says: config.json, or without "
+      "one --variant NAME and --config.nest.KEY=VALUE");
 }
 
 TensorMap as_f32(TensorMap tensors, const std::string& origin) {

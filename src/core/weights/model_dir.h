@@ -34,6 +34,9 @@ struct ModelContent {
   TensorMap tensors;                  // exactly the parameter table's, f32, or as read for kLater
   std::optional<NumberType> storage;  // of the weights in the file, by config.json
   std::string origin;                 // where it was read, for messages
+  // Without a classifier, as weights from which training starts may be: no tensors of a head, no
+  // labels, and a num_classes of 1, since no network has none.
+  bool headless = false;
 };
 
 // A NesT: everything but training works with one.
@@ -51,6 +54,8 @@ struct LoadedNetwork : ModelContent {
 
 // Throws Error with the uses of a baseline as its hint.
 LoadedModel as_nest(LoadedNetwork model);
+// Throws Error, with fine-tuning as its hint, for a model without a classifier.
+void require_head(const LoadedNetwork& model);
 
 // Reads config.json and model.safetensors, timm's or our own, and checks every tensor against the
 // parameter table. Throws Error: missing file, unknown architecture, missing, additional or
@@ -69,9 +74,9 @@ void save_stored(const std::filesystem::path& directory, const LoadedNetwork& mo
                  const TensorMap& tensors, NumberType storage);
 
 // Throws Error unless `tensors` holds exactly parameter_table(config), in these types; `origin`
-// names the file.
+// names the file. `headless`: all but the head.
 void verify_tensors(const TensorMap& tensors, const Architecture& config, const std::string& origin,
-                    Widening widening = Widening::kToF32);
+                    Widening widening = Widening::kToF32, bool headless = false);
 
 // A file's tensors as a model's: 8-bit integers with their scales (storage.h); PyTorch's counts of
 // batches, which nothing reads, left out; for kF32 half and double precision and 8-bit integers

@@ -13,6 +13,7 @@
 #include "support/errors.h"
 #include "support/same_tensors.h"
 #include "support/temp_dir.h"
+#include "weights/adapt.h"
 #include "weights/config_json.h"
 #include "weights/export.h"
 #include "weights/safetensors.h"
@@ -48,6 +49,13 @@ TensorMap prefixed(const TensorMap& tensors, const std::string& prefix) {
   for (const auto& [name, tensor] : tensors) result.emplace(prefix + name, tensor);
   return result;
 }
+
+TensorMap without_head(TensorMap tensors) {
+  std::erase_if(tensors, [](const auto& named) { return is_head(named.first); });
+  return tensors;
+}
+
+const ImportOptions kAnyStart = {.needs_head = false, .hints = {}};
 
 // The form is told by content: any name will do.
 TEST_F(Import, ExtensionsSayNothing) {
@@ -179,6 +187,72 @@ TEST_F(Import, AFolderWithoutADescriptionIsIdentified) {
   const LoadedModel back = import_model(path("state"), options);
   testing::expect_same(back.tensors, model.tensors, "identified");
   EXPECT_EQ(back.labels.size(), 3u);
+}
+
+TEST_F(Import, WeightsWithoutAClassifierAreAStartOnly) {
+  const LoadedModel model = small_model();
+  const TensorMap tensors = without_head(model.tensors);
+  describe(path("m"), model);
+  write(path("m") / "model.safetensors", tensors);
+  write_torch(path("m") / "any.pth", tensors);
+  fs::create_directories(path("alone"));
+  write_torch(path("alone") / "any.pth", tensors);
+  for (const fs::path& file : {path("m"), path("m") / "any.pth", path("alone") / "any.pth"}) {
+    EXPECT_THAT(refusal(file),
+                ::testing::AllOf(HasSubstr("no classifier"), HasSubstr("--initial-checkpoint")))
+        << file;
+    ImportOptions start = kAnyStart;
+    start.hints.variant = "nest_tiny_jx";
+    start.hints.overrides = {{"level_heads", "[2, 4, 8]"}};
+    const LoadedNetwork back = import_network(file, start);
+    EXPECT_TRUE(back.headless) << file;
+    EXPECT_TRUE(back.labels.empty()) << file;
+    testing::expect_same(back.tensors, tensors, file.string());
+    // The same number of classes as in the description: a new head all the same.
+    EXPECT_TRUE(replaces_head(back.config, model.config, ReinitHead::kAuto));
+    TensorMap adapted = adapt_tensors(back, model.config);
+    EXPECT_NO_THROW(verify_tensors(adapted, model.config, "adapted"));
+    for (const float value : adapted.at("head.weight").to_f32()) EXPECT_EQ(value, 0);
+  }
+  // Other tensors must be there.
+  TensorMap broken = tensors;
+  broken.erase("norm.weight");
+  write(path("m") / "model.safetensors", broken);
+  EXPECT_THAT(testing::error_of([&] { import_network(path("m"), kAnyStart); }),
+              HasSubstr("1 missing (norm.weight"));
+}
+
+// timm's models of features: num_classes=0.
+TEST_F(Import, ZeroClassesAreNoClassifier) {
+  const LoadedModel model = small_model();
+  fs::create_directories(path("m"));
+  write_file(path("m") / "config.json", std::string_view(R"({"architecture": "nest_tiny_jx",
+      "num_classes": 0, "model_args": {"img_size": 16, "patch_size": 2, "embed_dims": [32, 64, 128],
+      "num_heads": [2, 4, 8], "depths": [1, 2, 1]}})"));
+  write(path("m") / "model.safetensors", without_head(model.tensors));
+  EXPECT_THAT(refusal(path("m")), HasSubstr("no classifier"));
+  EXPECT_THAT(testing::error_of([&] { import_network_config(path("m")); }),
+              HasSubstr("no classifier"));
+  const LoadedNetwork back = import_network(path("m"), kAnyStart);
+  EXPECT_TRUE(back.headless);
+  NestConfig to = *back.config.nest();
+  to.num_classes = 5;
+  EXPECT_EQ(adapt_tensors(back, to).at("head.weight").dim(0), 5);
+}
+
+// A small network in place of the classifier, as self-supervised training has.
+TEST_F(Import, OtherClassifiersAreLeftOut) {
+  const LoadedModel model = small_model();
+  TensorMap tensors = without_head(model.tensors);
+  const TensorMap plain = tensors;
+  tensors["head.0.weight"] = Tensor::f32({2, 2}, {1, 2, 3, 4});
+  tensors["head.0.bias"] = Tensor::f32({2}, {1, 2});
+  describe(path("m"), model);
+  write(path("m") / "model.safetensors", tensors);
+  ::testing::internal::CaptureStderr();
+  testing::expect_same(import_network(path("m"), kAnyStart).tensors, plain, "start");
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("2 tensors of another kind"));
+  EXPECT_THAT(refusal(path("m")), HasSubstr("no classifier"));
 }
 
 TEST_F(Import, TransformersNamesOfClasses) {

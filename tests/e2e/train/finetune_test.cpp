@@ -4,6 +4,7 @@
 
 #include "support/train_cli_test.h"
 #include "weights/export.h"
+#include "weights/safetensors.h"
 
 namespace nestvit {
 namespace {
@@ -65,6 +66,22 @@ TEST_F(FineTuneCommandTest, PlainCommandTakesTheModelAndSaysWhatItDid) {
   EXPECT_EQ(model.config.gelu, Gelu::kErf);
   EXPECT_EQ(model.preprocessing.resampler, Resampler::kPil);
   EXPECT_EQ(model.labels, (std::vector<std::string>{"bright", "dark"}));
+}
+
+TEST_F(FineTuneCommandTest, WeightsWithoutAClassifierGetOne) {
+  save_model(root_ / "weights", tiny(2));  // as many classes as the data has
+  TensorMap tensors = read_safetensors(root_ / "weights/model.safetensors");
+  tensors.erase("head.weight");
+  tensors.erase("head.bias");
+  write_safetensors(root_ / "weights/model.safetensors", tensors);
+  const Finished done = run(from_weights(), "nestvit");
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("a new head for 2 classes, zeros (the weights have none)"));
+  EXPECT_EQ(load_model(workdir() / "best").labels, (std::vector<std::string>{"bright", "dark"}));
+  fs::remove_all(workdir());
+  const Finished only = run(from_weights({"--config.eval_only=True"}));
+  EXPECT_EQ(only.code, 1) << only.text;
+  EXPECT_THAT(only.text, HasSubstr("no classifier"));
 }
 
 TEST_F(FineTuneCommandTest, ResumedRunDoesNotReadTheWeights) {

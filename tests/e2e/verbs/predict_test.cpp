@@ -63,6 +63,17 @@ TEST_F(PredictCli, ModelsAsOtherProgramsSaveThem) {
   EXPECT_EQ(nestvit("inspect model").code, 0);
 }
 
+TEST_F(PredictCli, WeightsWithoutAClassifierNameNoClasses) {
+  TensorMap tensors = read_safetensors(path("model/model.safetensors"));
+  std::erase_if(tensors, [](const auto& named) { return named.first.starts_with("head."); });
+  write_safetensors(path("model/headless.safetensors"), tensors);
+  const Outcome outcome = nestvit("predict --model model/headless.safetensors photo.png");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_THAT(outcome.err, HasSubstr("no classifier"));
+  EXPECT_THAT(outcome.err, HasSubstr("nestvit train DIR --initial-checkpoint"));
+}
+
 TEST_F(PredictCli, Csv) {
   EXPECT_EQ(nestvit("predict --model model photo.png --topk 2 --format csv").out,
             "filename,index,label,prob\n"
