@@ -1,4 +1,4 @@
-// Every set of mixed-precision kernels that this processor runs, against double precision on
+// Every set of mixed-precision kernels against double precision on
 // operands rounded by half.h, for sizes with every remainder of a panel.
 #include "kernels/bf16.h"
 
@@ -10,12 +10,11 @@
 
 #include "base/number/half.h"
 #include "core/kernels/attend_case.h"
+#include "core/kernels/sets.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const Bf16Kernels* set, std::ostream* out) { *out << set->name; }
-
 namespace {
 
 using Floats = std::vector<float>;
@@ -37,9 +36,9 @@ std::vector<Size> sizes() {
   return all;
 }
 
-class Bf16 : public ::testing::TestWithParam<const Bf16Kernels*> {
+class Bf16 : public nestvit::testing::SetTest<Bf16Kernels> {
  protected:
-  const Bf16Kernels& kernel = *GetParam();
+  Bf16() : SetTest(bf16_kernels()) {}
 
   // NaN fills the packed operands first, so that a value that packing does not write shows.
   Floats multiply(Operand a, Operand b, const Size& s, bool add, Floats c) {
@@ -185,10 +184,7 @@ TEST_P(Bf16, RoundsAsHalfDoes) {
   EXPECT_TRUE(std::isnan(multiply({nan.data()}, {one.data()}, {1, 1, 1}, false, {0})[0]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Bf16, ::testing::ValuesIn(bf16_kernels()),
-                         [](const ::testing::TestParamInfo<const Bf16Kernels*>& set) {
-                           return set.param->name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Sets, Bf16, nestvit::testing::bf16_sets(), nestvit::testing::set_name);
 
 }  // namespace
 }  // namespace nestvit::kernels

@@ -1,4 +1,4 @@
-// Every set of inference kernels that this processor runs, against definitions in double precision,
+// Every set of inference kernels against definitions in double precision,
 // for sizes with every remainder of a vector, a panel and a tile.
 #include "kernels/inference.h"
 
@@ -11,12 +11,11 @@
 #include <vector>
 
 #include "core/kernels/attend_case.h"
+#include "core/kernels/sets.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const InferenceKernels* set, std::ostream* out) { *out << set->name; }
-
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();
@@ -27,9 +26,9 @@ using nestvit::testing::expect_the_largest_of_huge_scores;
 using nestvit::testing::expect_the_same_anywhere;
 using nestvit::testing::random_floats;
 
-class Inference : public ::testing::TestWithParam<const InferenceKernels*> {
+class Inference : public nestvit::testing::SetTest<InferenceKernels> {
  protected:
-  const InferenceKernels& kernel = *GetParam();
+  Inference() : SetTest(inference_kernels()) {}
 
   Floats packed(const Floats& weight, int64_t n, int64_t k) {
     Floats result(packed_size(kernel, n, k), NAN);
@@ -315,10 +314,7 @@ TEST_P(Inference, MaxPool) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Inference, ::testing::ValuesIn(inference_kernels()),
-                         [](const ::testing::TestParamInfo<const InferenceKernels*>& set) {
-                           return set.param->name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Sets, Inference, nestvit::testing::f32_sets(), nestvit::testing::set_name);
 
 }  // namespace
 }  // namespace nestvit::kernels

@@ -1,4 +1,4 @@
-// Every set of 8-bit kernels that this processor runs: rounding against its bound, gemm against
+// Every set of 8-bit kernels: rounding against its bound, gemm against
 // double precision on the rounded operands.
 #include "kernels/int8.h"
 
@@ -11,12 +11,11 @@
 #include <vector>
 
 #include "base/number/int8.h"
+#include "core/kernels/sets.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const Int8Kernels* set, std::ostream* out) { *out << set->name; }
-
 namespace {
 
 using Floats = std::vector<float>;
@@ -35,9 +34,9 @@ struct Row {
   }
 };
 
-class Int8 : public ::testing::TestWithParam<const Int8Kernels*> {
+class Int8 : public nestvit::testing::SetTest<Int8Kernels> {
  protected:
-  const Int8Kernels& kernel = *GetParam();
+  Int8() : SetTest(int8_kernels()) {}
 
   std::vector<uint32_t> rounded(const Floats& x, int64_t width) {
     const auto rows = static_cast<int64_t>(x.size()) / width;
@@ -235,10 +234,7 @@ TEST(Int8Sets, VectorsAgreeBitForBit) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Int8, ::testing::ValuesIn(int8_kernels()),
-                         [](const ::testing::TestParamInfo<const Int8Kernels*>& set) {
-                           return set.param->name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Sets, Int8, nestvit::testing::int8_sets(), nestvit::testing::set_name);
 
 }  // namespace
 }  // namespace nestvit::kernels

@@ -1,4 +1,4 @@
-// Every set of training kernels that this processor runs, against definitions in double precision,
+// Every set of training kernels against definitions in double precision,
 // for sizes with every remainder of a vector.
 #include "kernels/training.h"
 
@@ -10,12 +10,11 @@
 #include <numbers>
 #include <vector>
 
+#include "core/kernels/sets.h"
 #include "kernels/dispatch.h"
 #include "support/random_floats.h"
 
 namespace nestvit::kernels {
-void PrintTo(const TrainingKernels* set, std::ostream* out) { *out << set->name; }
-
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();  // 2^-23, two roundings
@@ -55,9 +54,11 @@ void expect_close(const Floats& got, const Doubles& want, int64_t terms, const s
     ASSERT_NEAR(got[i], want[i], bound) << what << " at " << i;
 }
 
-class Training : public ::testing::TestWithParam<const TrainingKernels*> {
+class Training : public nestvit::testing::SetTest<TrainingKernels> {
  protected:
-  const TrainingKernels& k = *GetParam();
+  Training() : SetTest(training_kernels()) {}
+
+  const TrainingKernels& k = kernel;
 };
 
 const std::vector<int64_t> kWidths = {1, 2, 3, 5, 8, 15, 16, 17, 33, 96, 192};
@@ -308,10 +309,7 @@ TEST_P(Training, Adam) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sets, Training, ::testing::ValuesIn(training_kernels()),
-                         [](const ::testing::TestParamInfo<const TrainingKernels*>& set) {
-                           return set.param->name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Sets, Training, nestvit::testing::f32_sets(), nestvit::testing::set_name);
 
 }  // namespace
 }  // namespace nestvit::kernels

@@ -170,7 +170,7 @@ TEST_P(Fused, SameThreadsSameBits) {
 // is a sum of many such errors of either sign, so it is off by about 2^-9 of the typical entry; ten
 // products in a row, forward and backward, multiply that by a few.
 TEST_P(Fused, Bf16IsCloseToDoublePrecision) {
-  if (!kernels::bf16_kernels_pay()) GTEST_SKIP() << "needs AVX512_BF16";
+  if (!kernels::bf16_kernels_pay()) GTEST_SKIP() << "needs AVX512_BF16 without AMX_BF16";
   at::set_num_threads(2);
   const Case& c = GetParam();
   const std::vector<Tensor> inputs = random_inputs(c);
