@@ -28,6 +28,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   attempt([&] {
     if (!is_safe(nestvit::parse_hub_answer(text, "fuzz").commit)) std::abort();
   });
+  attempt([&] {
+    for (const std::string& part : nestvit::parse_parts(text, "fuzz"))
+      if (!is_safe(part)) std::abort();
+  });
   attempt([&] { nestvit::parse_gcs_page(text, "fuzz"); });
   attempt([&] { nestvit::parse_gcs_object(text, "fuzz"); });
   attempt([&] {

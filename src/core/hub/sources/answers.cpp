@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/checkpoint_state.h"
 #include "base/json.h"
@@ -89,6 +90,24 @@ HubAnswer parse_hub_answer(std::string_view text, const std::string& origin) {
   for (const json& sibling : list(root, "siblings", origin))
     answer.files.push_back(word(sibling, "rfilename", origin));
   return answer;
+}
+
+std::vector<std::string> parse_parts(std::string_view text, const std::string& origin) {
+  constexpr size_t kMostParts = 1000;
+  const json root = parse(text, origin);
+  const auto map = root.find("weight_map");
+  std::set<std::string> parts;
+  if (map != root.end() && map->is_object()) {
+    for (const json& part : *map) {
+      if (!part.is_string() || !is_token(part.get<std::string>()))
+        throw Error(fmt::format("{} names a part that is no file beside it", origin));
+      parts.insert(part.get<std::string>());
+    }
+  }
+  if (parts.empty() || parts.size() > kMostParts)
+    throw Error(
+        fmt::format("{} names {} parts, expected 1 to {}", origin, parts.size(), kMostParts));
+  return {parts.begin(), parts.end()};
 }
 
 GcsPage parse_gcs_page(std::string_view text, const std::string& origin) {

@@ -16,6 +16,9 @@ struct HubAnswer {
   std::vector<std::string> files;
 };
 HubAnswer parse_hub_answer(std::string_view text, const std::string& origin);
+// The files of weights in parts by their index, each once: a thousand at most, all with names that
+// are safe in a path.
+std::vector<std::string> parse_parts(std::string_view text, const std::string& origin);
 
 // Google Cloud Storage's about the objects of a bucket.
 struct GcsObject {

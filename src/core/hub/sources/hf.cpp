@@ -24,7 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kConfig = "config.json";
-const std::vector<std::string> kWeights = {"model.safetensors", "pytorch_model.bin"};  // best first
+// Best first. An index names the files of weights in parts.
+const std::vector<std::string> kWeights = {"model.safetensors", "model.safetensors.index.json",
+                                           "pytorch_model.bin", "pytorch_model.bin.index.json"};
 // NesT on the hub, for "did you mean".
 const std::vector<std::string> kKnownModels = {
     "timm/nest_tiny_jx.goog_in1k", "timm/nest_small_jx.goog_in1k", "timm/nest_base_jx.goog_in1k"};
@@ -82,6 +84,13 @@ fs::path expanded(const std::string& path) {
 bool is_true(const std::string& text) {
   const std::string word = ascii_lower(text);
   return word == "1" || word == "on" || word == "yes" || word == "true";
+}
+
+// The files beside an index that it names; none for other files.
+std::vector<std::string> parts_of(const fs::path& file) {
+  constexpr uint64_t kLargestIndex = 4 << 20;
+  if (!file.string().ends_with(".index.json")) return {};
+  return parse_parts(read_text(file, kLargestIndex), file.string());
 }
 
 // Settings by the environment variables of huggingface_hub.
@@ -162,14 +171,21 @@ class Puller {
     }
     const fs::path snapshot = folder_ / "snapshots" / commit;
     const auto has = [&](const std::string& file) { return fs::exists(snapshot / file, ignored); };
-    if (!has(kConfig) || std::none_of(kWeights.begin(), kWeights.end(), has)) return std::nullopt;
+    const auto weights = std::find_if(kWeights.begin(), kWeights.end(), has);
+    if (!has(kConfig) || weights == kWeights.end()) return std::nullopt;
+    const auto parts = parts_of(snapshot / *weights);
+    if (!std::all_of(parts.begin(), parts.end(), has)) return std::nullopt;
     return snapshot;
   }
 
   fs::path fetch(bool cached) {
     const HubAnswer answer = ask_hub(cached);
     const fs::path snapshot = folder_ / "snapshots" / answer.commit;
-    for (const std::string& file : wanted(answer)) fetch_one(answer.commit, file, snapshot / file);
+    for (const std::string& file : wanted(answer)) {
+      fetch_one(answer.commit, file, snapshot / file);
+      for (const std::string& part : parts_of(snapshot / file))
+        fetch_one(answer.commit, part, snapshot / part);
+    }
     if (!is_commit(name_.revision)) write_ref(answer.commit);  // last: it leads to a whole snapshot
     return snapshot;
   }
@@ -214,7 +230,9 @@ class Puller {
       if (error.status() != 404 || !error.response().header("x-error-code").empty()) explain(error);
     }
     HubAnswer answer;
-    for (const std::string& file : {std::string(kConfig), kWeights[0], kWeights[1]}) {
+    std::vector<std::string> files = kWeights;
+    files.emplace_back(kConfig);
+    for (const std::string& file : files) {
       const auto head = ask_head(name_.revision, file);
       if (!head) continue;
       answer.commit = head->header("x-repo-commit");
@@ -249,7 +267,7 @@ class Puller {
     if (has(kConfig) && weights != kWeights.end()) return {kConfig, *weights};
     throw Error(
         fmt::format("{} has no {}", name_.id(),
-                    has(kConfig) ? fmt::format("{}", fmt::join(kWeights, " and no ")) : kConfig),
+                    has(kConfig) ? fmt::format("{} and no {}", kWeights[0], kWeights[2]) : kConfig),
         "a model on the hub needs both a description and weights, as timm writes them");
   }
 

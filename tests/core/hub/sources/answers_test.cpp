@@ -28,6 +28,17 @@ TEST(HubAnswer, OtherJsonIsRefused) {
   EXPECT_THAT(answer.files, ElementsAre("x"));
 }
 
+TEST(HubAnswer, PartsAreFilesBesideTheirIndex) {
+  EXPECT_THAT(parse_parts(R"({"weight_map": {"x": "b.bin", "y": "a.bin", "z": "b.bin"}})", ""),
+              ElementsAre("a.bin", "b.bin"));
+  for (const char* text :
+       {"", "[]", "{}", R"({"weight_map": 3})", R"({"weight_map": {}})",
+        R"({"weight_map": {"x": 3}})", R"({"weight_map": {"x": ""}})",
+        R"({"weight_map": {"x": "../a.bin"}})", R"({"weight_map": {"x": "/a.bin"}})",
+        R"({"weight_map": {"x": ".a.bin"}})", R"({"weight_map": {"x": "a\u0000.bin"}})"})
+    EXPECT_THAT(error_of([&] { parse_parts(text, "the index"); }), HasSubstr("the index")) << text;
+}
+
 TEST(GcsAnswer, OtherJsonIsRefused) {
   for (const char* text :
        {"", "[]", "{\"items\": {}}", "{\"items\": [1]}", "{\"items\": [{}]}",

@@ -113,6 +113,23 @@ TEST_F(HuggingFace, OldWeightsWhenThereAreNoOthers) {
   EXPECT_THAT(names_in(pull()), ElementsAre("config.json", "pytorch_model.bin"));
 }
 
+TEST_F(HuggingFace, WeightsInPartsCompleteOrNotAtAll) {
+  hub_.files.erase("model.safetensors");
+  hub_.files["model.safetensors.index.json"].content =
+      R"({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}})";
+  hub_.files["one.safetensors"].content = "1";
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("has no model"));
+  set("HF_HUB_OFFLINE", "1");
+  EXPECT_THAT(error_of([&] { pull(); }), HasSubstr("is not in the cache"));
+  set("HF_HUB_OFFLINE", "0");
+  hub_.files["two.safetensors"].content = "2";
+  for (const char* offline : {"0", "1"}) {
+    set("HF_HUB_OFFLINE", offline);
+    EXPECT_THAT(names_in(pull()), ElementsAre("config.json", "model.safetensors.index.json",
+                                              "one.safetensors", "two.safetensors"));
+  }
+}
+
 TEST_F(HuggingFace, RepoWithoutAModel) {
   hub_.files.erase("model.safetensors");
   hub_.files.erase("pytorch_model.bin");
