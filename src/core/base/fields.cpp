@@ -7,9 +7,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace nestvit {
 namespace {
@@ -175,6 +178,46 @@ YAML::Node parse(const std::string& text, const std::string& origin) {
   }
 }
 
+// The code points of UTF-8 without the case of ASCII, so that every letter counts as one. Bytes
+// that are no UTF-8 stand for themselves.
+std::u32string letters(std::string_view text) {
+  std::u32string points;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(ascii_lower(c));
+    if ((byte & 0xC0) == 0x80 && !points.empty() && points.back() >= 0xC0)
+      points.back() = points.back() << 6 | (byte & 0x3F);
+    else
+      points.push_back(byte);
+  }
+  return points;
+}
+
+bool is_number(const std::u32string& word) {
+  return std::all_of(word.begin(), word.end(), [](char32_t c) { return c >= '0' && c <= '9'; });
+}
+
+// How many letters must be changed, added, dropped or swapped with the next to make `b` of `a`;
+// nothing when more than a third of the longer one must. A number is no typing error of another.
+std::optional<size_t> edits_if_near(const std::u32string& a, const std::u32string& b) {
+  constexpr size_t kLongest = 256;  // a hostile word costs no more than this squared
+  const auto [shorter, longer] = std::minmax(a.size(), b.size());
+  const size_t most = longer / 3;
+  if (longer > kLongest || longer - shorter > most || (a != b && is_number(a) && is_number(b)))
+    return std::nullopt;
+  std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    before = std::exchange(last, row);
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+  }
+  return row.back() <= most ? std::optional(row.back()) : std::nullopt;
+}
+
 }  // namespace
 
 Fields& Fields::add(std::string key, FieldValue value, std::string help) {
@@ -265,31 +308,22 @@ std::string Fields::to_yaml() const {
 }
 
 std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  const auto distance = [](const std::string& a, const std::string& b) {
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= b.size(); ++j) {
-        const size_t above = row[j];
-        row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-        diagonal = above;
-      }
-    }
-    return row[b.size()];
-  };
+  const std::u32string wanted = letters(word);
   std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : known) {
-    // A key is often typed without its prefix: compare the last part, too.
-    const size_t dot = candidate.rfind('.');
-    size_t d = distance(word, candidate);
-    if (dot != std::string::npos) d = std::min(d, distance(word, candidate.substr(dot + 1)) + 1);
-    if (d < best_distance) {
-      best_distance = d;
+  size_t best_distance = SIZE_MAX;
+  const auto try_spelling = [&](const std::string& candidate, size_t from, size_t handicap) {
+    const std::u32string spelling = letters(std::string_view(candidate).substr(from));
+    const auto edits = edits_if_near(wanted, spelling);
+    if (edits && *edits + handicap < best_distance) {
+      best_distance = *edits + handicap;
       best = candidate;
     }
+  };
+  for (const std::string& candidate : known) {
+    try_spelling(candidate, 0, 0);
+    // A key is often typed without its prefix: compare the last part, too.
+    if (const size_t dot = candidate.rfind('.'); dot != std::string::npos)
+      try_spelling(candidate, dot + 1, 1);
   }
   return best;
 }

@@ -59,7 +59,7 @@ class Fields {
   std::vector<Field> list_;
 };
 
-// The entry of `known` with the smallest edit distance to `word`, or "" when none is close.
+// The entry of `known` that `word` is likely to be a typing error of, or "" when none is near.
 std::string nearest(const std::string& word, const std::vector<std::string>& known);
 
 template <class E>

@@ -112,6 +112,33 @@ TEST(FieldsTest, UnknownYamlKeyIsAnError) {
 TEST(FieldsTest, NearestRefusesFarWords) {
   EXPECT_EQ(nearest("epohcs", {"epochs", "seed"}), "epochs");
   EXPECT_EQ(nearest("zzzzzz", {"epochs", "seed"}), "");
+  // Most of a short word is no typing error of another.
+  EXPECT_EQ(nearest("c", {"a", "b"}), "");
+  EXPECT_EQ(nearest("fox", {"dog", "cat"}), "");
+  EXPECT_EQ(nearest("cow", {"cat", "emu"}), "");
+  EXPECT_EQ(nearest("bird", {"dog", "beer"}), "");
+  EXPECT_EQ(nearest("", {"a", "ab"}), "");
+  EXPECT_EQ(nearest("127", {"12", "126"}), "");
+  EXPECT_EQ(nearest("7", {"0", "1"}), "");
+  EXPECT_EQ(nearest("x", {"inner.a"}), "");
+}
+
+TEST(FieldsTest, NearestFindsTypingErrors) {
+  EXPECT_EQ(nearest("dgo", {"cat", "dog"}), "dog");
+  EXPECT_EQ(nearest("ct", {"cat", "dog"}), "cat");
+  EXPECT_EQ(nearest("DOG", {"cat", "dog"}), "dog");
+  EXPECT_EQ(nearest("emmu", {"cat", "emu"}), "emu");
+  EXPECT_EQ(nearest("golden_retreiver", {"golden_eagle", "golden_retriever"}), "golden_retriever");
+  EXPECT_EQ(nearest("deph", {"width", "inner.depth"}), "inner.depth");
+  // Of two as near, the first.
+  EXPECT_EQ(nearest("cat", {"bat", "rat"}), "bat");
+}
+
+TEST(FieldsTest, NearestCountsLettersNotBytes) {
+  // One letter of three, and one of one.
+  EXPECT_EQ(nearest("\u043a\u0438\u0442", {"\u043a\u043e\u0442"}), "\u043a\u043e\u0442");
+  EXPECT_EQ(nearest("\u732b", {"\u72ac"}), "");
+  EXPECT_EQ(nearest(std::string(1 << 20, 'a'), {std::string(1 << 20, 'b')}), "");
 }
 
 }  // namespace
