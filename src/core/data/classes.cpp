@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "data/names.h"
 
 namespace nestvit {
 namespace {
@@ -43,14 +44,10 @@ constexpr std::string_view kBlank = " \t\r\f\v";
 
 // The lines of a class map without blanks around them.
 std::vector<std::string> class_lines(const std::string& text, const std::string& origin) {
-  const std::string_view bom = "\xEF\xBB\xBF";
   std::vector<std::string> lines;
-  size_t at = text.starts_with(bom) ? bom.size() : 0;
-  for (size_t line = 1, empty_line = 0; at < text.size(); ++line) {
+  for (size_t at = 0, line = 1, empty_line = 0; at < text.size(); ++line) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    const size_t first = std::min(text.find_first_not_of(kBlank, at), end);
-    std::string name = text.substr(first, end - first);
-    name.erase(name.find_last_not_of(kBlank) + 1);
+    std::string name(trimmed(std::string_view(text).substr(at, end - at)));
     at = end + 1;
     if (name.empty()) {
       if (!empty_line) empty_line = line;

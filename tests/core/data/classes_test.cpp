@@ -53,6 +53,8 @@ TEST(Classes, MapIsOneNamePerLine) {
                               "m")
                   .keys,
               ElementsAre("cat", "dog"));
+  EXPECT_THAT(parse_class_map("\u00a0cat\u00a0\ndog\u3000\n", "m").names,
+              ElementsAre("cat", "dog"));
   expect_error([] { parse_class_map("cat\n\ndog\n", "m.txt"); }, {"m.txt", "line 2 is empty"});
   expect_error([] { parse_class_map("cat\ndog\ncat\n", "m.txt"); },
                {"'cat' is on line 1 and again on line 3"});

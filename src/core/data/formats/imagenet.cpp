@@ -19,6 +19,7 @@
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
 #include "data/formats/folder.h"
+#include "data/names.h"
 #include "data/shards/tfds.h"
 #include "data/split.h"
 
@@ -27,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kBlank = " \t\r\f\v", kBetween = " \t\r\f\v,;";
+constexpr std::string_view kBetween = " \t\r\f\v,;";
 // The names of the files where people get them.
 const std::vector<std::string> kLabelFiles = {
     "LOC_val_solution.csv",
@@ -43,12 +44,6 @@ const std::vector<std::string> kIdFiles = {"map_clsloc.txt", "devkit/data/map_cl
                                            "ILSVRC2012_devkit_t12/data/map_clsloc.txt"};
 constexpr const char* kKagglesFolder = "ILSVRC/Data/CLS-LOC";
 
-std::string_view trimmed(std::string_view text) {
-  const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
 // -1: not a number.
 int64_t to_number(std::string_view text) {
   int64_t value = -1;
@@ -60,7 +55,6 @@ int64_t to_number(std::string_view text) {
 // Calls visit(line, its number from 1) for every line that is not blank, without blanks around it.
 template <class Visit>
 void each_line(std::string_view text, Visit&& visit) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   for (int64_t number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());
     if (const auto line = trimmed(text.substr(0, end)); !line.empty()) visit(line, number);
