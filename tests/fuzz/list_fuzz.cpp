@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "data/classes.h"
-#include "data/formats/list.h"
+#include "data/formats/list_rows.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);

@@ -11,6 +11,12 @@
 
 namespace nestvit {
 
+// Something in the data's place that is not read, in a sentence without a full stop.
+struct NotRead {
+  std::string text;
+  bool expected = false;  // a readme, a list of labels: said, but no reason to warn
+};
+
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -23,6 +29,9 @@ class Dataset {
   virtual std::string kind() const = 0;  // "image folder", "cifar10", ...
   // The index of the first sample of each shard, where samples lie in large files; else nothing.
   virtual std::vector<int64_t> shard_starts() const { return {}; }
+  // What lies in the data's place beside the samples: files of other extensions, folders that are
+  // neither parts nor classes, ...
+  virtual std::vector<NotRead> not_read() const { return {}; }
   // Writes an index for DatasetOptions::index of the next time. Image folders, TFDS and WebDataset
   // do; others write nothing, nor does a dataset whose index is still right.
   virtual void save_index(const std::filesystem::path&) const {}
@@ -62,6 +71,9 @@ std::string dataset_names_text(const std::string& conjunction = "or");
 
 // Throws Error: nothing there, no image found, one class only, empty class, unknown label, ...
 std::unique_ptr<Dataset> open_dataset(const DatasetOptions& options);
+
+// Says once what is not read of these datasets: warnings, and lines for what is expected.
+void say_not_read(const std::vector<const Dataset*>& datasets);
 
 // Some of a dataset's samples, in the order of `indices` (--limit, tests).
 std::unique_ptr<Dataset> subset(std::unique_ptr<Dataset> dataset, std::vector<int64_t> indices);

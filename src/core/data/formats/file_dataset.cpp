@@ -25,7 +25,8 @@ Sample FileDataset::get(int64_t index) const {
 }
 
 FileDataset::Files select(const FileDataset::Files& files, const std::vector<int64_t>& part) {
-  FileDataset::Files selected{files.base, files.paths.part(part), {}, files.classes};
+  FileDataset::Files selected{
+      files.base, files.paths.part(part), {}, files.classes, files.not_read};
   selected.labels.reserve(part.size());
   for (int64_t i : part) selected.labels.push_back(files.labels[i]);
   return selected;

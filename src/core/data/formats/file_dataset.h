@@ -20,6 +20,7 @@ class FileDataset : public Dataset {
     PathList paths;              // relative (or absolute), one per image
     std::vector<int> labels;     // [paths.size()]
     std::vector<std::string> classes;
+    std::vector<NotRead> not_read;
   };
   using SaveIndex = std::function<void(const Files&, const std::filesystem::path&)>;
   // `save_index` may be empty.
@@ -33,6 +34,7 @@ class FileDataset : public Dataset {
   }
   const std::vector<std::string>& classes() const override { return files_.classes; }
   std::string kind() const override { return kind_; }
+  std::vector<NotRead> not_read() const override { return files_.not_read; }
   void save_index(const std::filesystem::path& file) const override {
     if (save_index_) save_index_(files_, file);
   }

@@ -182,7 +182,7 @@ FileDataset::Files scan_classes(const ClassFolders& wanted, const fs::path& root
   const auto& [base, folders, classes, strict] = wanted;
   std::unordered_map<std::string, int> label_of;
   for (size_t i = 0; i < classes.size(); ++i) label_of.emplace(classes[i], static_cast<int>(i));
-  FileDataset::Files files{base, {}, {}, classes};
+  FileDataset::Files files{base, {}, {}, classes, {}};
   std::optional<std::pair<std::string, ClassScan>> empty;
   size_t empties = 0;
   for (const auto& name : folders) {

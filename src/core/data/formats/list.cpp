@@ -1,107 +1,26 @@
-// Lists of images: the parser, labels to indices, and the list as a dataset.
+// Which list holds a split, labels to indices, and the list as a dataset.
 #include "data/formats/list.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <nestvit/error.h>
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 #include <unordered_map>
 #include <utility>
 
 #include "base/fields.h"
-#include "base/file.h"
 #include "base/text.h"
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
+#include "data/formats/list_rows.h"
+#include "data/formats/list_table.h"
+#include "data/names.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Splits text into rows of fields, one row per call.
-class FieldReader {
- public:
-  FieldReader(std::string_view text, char delimiter, const std::string& origin)
-      : text_(text), delimiter_(delimiter), origin_(origin) {
-    if (text_.starts_with("\xEF\xBB\xBF")) at_ = 3;  // Excel's byte order mark
-  }
-  bool done() const { return at_ >= text_.size(); }
-  size_t position() const { return at_; }
-  int64_t line() const { return line_; }  // of the row that next() returned last
-
-  std::vector<std::string> next() {
-    line_ = next_line_;
-    std::vector<std::string> fields;
-    do fields.push_back(field());
-    while (take(delimiter_));
-    if (!take('\n') && take('\r')) take('\n');
-    ++next_line_;
-    return fields;
-  }
-
- private:
-  bool take(char c) {
-    if (done() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  bool at_end_of_field() const {
-    return done() || text_[at_] == delimiter_ || text_[at_] == '\n' || text_[at_] == '\r';
-  }
-  std::string field() {
-    if (!take('"')) {
-      const size_t begin = at_;
-      while (!at_end_of_field()) ++at_;
-      return std::string(text_.substr(begin, at_ - begin));
-    }
-    const int64_t opened = next_line_;
-    std::string value;
-    while (!done()) {
-      if (take('"') && !(at_ < text_.size() && text_[at_] == '"')) {
-        if (at_end_of_field()) return value;
-        throw Error(fmt::format("{} line {}: text after a closing quote", origin_, opened),
-                    "write a quote inside a quoted field twice: \"\"");
-      }
-      if (text_[at_] == '\n') ++next_line_;
-      value += text_[at_++];
-    }
-    throw Error(
-        fmt::format("{} line {}: the quote that starts here is never closed", origin_, opened));
-  }
-
-  std::string_view text_;
-  char delimiter_;
-  std::string origin_;
-  size_t at_ = 0;
-  int64_t line_ = 0, next_line_ = 1;
-};
-
-// Which columns hold path and label.
-struct Columns {
-  size_t path = 0, label = 1;
-  bool header = false;
-};
-
-Columns find_columns(const std::vector<std::string>& first) {
-  static const std::set<std::string> paths = {"path",     "file",  "filename",   "file_name",
-                                              "filepath", "image", "image_path", "img"};
-  static const std::set<std::string> labels = {"label",      "labels", "class",
-                                               "class_name", "target", "category"};
-  Columns columns;
-  bool path = false, label = false;
-  for (size_t i = 0; i < first.size(); ++i) {
-    const auto name = ascii_lower(first[i]);
-    if (!path && paths.contains(name))
-      columns.path = i, path = true;
-    else if (!label && labels.contains(name))
-      columns.label = i, label = true;
-  }
-  return path && label ? Columns{columns.path, columns.label, true} : Columns{};
-}
 
 // "12" but neither "012" nor "1e3": such labels are names.
 bool is_integer(const std::string& text) {
@@ -117,24 +36,15 @@ int to_index(const std::string& text, int limit) {
   return is_integer(text) && error == std::errc() && value >= 0 && value < limit ? value : -1;
 }
 
-// A list that needs little memory: it holds the text of every label once.
-struct Rows {
-  struct Label {
-    std::string text;
-    int64_t line = 0;  // where it comes first
-  };
-  PathList paths;
-  std::vector<int> labels;  // [paths.size()], of `texts`
-  std::vector<Label> texts;
-  int64_t line = 0;  // of the first row
-};
+using Labels = std::vector<ListTable::Label>;
 
-ClassMap list_classes(const Rows& rows, const DatasetOptions& options, const std::string& origin) {
+ClassMap list_classes(const Labels& labels, const DatasetOptions& options,
+                      const std::string& origin) {
   if (!options.class_map.empty()) return read_class_map(options.class_map);
-  if (std::all_of(rows.texts.begin(), rows.texts.end(),
-                  [](const Rows::Label& label) { return is_integer(label.text); })) {
+  if (std::all_of(labels.begin(), labels.end(),
+                  [](const ListTable::Label& label) { return is_integer(label.text); })) {
     int count = 0;
-    for (const auto& label : rows.texts) {
+    for (const auto& label : labels) {
       const int index = to_index(label.text, kMaxClasses);
       if (index < 0)
         throw Error(fmt::format("{} line {}: label {} is not a class index", origin, label.line,
@@ -145,14 +55,14 @@ ClassMap list_classes(const Rows& rows, const DatasetOptions& options, const std
     return {numbered_classes(count), numbered_classes(count)};
   }
   std::vector<std::string> names;
-  for (const auto& label : rows.texts) names.push_back(label.text);
+  for (const auto& label : labels) names.push_back(label.text);
   std::sort(names.begin(), names.end());
   sort_classes(names, options.class_order);
   return {names, names};
 }
 
 // One label per row: its name's position in `map`, or with `indices` also a number into it.
-std::vector<int> list_labels(const Rows& rows, const ClassMap& map, bool indices,
+std::vector<int> list_labels(const ListTable& rows, const ClassMap& map, bool indices,
                              const std::string& origin) {
   const std::vector<std::string>& classes = map.names;
   std::unordered_map<std::string, int> by_name;
@@ -190,130 +100,110 @@ void require_every_class(const std::vector<int>& labels, const std::vector<std::
               "add images, or take the class out; indices must be 0, 1, 2, ... without gaps");
 }
 
-// Finds a wrong folder at once, not after hours. Single missing files are left to the loader.
-void require_some_file(const fs::path& base, const Rows& rows, const std::string& origin) {
+// Looks at the first paths only: single missing files are left to the loader.
+bool some_are_there(const fs::path& base, const PathList& paths) {
   constexpr int64_t kLooked = 16;
   std::error_code ignored;
-  for (int64_t i = 0; i < std::min(rows.paths.size(), kLooked); ++i)
-    if (fs::exists(base / rows.paths.at(i), ignored)) return;
-  throw Error(fmt::format("{} line {}: image '{}' is not there (looked for {})", origin, rows.line,
-                          rows.paths.at(0), (base / rows.paths.at(0)).string()),
-              "paths are relative to the folder of the list");
+  for (int64_t i = 0; i < std::min(paths.size(), kLooked); ++i)
+    if (fs::exists(base / paths.at(i), ignored)) return true;
+  return false;
 }
 
-Rows read_list(const fs::path& path) {
-  const auto file = MappedFile::open(path);
-  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
-                              file->bytes().size());
-  // The memory of the part that was read is given back each time it has this many bytes.
-  constexpr size_t kRead = 64 << 20;
-  size_t forgotten = 0;
-  Rows rows;
-  std::unordered_map<std::string, int> seen;
-  each_row(text, list_delimiter(path, text), path.string(), [&](const ListRow& row) {
-    if (rows.labels.empty()) rows.line = row.line;
-    const auto [label, fresh] = seen.emplace(row.label, static_cast<int>(rows.texts.size()));
-    if (fresh) rows.texts.push_back({row.label, row.line});
-    rows.paths.add(row.path);
-    rows.labels.push_back(label->second);
-    if (row.end - forgotten > kRead) {
-      file->forget(file->bytes().subspan(forgotten, row.end - forgotten));
-      forgotten = row.end;
-    }
-  });
-  if (rows.labels.empty())
-    throw Error(path.string() + ": no rows", "write one row per image: path,label");
-  return rows;
+// Finds a wrong folder at once, not after hours.
+void require_some_file(const fs::path& base, ListTable& rows, const std::string& origin) {
+  if (some_are_there(base, rows.paths)) return;
+  // A list that was written on Windows: img\1.jpg.
+  PathList slashes;
+  for (int64_t i = 0; i < rows.paths.size(); ++i) {
+    std::string path = rows.paths.at(i);
+    std::replace(path.begin(), path.end(), '\\', '/');
+    slashes.add(path);
+  }
+  if (!some_are_there(base, slashes))
+    throw Error(fmt::format("{} line {}: image '{}' is not there (looked for {})", origin,
+                            rows.line, rows.paths.at(0), (base / rows.paths.at(0)).string()),
+                "paths are relative to the folder of the list");
+  rows.paths = std::move(slashes);
 }
 
 // The list that holds `split`, and the one that defines the classes.
 struct Lists {
   fs::path own, train;
   bool whole = false;  // `own` holds this split and nothing else
+  std::vector<NotRead> not_read;
 };
 
-Lists find_lists(const fs::path& root, Split split) {
-  Lists lists;
-  if (fs::is_regular_file(root)) {
-    lists.own = lists.train = root;
-  } else {
-    const auto train = find_list(root, Split::kTrain), own = find_list(root, split);
-    auto all = lists_in(root);
-    // A lone test.csv is not for training.
-    std::erase_if(
-        all, [&](const fs::path& list) { return is_split(ascii_lower(list.stem().string())); });
-    if (own) {
-      lists.own = *own;
-      lists.train = train.value_or(*own);
-      lists.whole = split != Split::kTrain || find_list(root, Split::kVal);
-    } else if (train || all.size() == 1) {
-      lists.own = lists.train = train.value_or(all.empty() ? fs::path() : all.front());
-    } else {
-      throw Error(fmt::format("{}: no train.csv or train.tsv in it", root.string()),
-                  all.empty() ? "write one row per image: path,label" : "name the list itself");
-    }
-  }
-  if (split == Split::kTest && !lists.whole)
-    throw Error(fmt::format("{}: no test.csv or test.tsv", root.string()), "use --split val");
+Lists named_list(const fs::path& list, Split split) {
+  Lists lists{list, list, false, {}};
+  const bool is_train = find_split_named(ascii_lower(list.stem().string())) == Split::kTrain;
+  const auto val = is_train ? find_list(list.parent_path(), Split::kVal) : std::nullopt;
+  if (val && split != Split::kTest)
+    lists.not_read.push_back(
+        {fmt::format("{} is not read: give the folder to use it for validation", val->string())});
   return lists;
 }
 
-}  // namespace
-
-void each_row(std::string_view text, char delimiter, const std::string& origin,
-              const std::function<void(const ListRow&)>& visit) {
-  FieldReader reader(text, delimiter, origin);
-  // Held back until the second row is known: a header of other words ("name,breed") is the only row
-  // whose path does not name an image.
-  std::optional<ListRow> held;
-  int64_t count = 0;
-  Columns columns;
-  for (bool first = true; !reader.done();) {
-    auto fields = reader.next();
-    if (fields.size() == 1 && fields[0].empty()) continue;
-    if (std::exchange(first, false)) {
-      columns = find_columns(fields);
-      if (columns.header) continue;
-    }
-    const size_t needed = std::max(columns.path, columns.label) + 1;
-    if (columns.header ? fields.size() < needed : fields.size() != 2)
-      throw Error(fmt::format("{} line {}: {} fields, expected {}{}", origin, reader.line(),
-                              fields.size(), columns.header ? "at least " : "", needed),
-                  "a row is path,label; put a path with a comma in double quotes");
-    ListRow row{std::move(fields[columns.path]), std::move(fields[columns.label]), reader.line(),
-                reader.position()};
-    if (row.path.empty() || row.label.empty() || row.path.find('\0') != std::string::npos)
-      throw Error(fmt::format("{} line {}: {}", origin, row.line,
-                              row.path.empty()    ? "no path"
-                              : row.label.empty() ? "no label"
-                                                  : "a zero byte in the path"),
-                  "a row is path,label");
-    if (++count == 1) {
-      held = std::move(row);
-      continue;
-    }
-    const bool other_words = !columns.header && count == 2 && !has_image_extension(held->path) &&
-                             has_image_extension(row.path);
-    if (held && !other_words) visit(*held);
-    held.reset();
-    visit(row);
+Lists find_lists(const fs::path& root, Split split) {
+  if (fs::is_regular_file(root)) return named_list(root, split);
+  Lists lists;
+  const auto train = find_list(root, Split::kTrain), own = find_list(root, split);
+  auto others = lists_in(root);
+  // A lone test.csv is not for training.
+  std::erase_if(others,
+                [&](const fs::path& list) { return is_split(ascii_lower(list.stem().string())); });
+  if (own) {
+    lists.own = *own;
+    lists.train = train.value_or(*own);
+    lists.whole = split != Split::kTrain || find_list(root, Split::kVal);
+  } else if (train || others.size() == 1) {
+    lists.own = lists.train = train ? *train : others.front();
+    std::erase(others, lists.own);
+  } else {
+    throw Error(fmt::format("{}: no train.csv or train.tsv in it", root.string()),
+                others.empty() ? "write one row per image: path,label" : "name the list itself");
   }
-  if (held) visit(*held);
+  if (!others.empty())
+    lists.not_read.push_back(
+        {fmt::format("{}: lists that are not read: {}{}", root.string(),
+                     others.front().filename().string(),
+                     others.size() > 1 ? fmt::format(" and {} more", others.size() - 1) : ""),
+         /*expected=*/true});
+  return lists;
 }
 
-std::vector<ListRow> parse_list(std::string_view text, char delimiter, const std::string& origin) {
-  std::vector<ListRow> rows;
-  each_row(text, delimiter, origin, [&](const ListRow& row) { rows.push_back(row); });
-  return rows;
+// The rows of one split.
+struct OwnRows {
+  ListTable rows;
+  bool divided = false;  // no part says which they are: a seeded share of these rows is the split
+};
+
+OwnRows own_rows(ListTable list, bool whole, Split split, const std::string& origin) {
+  const std::string& name = split_names(split).front();
+  if (list.parts.empty()) {
+    if (split == Split::kTest && !whole)
+      throw Error(
+          fmt::format("{}: no test.csv or test.tsv beside it, and no column that says which "
+                      "rows are for testing",
+                      origin),
+          "use --split val");
+    return {std::move(list), !whole};
+  }
+  const bool divided = split != Split::kTest && !list.has(Split::kVal);
+  const Split own = divided ? Split::kTrain : split;
+  for (const Split other : {Split::kTrain, Split::kVal, Split::kTest})
+    if (whole && other != split && list.has(other))
+      throw Error(fmt::format("{} line {}: the column '{}' says '{}', but the file is called '{}'",
+                              origin, list.part_lines[static_cast<size_t>(other)], list.part_column,
+                              split_names(other).front(), name),
+                  "take the column out, or keep all rows in one list of another name");
+  if (!list.has(own))
+    throw Error(fmt::format("{}: no row is of the part '{}' by the column '{}'", origin,
+                            split_names(own).front(), list.part_column),
+                "name another split, or mark rows of this one");
+  return {part_of(list, own), divided && !whole};
 }
 
-char list_delimiter(const fs::path& path, std::string_view text) {
-  if (ascii_lower(path.extension().string()) == ".tsv") return '\t';
-  const auto line = text.substr(0, text.find('\n'));
-  for (char c : {',', '\t', ';'})
-    if (line.find(c) != std::string_view::npos) return c;
-  return ',';
-}
+}  // namespace
 
 bool is_list(const fs::path& path) {
   const auto extension = ascii_lower(path.extension().string());
@@ -330,9 +220,11 @@ std::vector<fs::path> lists_in(const fs::path& folder) {
 }
 
 std::optional<fs::path> find_list(const fs::path& folder, Split split) {
+  const auto lists = lists_in(folder);
   for (const auto& name : split_names(split))
     for (const char* extension : {".csv", ".tsv"})
-      if (is_list(folder / (name + extension))) return folder / (name + extension);
+      for (const fs::path& list : lists)
+        if (ascii_lower(list.filename().string()) == name + extension) return list;
   return std::nullopt;
 }
 
@@ -340,20 +232,24 @@ std::unique_ptr<Dataset> open_list(const DatasetOptions& options) {
   const Split split = parse_split(options.split);
   const Lists lists = find_lists(options.root, split);
   const std::string origin = lists.own.string();
-  Rows rows = read_list(lists.own);
+  ListTable list = read_list(lists.own);
+  const ClassMap map = list_classes(
+      lists.train == lists.own ? training_labels(list) : training_labels(read_list(lists.train)),
+      options, lists.train.string());
+  auto [rows, divided] = own_rows(std::move(list), lists.whole, split, origin);
   FileDataset::Files files;
   files.base = lists.own.parent_path();
-  const ClassMap map = lists.train == lists.own
-                           ? list_classes(rows, options, origin)
-                           : list_classes(read_list(lists.train), options, lists.train.string());
   files.classes = map.names;
   files.labels = list_labels(rows, map, !options.class_map.empty(), origin);
   require_two_classes(files.classes, origin, "add rows of another class");
-  if (!lists.whole || split == Split::kTrain)
-    require_every_class(files.labels, files.classes, origin);
+  if (divided || split == Split::kTrain) require_every_class(files.labels, files.classes, origin);
   require_some_file(files.base, rows, origin);
   files.paths = std::move(rows.paths);
-  if (!lists.whole) files = seeded_share(files, options, split);
+  files.not_read = lists.not_read;
+  files.not_read.insert(files.not_read.end(), rows.not_read.begin(), rows.not_read.end());
+  if (const auto alike = lookalikes(files.classes); !alike.empty())
+    files.not_read.push_back({fmt::format("{}: {}", lists.train.string(), alike)});
+  if (divided) files = seeded_share(files, options, split);
   return std::make_unique<FileDataset>("list", std::move(files));
 }
 

@@ -1,5 +1,7 @@
-// Lists: the CSV parser, labels, splits, and hostile input.
+// Lists as data: labels, classes and splits.
 #include "data/formats/list.h"
+
+#include <fmt/format.h>
 
 #include "support/data/data_files.h"
 
@@ -7,70 +9,12 @@ namespace nestvit {
 namespace {
 
 using namespace testing;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
-
-std::vector<std::string> flat(const std::vector<ListRow>& rows) {
-  std::vector<std::string> all;
-  for (const auto& row : rows)
-    all.push_back(row.path + "|" + row.label + "|" + std::to_string(row.line));
-  return all;
-}
-
-TEST(ListParser, RowsAndHeaders) {
-  EXPECT_THAT(flat(parse_list("a.png,cat\nb.png,dog\n", ',', "l")),
-              ElementsAre("a.png|cat|1", "b.png|dog|2"));
-  EXPECT_THAT(flat(parse_list("path,label\r\na.png,cat\r\n\r\nb.png,dog", ',', "l")),
-              ElementsAre("a.png|cat|2", "b.png|dog|4"));
-  EXPECT_THAT(flat(parse_list("\xEF\xBB\xBFid;Class;Filename\n7;cat;a.png\n", ';', "l")),
-              ElementsAre("a.png|cat|2"));
-  EXPECT_THAT(flat(parse_list("label\timage\tx\nc d\ta,b.png\t\n", '\t', "l")),
-              ElementsAre("a,b.png|c d|2"));
-}
-
-TEST(ListParser, HeaderOfOtherWords) {
-  EXPECT_THAT(flat(parse_list("name,breed\na.png,cat\n", ',', "l")), ElementsAre("a.png|cat|2"));
-  EXPECT_THAT(flat(parse_list("a,cat\nb,dog\n", ',', "l")), ElementsAre("a|cat|1", "b|dog|2"));
-}
-
-TEST(ListParser, Quotes) {
-  EXPECT_THAT(flat(parse_list("\"a,1.png\",\"big \"\"cat\"\"\"\n\"two\nlines\",x\nb,y", ',', "l")),
-              ElementsAre("a,1.png|big \"cat\"|1", "two\nlines|x|2", "b|y|4"));
-  expect_error([] { parse_list("a,b\nc,\"d\ne,f\n", ',', "l.csv"); },
-               {"l.csv line 2", "never closed"});
-  expect_error([] { parse_list("a,\"b\"c\n", ',', "l.csv"); }, {"l.csv line 1", "closing quote"});
-}
-
-TEST(ListParser, ErrorsNameTheLine) {
-  expect_error([] { parse_list("a.png,cat\nb.png\n", ',', "l.csv"); },
-               {"l.csv line 2", "1 fields, expected 2"});
-  expect_error([] { parse_list("a.png,cat\nb,c,dog\n", ',', "l.csv"); },
-               {"line 2", "3 fields", "quotes"});
-  expect_error([] { parse_list("x,path,label\n1,a,b\n2,c\n", ',', "l.csv"); },
-               {"line 3", "at least 3"});
-  expect_error([] { parse_list("a,\n", ',', "l.csv"); }, {"line 1", "no label"});
-  expect_error([] { parse_list("\n,b\n", ',', "l.csv"); }, {"line 2", "no path"});
-}
-
-TEST(ListParser, HostileTextNeverCrashes) {
-  const std::string text = "path,label\n\"a,\"\"1\",\"b\"\r\nc,d\n\"e\nf\",g\n";
-  for (size_t length = 0; length <= text.size(); ++length)
-    for (char c : {'"', ',', '\r', '\n', '\0', '\xff'}) {
-      std::string changed = text.substr(0, length) + c;
-      try {
-        for (const auto& row : parse_list(changed, ',', "l"))
-          EXPECT_FALSE(row.path.empty() || row.label.empty());
-      } catch (const Error&) {
-      }
-    }
-  expect_error([] { parse_list(std::string("a\0b,c\n", 6), ',', "l"); }, {"zero byte"});
-}
-
-TEST(ListParser, Delimiters) {
-  EXPECT_EQ(list_delimiter("a.tsv", "a,b"), '\t');
-  EXPECT_EQ(list_delimiter("a.csv", "a,b\tc"), ',');
-  EXPECT_EQ(list_delimiter("a.csv", "a;b\nc,d"), ';');
-  EXPECT_EQ(list_delimiter("a.txt", "a\tb"), '\t');
-}
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 class ListDataset : public ::testing::Test {
  protected:
@@ -124,6 +68,102 @@ TEST_F(ListDataset, FolderWithLists) {
   folder.text("valid.csv", rows(6, 8, {"emmu"}));
   expect_error([&] { open(folder.path(), "val"); },
                {"valid.csv line 1", "'emmu'", "did you mean 'emu'?"});
+}
+
+TEST_F(ListDataset, BlanksMakeNoClasses) {
+  const auto list =
+      folder.text("all.csv", rows(0, 10, {"cat", " cat", "dog ", "\"dog\"", "\tdog"}));
+  EXPECT_THAT(open(list)->classes(), ElementsAre("cat", "dog"));
+  EXPECT_THAT(open(list)->not_read(), IsEmpty());
+  // Numbers stay numbers.
+  folder.text("all.csv", rows(0, 10, {" 1", "0 "}));
+  EXPECT_THAT(open(list)->classes(), ElementsAre("0", "1"));
+}
+
+TEST_F(ListDataset, ClassesThatLookAlikeAreNamed) {
+  const auto list = folder.text("all.csv", rows(0, 10, {"Cat", "cat", "caf\u00e9", "cafe\u0301"}));
+  const auto train = open(list);
+  EXPECT_THAT(train->classes(), ElementsAre("caf\u00e9", "Cat", "cat"));
+  ASSERT_THAT(train->not_read(), SizeIs(2));
+  EXPECT_THAT(train->not_read()[0].text,
+              AllOf(HasSubstr("all.csv"), HasSubstr("Unicode forms"), HasSubstr("(line 4)")));
+  EXPECT_THAT(train->not_read()[1].text, AllOf(HasSubstr("all.csv"), HasSubstr("'Cat' and 'cat'")));
+  for (const NotRead& note : train->not_read()) EXPECT_FALSE(note.expected);
+  folder.text("train.csv", rows(0, 6, {"dog", "cat"}));
+  for (const auto& [label, close] :
+       {std::pair("DOG", "did you mean 'dog'?"), {"fox", "class map"}}) {
+    folder.text("val.csv", rows(6, 8, {label}));
+    expect_error([&] { open(folder.path(), "val"); }, {"val.csv line 1", label, close});
+  }
+}
+
+TEST_F(ListDataset, ColumnDividesTheList) {
+  // Two of the six images for training are dogs, one of the three for testing is a class of its
+  // own.
+  std::string text = "split,file,species,age\n";
+  const char* parts[] = {"train", "Train", "training", "train", "TRAIN",
+                         "train", "test",  "Val",      "test",  "test"};
+  const char* labels[] = {"cat", "dog", "cat", "dog", "cat", "cat", "fox", "dog", "cat", "cat"};
+  for (int i = 0; i < 10; ++i) text += fmt::format("{},img/{}.png,{},7\n", parts[i], i, labels[i]);
+  const auto list = folder.text("all.csv", text);
+  for (const fs::path& root : {list, folder.path()}) {
+    const auto train = open(root, "train", "csv"), val = open(root, "val", "csv");
+    EXPECT_EQ(counts_of(*train), (std::map<std::string, int>{{"cat", 4}, {"dog", 2}}));
+    EXPECT_EQ(counts_of(*val), (std::map<std::string, int>{{"dog", 1}}));
+    EXPECT_THAT(val->name(0), EndsWith("img/7.png"));
+    ASSERT_THAT(val->not_read(), SizeIs(1));
+    EXPECT_THAT(val->not_read()[0].text, HasSubstr("not read: age"));
+    EXPECT_EQ(val->not_read()[0].text, train->not_read()[0].text);
+  }
+  expect_error([&] { open(list, "test"); }, {"all.csv line 8", "unknown class 'fox'"});
+}
+
+TEST_F(ListDataset, WithoutRowsForValidationTheOthersAreDivided) {
+  std::string text = "path,label,split\n";
+  for (int i = 0; i < 10; ++i)
+    text += fmt::format("img/{}.png,{},{}\n", i, i % 2 ? "cat" : "dog", i < 6 ? "train" : "test");
+  const auto list = folder.text("all.csv", text);
+  EXPECT_EQ(open(list)->size(), 4);
+  EXPECT_EQ(open(list, "val")->size(), 2);
+  EXPECT_EQ(open(list, "test")->size(), 4);
+  for (const auto& name : names_of(*open(list, "val")))
+    EXPECT_LT(name, (folder.path() / "img/6.png"));
+  folder.text("all.csv", "path,label,split\nimg/0.png,cat,val\nimg/1.png,dog,val\n");
+  expect_error([&] { open(list); }, {"all.csv", "no row is of the part 'train'", "'split'"});
+  EXPECT_EQ(open(list, "val")->size(), 2);
+}
+
+TEST_F(ListDataset, ColumnMayNotContradictTheNameOfTheList) {
+  folder.text("train.csv",
+              "path,label,split\nimg/0.png,cat,train\nimg/1.png,dog,val\nimg/2.png,dog,train\n");
+  EXPECT_EQ(open(folder.path(), "val")->size(), 1);
+  folder.text("val.csv", "path,label,split\nimg/3.png,cat,val\n");
+  EXPECT_EQ(open(folder.path(), "val")->size(), 1);
+  expect_error([&] { open(folder.path()); }, {"train.csv line 3", "'split' says 'val'"});
+}
+
+TEST_F(ListDataset, NamesOfListsInAnyCase) {
+  folder.text("Train.CSV", rows(0, 6, {"dog", "cat"}));
+  folder.text("VAL.csv", rows(6, 8, {"dog"}));
+  EXPECT_EQ(open(folder.path())->size(), 6);
+  EXPECT_EQ(open(folder.path(), "val")->size(), 2);
+}
+
+TEST_F(ListDataset, ListsThatAreNotReadAreNamed) {
+  const auto train = folder.text("train.csv", rows(0, 6, {"dog", "cat"}));
+  folder.text("val.csv", rows(6, 8, {"dog"}));
+  folder.text("extra.csv", rows(0, 2, {"dog", "cat"}));
+  ASSERT_THAT(open(folder.path())->not_read(), SizeIs(1));
+  EXPECT_THAT(open(folder.path())->not_read()[0].text, HasSubstr("not read: extra.csv"));
+  // The list that is named is all that is read.
+  ASSERT_THAT(open(train)->not_read(), SizeIs(1));
+  EXPECT_THAT(open(train)->not_read()[0].text, HasSubstr("val.csv is not read: give the folder"));
+  EXPECT_FALSE(open(train)->not_read()[0].expected);
+}
+
+TEST_F(ListDataset, PathsOfWindows) {
+  const auto list = folder.text("all.csv", "img\\0.png,cat\nimg\\1.png,dog\n");
+  EXPECT_EQ(open(list)->name(0), (folder.path() / "img/0.png").string());
 }
 
 TEST_F(ListDataset, IntegerLabels) {
