@@ -98,9 +98,7 @@ const std::vector<Kind>& kinds() {
       {.name = "wds",
        .synonyms = {"webdataset"},
        .recognise =
-           [](const DatasetOptions& options) {
-             return looks_like_webdataset(options.root) && !looks_like_image_folder(options.root);
-           },
+           [](const DatasetOptions& options) { return looks_like_webdataset(options.root); },
        .open = open_webdataset},
       {.name = "folder",
        .synonyms = {"image-folder", "imagefolder"},

@@ -10,6 +10,7 @@
 
 #include "base/environment.h"
 #include "base/file.h"
+#include "base/unicode.h"
 #include "data/classes.h"
 #include "data/shards/shards.h"
 #include "data/shards/tfds_tree.h"
@@ -82,7 +83,7 @@ Shards scan_shards(const TfdsShards& found, const DatasetOptions& options, int64
 }
 
 // Whether a terminal prints all of the text and obeys none of it: file names come from the record.
-bool printable(std::string_view text) {
+bool is_printable(std::string_view text) {
   return !text.empty() && text.size() <= 512 && std::none_of(text.begin(), text.end(), [](char c) {
     return static_cast<unsigned char>(c) < 32 || c == 127;
   });
@@ -90,15 +91,20 @@ bool printable(std::string_view text) {
 
 class TfdsDataset : public ShardedDataset {
  public:
-  TfdsDataset(std::string kind, Shards shards, std::vector<std::string> classes)
-      : ShardedDataset(std::move(shards), std::move(classes)), kind_(std::move(kind)) {}
+  TfdsDataset(std::string kind, Shards shards, std::vector<std::string> classes,
+              std::vector<NotRead> not_read)
+      : ShardedDataset(std::move(shards), std::move(classes)),
+        kind_(std::move(kind)),
+        not_read_(std::move(not_read)) {}
   Sample get(int64_t index) const override;
   std::string name(int64_t index) const override;
   std::string kind() const override { return kind_; }
+  std::vector<NotRead> not_read() const override { return not_read_; }
 
  private:
   std::string split_key(int64_t index) const override { return name(index); }
   std::string kind_;
+  std::vector<NotRead> not_read_;
 };
 
 Sample TfdsDataset::get(int64_t index) const {
@@ -133,11 +139,38 @@ std::string TfdsDataset::name(int64_t index) const {
           values.size() == 1
               ? std::string(reinterpret_cast<const char*>(values[0].data()), values[0].size())
               : "";
-      if (printable(text)) return text;
+      if (is_printable(text)) return text;
     }
   } catch (const Error&) {  // get() says what is wrong with it
   }
   return fmt::format("{}#{}", fs::path(shard.path).filename().string(), number);
+}
+
+// The features of the first record that nothing looks at.
+std::vector<NotRead> unread_features(const Shards& shards) {
+  constexpr size_t kShown = 12;
+  for (const Shard& shard : shards.shards) {
+    if (shard.samples.empty()) continue;
+    const RecordPlace place{shard.path, shard.samples.front().offset};
+    std::vector<std::string> names;
+    try {
+      names = Example(record_at(shard.file->bytes(), place), place).keys();
+    } catch (const Error&) {  // get() says what is wrong with it
+    }
+    std::erase_if(names, [](const std::string& name) {
+      return name == "image" || name == "label" || name == "file_name" || name == "id";
+    });
+    if (names.empty()) return {};
+    std::vector<std::string> shown;
+    for (size_t i = 0; i < std::min(names.size(), kShown); ++i)
+      shown.push_back(printable(std::string_view(names[i]).substr(0, 60)));
+    return {{fmt::format(
+                 "{}: features that are not read: {}{}",
+                 fs::path(shard.path).parent_path().string(), fmt::join(shown, ", "),
+                 names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : ""),
+             /*expected=*/true}};
+  }
+  return {};
 }
 
 // Names from label.labels.txt; numbers when only their count is known; nothing when neither is.
@@ -207,10 +240,11 @@ std::unique_ptr<Dataset> open_tfds(const DatasetOptions& options) {
   const int count = static_cast<int>(usual.size());
   auto classes = class_names(options, count, std::move(usual));
   require_two_classes(classes, folder->string(), "no record holds another class");
+  const auto not_read = unread_features(shards);
   const std::string version =
       folder->filename().empty() ? folder->parent_path().filename() : folder->filename();
   auto dataset = std::make_unique<TfdsDataset>(fmt::format("tfds {}/{}", found.dataset, version),
-                                               std::move(shards), std::move(classes));
+                                               std::move(shards), std::move(classes), not_read);
   if (dataset->size() == 0)
     throw Error(fmt::format("{}: no records in the split '{}'", folder->string(), found.split));
   if (found.undivided) dataset->divide(options, split);

@@ -1,4 +1,4 @@
-// Shards, mapped; an index of their images with labels; images on demand.
+// Which shards hold a split; images on demand.
 #include "data/shards/webdataset.h"
 
 #include <fmt/format.h>
@@ -7,16 +7,18 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <optional>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
+#include "data/formats/folder.h"
 #include "data/shards/shards.h"
 #include "data/shards/tar.h"
+#include "data/shards/webdataset_scan.h"
 #include "data/split.h"
 
 namespace nestvit {
@@ -24,89 +26,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kMaxEncoded = 512ull << 20;  // as for image files
-constexpr uint64_t kLargestLabel = 64 << 10;    // a .cls or .json file
-
-// "a/b/00042.seg.png" -> "a/b/00042" and "seg.png": up to the first dot after the folders.
-std::pair<std::string, std::string> split_name(const std::string& name) {
-  const size_t slash = name.rfind('/');
-  const size_t dot = name.find('.', slash == std::string::npos ? 0 : slash + 1);
-  if (dot == std::string::npos) return {name, ""};
-  return {name.substr(0, dot), name.substr(dot + 1)};
+// What a class map calls the classes, for labels that are names.
+ClassIndex class_index(const DatasetOptions& options) {
+  ClassIndex index;
+  if (options.class_map.empty()) return index;
+  const ClassMap map = read_class_map(options.class_map);
+  for (const auto* names : {&map.keys, &map.names})
+    for (size_t i = 0; i < names->size(); ++i) index.emplace((*names)[i], static_cast<int32_t>(i));
+  return index;
 }
 
-// The members of one name, while a shard is read.
-class Scan {
- public:
-  explicit Scan(Shard& shard) : shard_(shard), bytes_(shard.file->bytes()) {}
-
-  void member(const TarMember& m) {
-    const auto [key, extension] = split_name(m.name);
-    if (extension.empty() || fs::path(m.name).filename().string().starts_with(".")) return;
-    if (key != key_) finish();
-    key_ = key;
-    if (has_image_extension("x." + extension) && !image_) image_ = m;
-    if (extension == "cls") label_ = number(m);
-    if (extension == "json" && !label_) label_ = label_in(m);
-  }
-
-  void finish() {
-    if (!image_ && !label_) return;
-    if (!image_) fail(fmt::format("has no image ({})", kImageExtensions));
-    if (!label_) fail("has no label: no .cls, and no .json with a \"label\"");
-    if (image_->size > kMaxEncoded || image_->size == 0)
-      fail(fmt::format("has an image of {} bytes", image_->size));
-    shard_.samples.push_back({image_->offset, static_cast<uint32_t>(image_->size), *label_});
-    image_.reset();
-    label_.reset();
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& what) const {
-    throw Error(fmt::format("{}: the sample \"{}\" {}", shard_.path, key_.substr(0, 200), what),
-                "a sample is KEY.jpg (or png, webp) and KEY.cls, next to each other");
-  }
-
-  std::string text(const TarMember& m) const {
-    if (m.size > kLargestLabel) fail(fmt::format("has a label of {} bytes", m.size));
-    const auto bytes = bytes_.subspan(m.offset, m.size);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-
-  int32_t number(const TarMember& m) const {
-    std::string word = text(m);
-    while (!word.empty() && std::isspace(static_cast<unsigned char>(word.back()))) word.pop_back();
-    int32_t value = 0;
-    const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
-    if (error != std::errc() || end != word.data() + word.size()) value = -1;
-    return checked(value, word);
-  }
-
-  std::optional<int32_t> label_in(const TarMember& m) const {
-    const auto json = parse_json(text(m));
-    const auto label = json.is_object() ? json.find("label") : json.end();
-    if (!json.is_object() || label == json.end()) return std::nullopt;
-    const bool fits = label->is_number_integer() && *label >= 0 && *label < kMaxClasses;
-    return checked(fits ? label->get<int32_t>() : -1, label->dump());
-  }
-
-  int32_t checked(int32_t value, const std::string& got) const {
-    if (value < 0 || value >= kMaxClasses)
-      fail(fmt::format("has the label \"{}\", expected a whole number from 0", got.substr(0, 40)));
-    return value;
-  }
-
-  Shard& shard_;
-  const std::span<const std::byte> bytes_;
-  std::string key_;
-  std::optional<TarMember> image_;
-  std::optional<int32_t> label_;
-};
-
-void scan(Shard& shard) {
-  Scan samples(shard);
-  read_tar(shard.file->bytes(), shard.path, [&](const TarMember& m) { samples.member(m); });
-  samples.finish();
+// An index holds labels, which depend on the names.
+std::string index_key(const ClassIndex& by_name) {
+  std::string text;
+  for (const auto& [name, index] : by_name) text += fmt::format("{} {}\n", index, name);
+  return "webdataset 2" + (text.empty() ? "" : fmt::format(", classes {:x}", fnv1a(text)));
 }
 
 bool plausible(const Shard& shard, const ShardSample& image) {
@@ -117,7 +51,9 @@ bool plausible(const Shard& shard, const ShardSample& image) {
 
 class WebDataset : public ShardedDataset {
  public:
-  using ShardedDataset::ShardedDataset;
+  WebDataset(Shards shards, std::vector<std::string> classes, std::vector<NotRead> not_read)
+      : ShardedDataset(std::move(shards), std::move(classes)), not_read_(std::move(not_read)) {}
+  std::vector<NotRead> not_read() const override { return not_read_; }
   Sample get(int64_t index) const override {
     const auto& [shard, image, number] = place(index);
     const auto bytes = shard.file->bytes().subspan(image.offset, image.size);
@@ -137,6 +73,7 @@ class WebDataset : public ShardedDataset {
   std::string split_key(int64_t index) const override {
     return fs::path(name(index)).filename().string();
   }
+  std::vector<NotRead> not_read_;
 };
 
 // ---- which shards ----
@@ -205,6 +142,19 @@ struct Found {
   bool undivided = false;  // the split is a share of them
 };
 
+// The shards in ROOT/train, ROOT/val, ...
+std::vector<fs::path> shards_in_folder(const fs::path& root, Split split) {
+  std::vector<fs::path> paths;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(root, ignored)) {
+    if (find_split_named(ascii_lower(entry.path().filename().string())) != split ||
+        !entry.is_directory(ignored))
+      continue;
+    for (auto& path : shards_at(entry.path())) paths.push_back(std::move(path));
+  }
+  return paths;
+}
+
 // Without shards for validation those for training are divided.
 Found find_shards_of(const fs::path& root, Split split) {
   const std::vector<fs::path> all = shards_at(root);
@@ -216,7 +166,8 @@ Found find_shards_of(const fs::path& root, Split split) {
   };
   const auto part = [&](Split wanted) {
     auto paths = described(root, wanted);
-    return paths && !paths->empty() ? std::move(*paths) : named(wanted);
+    if (!paths || paths->empty()) paths = named(wanted);
+    return paths->empty() ? shards_in_folder(root, wanted) : std::move(*paths);
   };
   std::vector<fs::path> test = part(Split::kTest), val = part(Split::kVal);
   if (split == Split::kTest) return {std::move(test)};
@@ -231,7 +182,12 @@ Found find_shards_of(const fs::path& root, Split split) {
 
 bool looks_like_webdataset(const fs::path& root) {
   std::error_code ignored;
-  return fs::is_directory(root, ignored) && !shards_at(root).empty();
+  if (!fs::is_directory(root, ignored)) return false;
+  if (!looks_like_image_folder(root)) return !shards_at(root).empty();
+  for (const Split split : {Split::kTrain, Split::kVal, Split::kTest})
+    for (const fs::path& shard : shards_in_folder(root, split))
+      if (!looks_like_image_folder(shard.parent_path())) return true;
+  return false;
 }
 
 bool names_shards(const fs::path& root) {
@@ -247,16 +203,21 @@ std::unique_ptr<Dataset> open_webdataset(const DatasetOptions& options) {
                             split_names(split).front()),
                 "shards are .tar files whose names hold the split, as data-train-0000.tar, or that "
                 "_info.json lists");
-  Shards shards = open_shards(found.paths, options, {"webdataset", scan, plausible});
+  const ClassIndex by_name = class_index(options);
+  UnreadMembers unread;
+  const auto scan = [&](Shard& shard) { scan_webdataset(shard, by_name, unread); };
+  Shards shards = open_shards(found.paths, options, {index_key(by_name), scan, plausible});
   int highest = -1;
   for (const Shard& shard : shards.shards)
     for (const ShardSample& image : shard.samples) highest = std::max(highest, image.label);
+  const auto not_read = unread.sentences(options.root);
   if (highest < 0)
-    throw Error(fmt::format("{}: no samples in its {} shards", options.root.string(),
-                            shards.shards.size()));
+    throw Error(
+        fmt::format("{}: no samples in its {} shards", options.root.string(), shards.shards.size()),
+        not_read.empty() ? "" : not_read.front().text);
   auto classes = class_names(options, highest + 1, numbered_classes(highest + 1));
   require_two_classes(classes, options.root.string(), "every label is 0");
-  auto all = std::make_unique<WebDataset>(std::move(shards), std::move(classes));
+  auto all = std::make_unique<WebDataset>(std::move(shards), std::move(classes), not_read);
   if (found.undivided) all->divide(options, split);
   return all;
 }

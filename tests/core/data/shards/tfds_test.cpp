@@ -100,6 +100,26 @@ TEST(Tfds, RecordsInOrderOverShards) {
   EXPECT_THROW(train->get(7), std::out_of_range);
 }
 
+TEST(Tfds, FeaturesThatAreNotReadAreNamed) {
+  DataDir folder;
+  const auto version = add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {3}}});
+  EXPECT_TRUE(open(folder.path())->not_read().empty());
+  std::string shard;
+  for (int i = 0; i < 3; ++i)
+    shard += record(example(feature("depth", bytes_list({png_text(200)})) +
+                            feature("coarse_label", int_list({7})) +
+                            feature("image", bytes_list({png_text(static_cast<uint8_t>(i))})) +
+                            feature("label", int_list({i}))));
+  folder.text("pets/1.0.0/" + shard_name("pets", "train", 0, 1), shard);
+  const auto train = open(folder.path());
+  EXPECT_EQ(train->label(2), 2);
+  EXPECT_EQ(decode_image(train->get(2).encoded, {}, "").pixels[0], 2);
+  ASSERT_EQ(train->not_read().size(), 1u);
+  EXPECT_THAT(train->not_read()[0].text,
+              HasSubstr(version.string() + ": features that are not read: coarse_label, depth"));
+  EXPECT_TRUE(train->not_read()[0].expected);
+}
+
 TEST(Tfds, FoundFromTreeDatasetAndVersion) {
   DataDir folder;
   const auto version = add(folder, "pets", "1.0.0", {{"train", {3}}, {"test", {3}}});

@@ -138,6 +138,143 @@ TEST_F(WebDatasetTest, LabelsInJsonAndOtherMembers) {
   EXPECT_THAT(labels(*open("train")), ElementsAre(1, 0));
 }
 
+// The value of the pixels says which member was read.
+TEST_F(WebDatasetTest, ImageOfSeveralMembers) {
+  const auto value = [&](const std::string& members) {
+    pack("train.tar", "w", members + " 8.png 8.cls");
+    const Sample sample = open("train")->get(0);
+    return int{decode_image(sample.encoded, {}, sample.name).pixels[0]};
+  };
+  const char* members[] = {"1.depth.png", "1.webp", "1.png", "1.jpeg", "1.jpg", "1.JPG"};
+  for (uint8_t i = 0; i < 6; ++i) folder.png(std::string("w/") + members[i], i);
+  folder.png("w/8.png", 8);
+  folder.text("w/1.cls", "0");
+  folder.text("w/8.cls", "1");
+  EXPECT_EQ(value("1.cls 1.depth.png 1.webp 1.png 1.jpeg 1.jpg"), 4);
+  EXPECT_EQ(value("1.jpg 1.jpeg 1.png 1.webp 1.depth.png 1.cls"), 4);
+  EXPECT_EQ(value("1.depth.png 1.webp 1.cls 1.png 1.jpeg"), 3);
+  EXPECT_EQ(value("1.depth.png 1.webp 1.cls 1.png"), 2);
+  EXPECT_EQ(value("1.depth.png 1.cls 1.webp"), 1);
+  EXPECT_EQ(value("1.depth.png 1.cls 1.JPG"), 5);
+  expect_error([&] { value("1.depth.png 1.cls"); },
+               {"train.tar", "\"1\" has no image", "it has depth.png", "first dot"});
+}
+
+TEST_F(WebDatasetTest, MembersThatAreNotReadAreNamed) {
+  std::string members;
+  for (const char* key : {"1", "2", "3"}) {
+    const std::string base = std::string("w/") + key;
+    folder.png(base + ".png");
+    folder.png(base + ".depth.png");
+    folder.text(base + ".cls", key);
+    folder.text(base + ".txt", "a photo");
+    for (const char* end : {".depth.png", ".cls", ".png", ".txt"})
+      members += std::string(" ") + key + end;
+  }
+  pack("x-train-0.tar", "w", members);
+  pack("x-train-1.tar", "w", members);
+  const auto notes = open("train")->not_read();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0].text, HasSubstr("members that are not read: 6 depth.png, 6 txt"));
+  EXPECT_FALSE(notes[0].expected);  // a picture among them
+  fs::remove_all(data());
+  pack("train.tar", "w", "1.png 1.cls 1.txt 2.png 2.cls");
+  ASSERT_EQ(open("train")->not_read().size(), 1u);
+  EXPECT_TRUE(open("train")->not_read()[0].expected);
+  pack("train.tar", "w", "1.png 1.cls 2.png 2.cls");
+  EXPECT_TRUE(open("train")->not_read().empty());
+}
+
+TEST_F(WebDatasetTest, ManyExtensionsAreNotAllNamed) {
+  std::string members = "a.png a.cls b.png b.cls";
+  folder.png("w/a.png");
+  folder.png("w/b.png");
+  folder.text("w/a.cls", "0");
+  folder.text("w/b.cls", "1");
+  for (int i = 0; i < 200; ++i) {
+    const std::string name = "b.x" + std::to_string(i);
+    folder.text("w/" + name, "");
+    members += " " + name;
+  }
+  pack("train.tar", "w", members);
+  const auto notes = open("train")->not_read();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0].text, HasSubstr("other extensions"));
+  EXPECT_LT(notes[0].text.size(), 400u);
+}
+
+TEST_F(WebDatasetTest, LabelsOfEveryKind) {
+  const auto label = [&](const std::string& name, const std::string& text) {
+    folder.png("w/1.png");
+    folder.png("w/2.png");
+    folder.text("w/2.cls", "9");
+    folder.text("w/" + name, text);
+    pack("train.tar", "w", "1.png " + name + " 2.png 2.cls");
+    return labels(*open("train")).at(0);
+  };
+  EXPECT_EQ(label("1.cls", " 3\r\n"), 3);
+  EXPECT_EQ(label("1.CLS", "3"), 3);
+  EXPECT_EQ(label("1.txt", "3\n"), 3);
+  for (const char* json :
+       {R"({"label": 3})", R"({"label": "3"})", R"({"cls": 3, "caption": "7"})", R"({"class": 3})",
+        R"({"label": null, "target": 3})", R"({"label": "cat", "class_id": 3})", "3"})
+    EXPECT_EQ(label("1.json", json), 3) << json;
+  expect_error([&] { label("1.txt", "a photo of a cat"); }, {"no label", "its .txt is no number"});
+  expect_error([&] { label("1.json", R"({"caption": "a cat"})"); }, {"no label", "\"label\""});
+  expect_error([&] { label("1.json", "{"); }, {"train.tar", "\"1\"", ".json that cannot be read"});
+  expect_error([&] { label("1.cls", "cat"); }, {"the label \"cat\"", "--class-map"});
+  expect_error([&] { label("1.json", R"({"label": -1, "class_id": 3})"); }, {"the label \"-1\""});
+}
+
+TEST_F(WebDatasetTest, BestLabelCounts) {
+  folder.text("w/1.json", R"({"label": 2})");
+  folder.text("w/1.txt", "1");
+  folder.text("w/1.cls", "3");
+  folder.text("w/2.json", "not JSON");
+  folder.text("w/2.cls", "0");
+  folder.png("w/1.png");
+  folder.png("w/2.png");
+  for (const char* order : {"1.cls 1.json 1.txt", "1.txt 1.json 1.cls"}) {
+    pack("train.tar", "w", std::string("1.png ") + order + " 2.json 2.png 2.cls");
+    EXPECT_THAT(labels(*open("train")), ElementsAre(3, 0)) << order;
+  }
+  pack("train.tar", "w", "1.png 1.txt 1.json 2.png 2.cls");
+  EXPECT_THAT(labels(*open("train")), ElementsAre(2, 0));
+}
+
+TEST_F(WebDatasetTest, ClassMapNamesLabels) {
+  folder.text("w/1.cls", "dog\n");
+  folder.text("w/2.json", R"({"label": "cat"})");
+  folder.text("w/3.txt", "dog");
+  folder.text("w/4.cls", "0");
+  for (const char* key : {"1", "2", "3", "4"}) folder.png(std::string("w/") + key + ".png");
+  pack("train.tar", "w", "1.png 1.cls 2.png 2.json 3.png 3.txt 4.png 4.cls");
+  DatasetOptions options;
+  options.root = data();
+  options.val_share = 0;
+  options.class_map = folder.text("map.txt", "cat\ndog\n");
+  EXPECT_THAT(labels(*open_dataset(options)), ElementsAre(1, 0, 1, 0));
+  EXPECT_THAT(open_dataset(options)->classes(), ElementsAre("cat", "dog"));
+  // An index made with other names does not serve.
+  options.index = folder.path() / "train.index";
+  for (const fs::path& shard : {data() / "train.tar"})
+    fs::last_write_time(shard, fs::file_time_type::clock::now() - std::chrono::seconds(10));
+  open_dataset(options)->save_index(options.index);
+  folder.text("map.txt", "dog\ncat\n");
+  EXPECT_THAT(labels(*open_dataset(options)), ElementsAre(0, 1, 0, 0));
+}
+
+TEST_F(WebDatasetTest, ShardsInFoldersOfSplits) {
+  for (const char* part : {"train", "Test"}) fs::create_directories(data() / part);
+  shard("Test/0.tar", {1, 0}, 3);
+  shard("train/0.tar", {0, 1, 1});
+  shard("train/1.tar", {0}, 5);
+  EXPECT_EQ(open("train")->kind(), "webdataset");
+  EXPECT_EQ(open("train")->size(), 4);
+  EXPECT_EQ(open("test")->size(), 2);
+  EXPECT_EQ(open("val")->size(), 2);
+}
+
 TEST_F(WebDatasetTest, SamplesThatAreNoneAreErrors) {
   folder.png("w/1.png");
   folder.png("w/2.png");
