@@ -5,6 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
 #include "support/errors.h"
 
 namespace nestvit {
@@ -12,6 +17,7 @@ namespace {
 
 using namespace testing;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 std::vector<std::string> flat(const std::vector<ListRow>& rows) {
   std::vector<std::string> all;
@@ -94,6 +100,21 @@ TEST(ListParser, ColumnsAreFoundByTheirNames) {
   // pandas writes its index first.
   EXPECT_THAT(flat(parse_list(",name,species\n0,a.png,cat\n", ',', "l")),
               ElementsAre("a.png|cat|2"));
+}
+
+TEST(ListParser, DocsNameTheColumns) {
+  std::ifstream file(std::filesystem::path(NESTVIT_SOURCE_DIR) / "docs/data.md");
+  const std::string page(std::istreambuf_iterator<char>(file), {});
+  std::string rule = column_rule();
+  int lists = 0;
+  for (const std::string called = "called "; rule.find(called) != std::string::npos; ++lists) {
+    rule.erase(0, rule.find(called) + called.size());
+    std::string names = "`" + rule.substr(0, rule.find(';')) + "`";
+    for (size_t at = 0; (at = names.find(", ", at)) != std::string::npos; at += 4)
+      names.replace(at, 2, "`, `");
+    EXPECT_THAT(page, HasSubstr(names));
+  }
+  EXPECT_EQ(lists, 3);
 }
 
 TEST(ListParser, NamesOfClassesAreNoHeader) {
