@@ -113,9 +113,10 @@ Value::List stage_values(const ResNetConfig& config) {
 
 void print_json(const Description& description, const std::string& name) {
   const Architecture& config = description.config;
-  Value weights, labels, preprocessing;
+  Value weights, trained_on, labels, preprocessing;
   if (description.stored) {
     if (const auto storage = description.stored->storage) weights = number_type_name(*storage);
+    if (auto record = description.stored->trained_on) trained_on = members_of(fields(*record));
     Preprocessing stored = description.stored->preprocessing;
     labels = Value::list(description.stored->labels);
     preprocessing = members_of(fields(stored));
@@ -138,6 +139,7 @@ void print_json(const Description& description, const std::string& name) {
     members.emplace_back("stages", stage_values(*config.resnet()));
   }
   members.emplace_back("weights", weights);
+  members.emplace_back("trained_on", trained_on);
   members.emplace_back("labels", labels);
   members.emplace_back("preprocessing", preprocessing);
   fmt::print("{}\n", to_json(std::move(members)));
@@ -185,6 +187,15 @@ void print_stages(const ResNetConfig& config) {
   print_part("head", parts.back());
 }
 
+std::string training_text(const TrainingRecord& record) {
+  const std::string division = record.val_share
+                                   ? fmt::format(": {:.4g} % of each class, drawn with seed {}",
+                                                 100 * *record.val_share, record.seed)
+                                   : "";
+  return fmt::format("{} images, {} held out{}", human_count(record.train_images),
+                     human_count(record.held_out_images), division);
+}
+
 void print_table(const Description& description, const std::string& name) {
   const Architecture& config = description.config;
   const int64_t parameters = parameter_count(config);  // throws before anything is printed
@@ -197,6 +208,8 @@ void print_table(const Description& description, const std::string& name) {
   fmt::print("parameters            {}\n", human_count(parameters));
   if (description.stored && description.stored->storage)
     fmt::print("weights stored in     {}\n", number_type_name(*description.stored->storage));
+  if (description.stored && description.stored->trained_on)
+    fmt::print("trained on            {}\n", training_text(*description.stored->trained_on));
   fmt::print("multiply-accumulates  {} ({:.3g} G) per image\n",
              human_count(multiply_accumulates(config)),
              static_cast<double>(multiply_accumulates(config)) / 1e9);

@@ -389,6 +389,8 @@ LoadedNetwork parse_network_config(std::string_view text, const std::string& ori
     read_timm_preprocessing(pretrained, model);
     if (own) {
       model.storage = own_storage(*own);
+      if (const json* record = find(*own, "trained_on"))
+        read_fields(*record, "nestvit.trained_on", fields(model.trained_on.emplace()));
       if (const json* fields_given = find(*own, "preprocessing"))
         read_fields(*fields_given, "nestvit.preprocessing", fields(model.preprocessing));
     }
@@ -425,6 +427,11 @@ std::string config_text(const LoadedNetwork& model, NumberType storage) {
   root["pretrained_cfg"] = pretrained_json(facts, model, words);
   root["nestvit"] = own_json(model.config, words);
   if (storage != NumberType::kF32) root["nestvit"]["weights"] = number_type_name(storage);
+  if (model.trained_on) {
+    TrainingRecord record = *model.trained_on;
+    const Fields words_of_record = fields(record);
+    root["nestvit"]["trained_on"] = fields_json(words_of_record, words_of_record.keys());
+  }
   // A class may be named after a folder, whose name need not be UTF-8.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

@@ -36,6 +36,29 @@ std::string message_of(const char* text) {
 const char* const kMinimal = R"({"architecture": "nest_tiny_jx", "num_classes": 5,
   "pretrained_cfg": {"input_size": [3, 224, 224], "num_classes": 1000}})";
 
+TEST(ConfigJson, TheRecordOfTheTrainingComesBack) {
+  LoadedModel model = described();
+  EXPECT_FALSE(json::parse(config_text(model))["nestvit"].contains("trained_on"));
+  TrainingRecord record;
+  record.train_images = 72;
+  record.held_out_images = 18;
+  record.train_digest = "murmur3-0123456789012345";
+  record.val_share = 0.2;
+  record.seed = 7;
+  record.examples = "01234567-89012345 12345678-90123456";
+  for (const NumberType storage : {NumberType::kF32, NumberType::kInt8}) {
+    model.trained_on = record;
+    EXPECT_EQ(parse_config(config_text(model, storage), "x").trained_on, record);
+    model.trained_on->val_share.reset();
+    EXPECT_EQ(parse_config(config_text(model, storage), "x").trained_on, model.trained_on);
+  }
+  json wrong = json::parse(config_text(model));
+  wrong["nestvit"]["trained_on"]["seed"] = "seven";
+  EXPECT_THAT(message_of(wrong.dump().c_str()), HasSubstr("seed"));
+  wrong["nestvit"]["trained_on"] = 7;
+  EXPECT_THAT(message_of(wrong.dump().c_str()), HasSubstr("nestvit.trained_on"));
+}
+
 TEST(ConfigJson, ReadsTheLegacyFlatForm) {
   const LoadedModel model = parse_config(R"({"architecture": "jx_nest_tiny", "num_classes": 2,
       "input_size": [3, 112, 112], "interpolation": "bilinear", "crop_pct": 0.9,
