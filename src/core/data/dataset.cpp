@@ -152,6 +152,7 @@ class Subset : public Dataset {
   Sample get(int64_t index) const override { return all_->get(indices_.at(index)); }
   int label(int64_t index) const override { return all_->label(indices_.at(index)); }
   std::string name(int64_t index) const override { return all_->name(indices_.at(index)); }
+  std::string key(int64_t index) const override { return all_->key(indices_.at(index)); }
   const std::vector<std::string>& classes() const override { return all_->classes(); }
   std::string kind() const override { return all_->kind(); }
 

@@ -25,6 +25,10 @@ class Dataset {
   virtual Sample get(int64_t index) const = 0;
   virtual int label(int64_t index) const = 0;  // without reading the image
   virtual std::string name(int64_t index) const = 0;
+  // Tells the samples apart, wherever the data lies: the relative path.
+  virtual std::string key(int64_t index) const { return name(index); }
+  // Whether it is a seeded share (DatasetOptions::val_share) of data that has no parts of its own.
+  virtual bool is_share() const { return false; }
   virtual const std::vector<std::string>& classes() const = 0;
   virtual std::string kind() const = 0;  // "image folder", "cifar10", ...
   // The index of the first sample of each shard, where samples lie in large files; else nothing.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -57,6 +58,12 @@ std::vector<int64_t> seeded_part(const SplitItems& items, const DatasetOptions& 
   if (!(options.val_share >= 0 && options.val_share <= 1))
     throw UsageError(fmt::format("the share of images for validation is {}", options.val_share),
                      "give a number from 0 to 1, for instance 0.2");
+  // All of them: keys, which may be read from the images' files, are not needed.
+  if (items.size > 0 && options.val_share == (split == Split::kVal ? 1 : 0)) {
+    std::vector<int64_t> all(static_cast<size_t>(items.size));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
   struct Ranked {
     uint64_t hash;
     int64_t item;

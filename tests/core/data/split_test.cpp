@@ -86,6 +86,19 @@ TEST(SeededPart, EachClassGivesItsShare) {
   EXPECT_THAT(items.counts(Split::kTrain, 0), ElementsAre(50, 7, 2, 1));
 }
 
+// Keys of shards are read from the samples: not where nothing depends on them.
+TEST(SeededPart, AllImagesNeedNoKeys) {
+  const SplitItems items{3, [](int64_t) -> std::string { throw std::logic_error("key"); },
+                         [](int64_t) { return 0; }};
+  DatasetOptions options;
+  options.val_share = 1;
+  EXPECT_THAT(seeded_part(items, options, Split::kVal), ElementsAre(0, 1, 2));
+  options.val_share = 0;
+  EXPECT_THAT(seeded_part(items, options, Split::kTrain), ElementsAre(0, 1, 2));
+  options.val_share = 0.5;
+  EXPECT_THROW(seeded_part(items, options, Split::kTrain), std::logic_error);
+}
+
 TEST(SeededPart, DependsOnKeysAndSeedNotOnTheOrder) {
   const Items items({100, 100});
   Items reversed({});

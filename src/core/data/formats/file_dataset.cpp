@@ -36,7 +36,10 @@ FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOp
                                 Split split) {
   const SplitItems items{files.paths.size(), [&](int64_t i) { return files.paths.at(i); },
                          [&](int64_t i) { return files.labels[i]; }};
-  return select(files, seeded_part(items, options, split));
+  FileDataset::Files share = select(files, seeded_part(items, options, split));
+  // Of a share of nothing for validation the rest is all there is.
+  share.share = options.val_share > 0;
+  return share;
 }
 
 bool has_image_extension(std::string_view name) {

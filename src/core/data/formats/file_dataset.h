@@ -21,6 +21,7 @@ class FileDataset : public Dataset {
     std::vector<int> labels;     // [paths.size()]
     std::vector<std::string> classes;
     std::vector<NotRead> not_read;
+    bool share = false;  // of data without parts, as Dataset::is_share()
   };
   using SaveIndex = std::function<void(const Files&, const std::filesystem::path&)>;
   // `save_index` may be empty.
@@ -32,6 +33,8 @@ class FileDataset : public Dataset {
   std::string name(int64_t index) const override {
     return (files_.base / files_.paths.at(index)).string();
   }
+  std::string key(int64_t index) const override { return files_.paths.at(index); }
+  bool is_share() const override { return files_.share; }
   const std::vector<std::string>& classes() const override { return files_.classes; }
   std::string kind() const override { return kind_; }
   std::vector<NotRead> not_read() const override { return files_.not_read; }

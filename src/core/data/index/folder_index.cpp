@@ -19,7 +19,7 @@ fs::path absolute_root(const DatasetOptions& options) {
 
 // All that the listing depends on, but for the folders.
 std::string key_of(const DatasetOptions& options) {
-  return fmt::format("image folder\n{}\nsplit {} order {} share {} seed {}\n{}",
+  return fmt::format("image folder 2\n{}\nsplit {} order {} share {} seed {}\n{}",
                      absolute_root(options).string(), options.split,
                      static_cast<int>(options.class_order), options.val_share, options.seed,
                      options.class_map.empty() ? "" : read_text(options.class_map));
@@ -39,6 +39,7 @@ FileDataset::Files read_files(IndexReader& index, const fs::path& root) {
   const std::string base = index.text();
   files.base = base == "." ? root : root / base;
   files.classes = index.texts();
+  files.share = index.number() != 0;
   files.labels = index.array<int>();
   files.paths = PathList::read(index);
   index.end();
@@ -92,6 +93,7 @@ FileDataset::SaveIndex folder_index_writer(const DatasetOptions& options, Folder
     index.array(std::span(stamps.stamps));
     index.text(files.base.lexically_relative(root).string());
     index.texts(files.classes);
+    index.number(files.share ? 1 : 0);
     index.array(std::span(files.labels));
     files.paths.write(index);
     index.commit();

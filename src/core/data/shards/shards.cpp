@@ -126,6 +126,12 @@ ShardedDataset::Place ShardedDataset::place(int64_t index) const {
   return {shard, shard.samples.at(number), number};
 }
 
+std::string ShardedDataset::key(int64_t index) const {
+  const Place found = place(index);
+  return fmt::format("{}#{}", std::filesystem::path(found.shard.path).filename().string(),
+                     found.number);
+}
+
 std::vector<int64_t> ShardedDataset::shard_starts() const {
   std::vector<int64_t> starts;
   for (const Shard& shard : all_.shards) {
@@ -139,6 +145,7 @@ std::vector<int64_t> ShardedDataset::shard_starts() const {
 }
 
 void ShardedDataset::divide(const DatasetOptions& options, Split split) {
+  divided_ = options.val_share > 0;
   const std::string key = fmt::format("split {} share {} seed {}", split_names(split).front(),
                                       options.val_share, options.seed);
   if (all_.indexed && all_.part_key == key) return;

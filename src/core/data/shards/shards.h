@@ -60,6 +60,9 @@ class ShardedDataset : public Dataset {
   }
   int label(int64_t index) const override { return place(index).sample.label; }
   const std::vector<std::string>& classes() const override { return classes_; }
+  // The shard's own name and the place in it: cheap, where name() may read the sample.
+  std::string key(int64_t index) const override;
+  bool is_share() const override { return divided_; }
   std::vector<int64_t> shard_starts() const override;
   void save_index(const std::filesystem::path& file) const override;
   // Keeps only the share of `split`, which may come from the index.
@@ -79,6 +82,7 @@ class ShardedDataset : public Dataset {
   Shards all_;
   std::vector<std::string> classes_;
   int64_t samples_ = 0;
+  bool divided_ = false;
 };
 
 // work(i) for each i below `count`, in several threads: they wait for the disk more than they

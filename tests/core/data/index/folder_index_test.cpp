@@ -24,6 +24,7 @@ TEST_F(FolderIndex, ImageFolderOpensFromItsIndex) {
   EXPECT_EQ(listing(*open("val")), val);
   EXPECT_THAT(log_of_opening(), IsEmpty());
   EXPECT_EQ(open()->get(0).label, 0);
+  EXPECT_TRUE(open("val")->is_share());
   // An index that was right is not written again.
   const auto before = fs::last_write_time(index());
   fs::last_write_time(index(), before - std::chrono::hours(1));

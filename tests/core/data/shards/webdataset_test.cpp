@@ -55,6 +55,8 @@ TEST_F(WebDatasetTest, ShardsInNaturalOrderWithTheirImages) {
   EXPECT_THAT(train->classes(), ElementsAre("0", "1", "2"));
   EXPECT_THAT(labels(*train), ElementsAre(0, 1, 2, 2, 0));
   EXPECT_THAT(labels(*val), ElementsAre(1, 0));
+  EXPECT_FALSE(val->is_share());
+  EXPECT_EQ(train->key(3), "x-train-10.tar#0");
   for (int64_t i = 0; i < train->size(); ++i) {
     const Sample sample = train->get(i);
     EXPECT_EQ(sample.label, train->label(i));
@@ -95,6 +97,10 @@ TEST_F(WebDatasetTest, TrainingShardsAloneAreDivided) {
     }
     EXPECT_EQ(open("train")->size() + open("val")->size(), 10) << name;
     EXPECT_EQ(names.size(), 10u) << name;
+    EXPECT_TRUE(open("val")->is_share()) << name;
+    EXPECT_EQ(open("train")->key(0).substr(0, std::string(name).size() + 1),
+              name + std::string("#"))
+        << "whatever folder it lies in";
   }
   folder.text("data/_info.json", R"({"splits": {"train": {"filenames": ["x-0.tar"]}}})");
   EXPECT_EQ(open("train")->size() + open("val")->size(), 10);
