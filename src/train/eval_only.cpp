@@ -19,7 +19,7 @@
 namespace nestvit::train {
 
 int evaluate_only(const Recipe& recipe, const Dataset& val_set, const TrainOptions& options) {
-  const TensorMap tensors = starting_tensors(recipe, options.weights);
+  const TensorMap tensors = starting_tensors(recipe, options.weights, val_set.classes());
   const Group& group = *options.group;
   if (group.is_root()) refuse_used(options.workdir);
   set_up_process(options.threads);

@@ -403,7 +403,7 @@ TrainResult train(const Recipe& recipe, const Dataset& train_set, const Dataset&
   const bool resumed =
       group.broadcast(group.is_root() && resumes(recipe, options) ? "resume" : "") == "resume";
   std::optional<TensorMap> fresh;
-  if (!resumed) fresh = starting_tensors(recipe, options.weights);
+  if (!resumed) fresh = starting_tensors(recipe, options.weights, train_set.classes());
   set_up_process(options.threads);
   const torch::Device device = open_device(options.device, recipe.amp);
   choose_backend(group, device);

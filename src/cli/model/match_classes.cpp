@@ -15,13 +15,6 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Whether the names are numbers only, which files without names get.
-bool placeholders(const Names& names) {
-  for (size_t i = 0; i < names.size(); ++i)
-    if (names[i] != fmt::format("class {}", i) && names[i] != fmt::format("{}", i)) return false;
-  return true;
-}
-
 std::string some_of(const Names& names) {
   const Names shown(names.begin(), names.begin() + std::min<ptrdiff_t>(std::ssize(names), 5));
   return fmt::format(
@@ -44,13 +37,14 @@ std::vector<int> match_classes(const Dataset& dataset, const LoadedModel& model)
   std::vector<int> match(ours.size());
   for (size_t i = 0; i < match.size(); ++i) match[i] = static_cast<int>(i);
   if (ours == model.labels) return match;
-  if (ours.size() == model.labels.size() && (placeholders(ours) || placeholders(model.labels))) {
+  const auto by_name = classes_by_name(ours, model);
+  if (!by_name && ours.size() == model.labels.size() &&
+      (names_nothing(ours) || names_nothing(model.labels))) {
     log_warning(fmt::format("{} names no classes: they are matched with the {} by their order",
-                            placeholders(ours) ? "the dataset" : "the model",
-                            placeholders(ours) ? "model's" : "dataset's"));
+                            names_nothing(ours) ? "the dataset" : "the model",
+                            names_nothing(ours) ? "model's" : "dataset's"));
     return match;
   }
-  const auto by_name = classes_by_name(ours, model);
   if (!by_name)
     throw Error(
         fmt::format("the dataset has {} classes and {} has {}, and they differ{}{}", ours.size(),

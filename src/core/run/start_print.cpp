@@ -8,9 +8,11 @@
 
 #include "base/log.h"
 #include "data/split.h"
+#include "data/training_data.h"
 #include "run/recipe/augmentation.h"
 #include "run/recipe/finetune.h"
 #include "run/recipe/resolve.h"
+#include "weights/labels/labels.h"
 
 namespace nestvit {
 namespace {
@@ -64,10 +66,28 @@ void report_nest(WeightsReport& report, NestConfig ours, NestConfig theirs) {
           key, a.get(key), b.get(key)));
 }
 
-void print_weights(const Recipe& recipe, const LoadedNetwork& weights) {
-  const WeightsReport report = report_weights(recipe, weights);
-  log_info(fmt::format("weights        {}: {}", weights.origin, fmt::join(report.changes, "; ")));
+// What this run holds out may be what the weights were trained on.
+void warn_of_trained(const RunSetup& setup) {
+  const auto& record = setup.weights->trained_on;
+  if (!setup.train || !record) return;
+  const auto names = names_in_model(setup.val->classes(), *setup.weights);
+  if (recognise(*setup.val, names, *record).same == 0) return;
+  log_warning(fmt::format(
+      "{} was trained on some of the images that this run evaluates on: the accuracy will be too "
+      "high{}",
+      setup.weights->origin,
+      record->val_share && setup.val->is_share()
+          ? fmt::format("; --val-share {} --seed {} hold out the same ones", *record->val_share,
+                        record->seed)
+          : ""));
+}
+
+void print_weights(const RunSetup& setup) {
+  const WeightsReport report = report_weights(setup.recipe, *setup.weights, setup.val->classes());
+  log_info(
+      fmt::format("weights        {}: {}", setup.weights->origin, fmt::join(report.changes, "; ")));
   for (const std::string& warning : report.warnings) log_warning(warning);
+  warn_of_trained(setup);
 }
 
 void print_augmentation(const Recipe& r) {
@@ -167,20 +187,14 @@ void print_precision(const Recipe& r) {
 
 }  // namespace
 
-WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights) {
+WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights,
+                             const std::vector<std::string>& classes) {
   WeightsReport report;
   const Architecture ours = architecture_of(recipe);
   const Architecture& theirs = weights.config;
-  if (replaces_head(theirs, ours, reinit_head_of(recipe))) {
-    report.changes.push_back(fmt::format(
-        "a new head for {} classes, {}{}", ours.num_classes(),
-        reinit_head_of(recipe) == ReinitHead::kRandom ? "random" : "zeros",
-        recipe.reinit_head ? ""
-        : weights.headless ? " (the weights have none)"
-                           : fmt::format(" (the weights have {})", theirs.num_classes())));
-  } else {
-    report.changes.push_back(fmt::format("the head stays: {} classes", ours.num_classes()));
-  }
+  const HeadPlan head = plan_head(recipe, weights, classes);
+  report.changes.push_back(head.change);
+  if (!head.warning.empty()) report.warnings.push_back(head.warning);
   if (ours.in_channels() != theirs.in_channels())
     report.changes.emplace_back("first kernel summed over colours: the input is grey");
   if (ours.nest()) report_nest(report, *ours.nest(), *theirs.nest());
@@ -198,7 +212,7 @@ void print_setup(const RunSetup& setup) {
   log_info(fmt::format("classes        {}", class_list(setup.val->classes())));
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
                        r.input_size, r.input_size, describe(architecture_of(r))));
-  if (setup.weights) print_weights(r, *setup.weights);
+  if (setup.weights) print_weights(setup);
   if (setup.train)
     log_info(fmt::format(
         "transforms     {}; label smoothing {}{}", transform_text(r), r.mix.smoothing,

@@ -21,7 +21,8 @@ void print_setup(const RunSetup& setup);
 struct WeightsReport {
   std::vector<std::string> changes, warnings;
 };
-WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights);
+WeightsReport report_weights(const Recipe& recipe, const LoadedNetwork& weights,
+                             const std::vector<std::string>& classes);
 
 // A training loop before its first step.
 struct LoopStart {

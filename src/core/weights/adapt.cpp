@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 #include <nestvit/error.h>
 
+#include <algorithm>
+
 #include "model/params.h"
 
 namespace nestvit {
@@ -13,6 +15,18 @@ namespace {
 Tensor new_head(const Param& param, const AdaptOptions& options) {
   if (options.head == ReinitHead::kRandom) return initial_tensor(param, options.seed);
   return Tensor::f32(param.shape, std::vector<float>(static_cast<size_t>(param.size()), 0.0f));
+}
+
+// The rows of `head` ([K, C] or [K]) by class, zeros where a class has none.
+Tensor moved_head(const Tensor& head, const Param& param, const std::vector<int>& rows) {
+  const std::vector<float> source = head.to_f32();
+  const int64_t width = param.size() / param.shape[0];
+  std::vector<float> target(static_cast<size_t>(param.size()), 0.0f);
+  for (size_t k = 0; k < rows.size(); ++k)
+    if (rows[k] >= 0 && rows[k] < head.dim(0))
+      std::copy_n(source.begin() + rows[k] * width, width,
+                  target.begin() + static_cast<int64_t>(k) * width);
+  return Tensor::f32(param.shape, std::move(target));
 }
 
 // [C, 3, e, e] -> [C, 1, e, e]: a grey image stands for three equal channels, as in timm.
@@ -60,7 +74,9 @@ TensorMap adapt_tensors(const LoadedNetwork& from, const Architecture& to,
   for (const Param& param : parameter_table(to)) {
     const auto found = from.tensors.find(param.name);
     known += found != from.tensors.end();
-    if (is_head(param.name) && fresh_head) {
+    if (is_head(param.name) && !options.rows.empty() && found != from.tensors.end()) {
+      result.emplace(param.name, moved_head(found->second, param, options.rows));
+    } else if (is_head(param.name) && fresh_head) {
       result.emplace(param.name, new_head(param, options));
     } else if (found == from.tensors.end()) {
       problems.push_back(fmt::format("{} {} is missing", param.name, shape_text(param.shape)));

@@ -9,13 +9,16 @@
 
 namespace nestvit {
 
-// kAuto: the head is kept when the number of classes stays, else zeroed.
+// kAuto: the head is kept when the number of classes stays, else zeroed, but for AdaptOptions::rows.
 enum class ReinitHead { kAuto, kZeroAll, kRandom };
 
 struct AdaptOptions {
   PosEmbedResize pos_embed = PosEmbedResize::kAuto;
   ReinitHead head = ReinitHead::kAuto;
   uint64_t seed = 0;  // of kRandom
+  // For each class the class of the weights whose row of the head it takes, -1: a row of zeros.
+  // Empty: the head stays whole or is new. Only with kAuto.
+  std::vector<int> rows = {};
 };
 
 // The tensors of `from`, fitted to `to`: position embeddings resized, the head replaced when its

@@ -98,6 +98,24 @@ TEST(Adapt, AHeadIsReplacedWhenAsked) {
   EXPECT_TRUE(same(random.at("norm.weight"), from.tensors.at("norm.weight")));
 }
 
+TEST(Adapt, RowsOfTheHeadMoveToTheirClasses) {
+  LoadedModel from = small_model();  // five classes of twelve features
+  from.tensors["head.bias"] = Tensor::f32({5}, {10, 11, 12, 13, 14});
+  NestConfig to = from.config;
+  to.num_classes = 3;
+  const TensorMap got = adapt_tensors(from, to, {.rows = {4, -1, 0}});
+  EXPECT_EQ(got.at("head.bias").to_f32(), (std::vector<float>{14, 0, 10}));
+  const std::vector<float> before = from.tensors.at("head.weight").to_f32(),
+                           after = got.at("head.weight").to_f32();
+  ASSERT_EQ(after.size(), 36u);
+  for (size_t i = 0; i < 12; ++i) {
+    EXPECT_EQ(after[i], before[4 * 12 + i]);
+    EXPECT_EQ(after[12 + i], 0);
+    EXPECT_EQ(after[24 + i], before[i]);
+  }
+  EXPECT_TRUE(same(got.at("norm.weight"), from.tensors.at("norm.weight")));
+}
+
 TEST(Adapt, GreyImagesSumTheColours) {
   const LoadedModel from = small_model();
   NestConfig to = from.config;

@@ -174,6 +174,53 @@ TEST_F(FineTuneCommandTest, EvaluationMatchesAPartOfTheClassesByName) {
   EXPECT_THAT(done.text, HasSubstr("eval_loss=0.907606"));
 }
 
+// The last row's top-1 of a run's summary.
+std::string last_top1(const fs::path& run) {
+  std::istringstream summary(read_text(run / "summary.csv"));
+  std::string line, last;
+  while (std::getline(summary, line)) last = line;
+  std::istringstream row(last);
+  for (int cell = 0; cell < 4; ++cell) std::getline(row, line, ',');
+  return line;
+}
+
+TEST_F(FineTuneCommandTest, ClassesInAnotherOrderTakeTheirRowsWithThem) {
+  ASSERT_EQ(run(small({"--epochs", "6"})).code, 0);
+  EXPECT_GT(std::stod(last_top1(workdir())), 75) << "half would be the same the other way round";
+  write_file(root_ / "map.txt", "dark\nbright\n");
+  const fs::path again = root_ / "again";
+  const Finished done = run(command({"--initial-checkpoint", (workdir() / "last").string(),
+                                     "--class-map", (root_ / "map.txt").string(), "--lr", "1e-9",
+                                     "--epochs", "1", "--workdir", again.string()}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("its rows moved: the same 2 classes in another order"));
+  EXPECT_EQ(last_top1(again), last_top1(workdir()));
+}
+
+TEST_F(FineTuneCommandTest, OtherClassesOfTheSameNumberHaveANewHead) {
+  ASSERT_EQ(run(small({"--epochs", "1", "--warmup-epochs", "0"})).code, 0);
+  fs::rename(data() / "bright", data() / "day");
+  fs::rename(data() / "dark", data() / "night");
+  const Arguments next = {
+      "--initial-checkpoint",   (workdir() / "last").string(), "--epochs", "1", "--workdir",
+      (root_ / "next").string()};
+  const Finished done = run(command(next));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("a new head for 2 classes, zeros (the weights have 2 others)"));
+}
+
+// With another seed, what the first run learned from is what the second holds out.
+TEST_F(FineTuneCommandTest, ImagesThatTheWeightsKnowAreNotToBeEvaluatedOn) {
+  ASSERT_EQ(run(small({"--epochs", "1", "--warmup-epochs", "0"})).code, 0);
+  Arguments next = {
+      "--initial-checkpoint",   (workdir() / "last").string(), "--epochs", "1", "--workdir",
+      (root_ / "same").string()};
+  EXPECT_THAT(run(command(next)).text, Not(HasSubstr("was trained on some of the images")));
+  next.back() = (root_ / "other").string();
+  next.insert(next.end(), {"--seed", "7", "--val-share", "0.5"});
+  EXPECT_THAT(run(command(next)).text, HasSubstr("--val-share 0.2 --seed 42 hold out the same"));
+}
+
 TEST_F(FineTuneCommandTest, MistakesExitWith2AndWriteNothing) {
   const auto expect = [&](const Arguments& arguments, const std::string& word, int code = 2) {
     const Finished done = run(arguments);

@@ -200,7 +200,8 @@ void add_finetuning(Fields& f, Recipe& r) {
         "then theirs; position embeddings are resized and the head is replaced as the data needs; "
         "a resumed run does not read it");
   f.add("reinit_head", &r.reinit_head,
-        "zero_all or random: a new head; null: of zeros, only where the number of classes changes");
+        "zero_all or random: a new head; null: rows of zeros for the classes that the weights do "
+        "not know by name");
   f.add("resize_posembed", &r.resize_posembed,
         "new over old image size, checked against the sizes; 1: not checked");
   f.choice("posembed_resize", &r.posembed_resize,

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <span>
 
 #include "run/recipe/default_recipe.h"
 #include "weights/labels/labels.h"
@@ -75,6 +76,55 @@ void check_ratio(const Recipe& recipe, const LoadedNetwork& weights) {
 // Official weights do not describe their preprocessing.
 bool assumed(const LoadedNetwork& weights) {
   return weights.preprocessing == preprocessing_mode("jax", weights.preprocessing.image_size);
+}
+
+// "cat, dog, emu and 3 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  const std::span<const std::string> shown = std::span(names).first(std::min(names.size(), kShown));
+  return fmt::format(
+      "{}{}", fmt::join(shown, ", "),
+      names.size() > kShown ? fmt::format(" and {} more", names.size() - kShown) : "");
+}
+
+// The head as its number of classes says, whatever their names.
+HeadPlan head_by_number(const Recipe& recipe, const LoadedNetwork& weights) {
+  const ReinitHead asked = reinit_head_of(recipe);
+  const Architecture ours = architecture_of(recipe);
+  if (!weights.headless && !replaces_head(weights.config, ours, asked))
+    return {{}, fmt::format("the head stays: {} classes", ours.num_classes()), ""};
+  return {{},
+          fmt::format("a new head for {} classes, {}{}", ours.num_classes(),
+                      asked == ReinitHead::kRandom ? "random" : "zeros",
+                      asked != ReinitHead::kAuto ? ""
+                      : weights.headless
+                          ? " (the weights have none)"
+                          : fmt::format(" (the weights have {})", weights.config.num_classes())),
+          ""};
+}
+
+// The head by the names of the classes, of which the weights know some or none.
+HeadPlan head_by_name(const std::vector<std::string>& classes, const LoadedNetwork& weights) {
+  HeadPlan plan{known_classes(classes, weights), "", ""};
+  std::vector<std::string> fresh;
+  for (size_t k = 0; k < classes.size(); ++k)
+    if (plan.rows[k] < 0) fresh.push_back(classes[k]);
+  const size_t total = classes.size(), theirs = weights.labels.size();
+  if (fresh.size() == total)
+    plan.change =
+        fmt::format("a new head for {} classes, zeros (the weights have {} others)", total, theirs);
+  else if (!fresh.empty())
+    plan.change = fmt::format(
+        "of {} classes the weights know {} by name, whose rows of the head stay; rows of zeros for "
+        "{}",
+        total, total - fresh.size(), some_of(fresh));
+  else if (total < theirs)
+    plan.change =
+        fmt::format("the head keeps the rows of {} of its {} classes, by name", total, theirs);
+  else
+    plan.change =
+        fmt::format("the head stays, its rows moved: the same {} classes in another order", total);
+  return plan;
 }
 
 // Few passes are enough from good weights; small data needs more of them to make enough steps.
@@ -170,12 +220,35 @@ ReinitHead reinit_head_of(const Recipe& recipe) {
   return *recipe.reinit_head == "random" ? ReinitHead::kRandom : ReinitHead::kZeroAll;
 }
 
-TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights) {
+HeadPlan plan_head(const Recipe& recipe, const LoadedNetwork& weights,
+                   const std::vector<std::string>& classes) {
+  const std::vector<std::string> ours = class_labels(classes, recipe.num_classes);
+  HeadPlan plan = head_by_number(recipe, weights);
+  // An evaluation finds the classes of the head by name itself.
+  if (weights.headless || recipe.reinit_head || recipe.eval_only || ours == weights.labels)
+    return plan;
+  const bool unnamed = names_nothing(weights.labels);
+  // Numbers in another order are names, too.
+  const bool reordered =
+      ours.size() == weights.labels.size() && classes_by_name(ours, weights).has_value();
+  if (reordered || (!unnamed && !names_nothing(classes))) return head_by_name(ours, weights);
+  if (!replaces_head(weights.config, architecture_of(recipe), ReinitHead::kAuto))
+    plan.warning = fmt::format(
+        "{}: class by class, in their order, the data's classes take the rows of the head; "
+        "--config.reinit_head=zero_all makes a new one",
+        unnamed ? weights.origin + " names no classes" : "the data names no classes");
+  return plan;
+}
+
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights,
+                           const std::vector<std::string>& classes) {
   const auto seed = static_cast<uint64_t>(recipe.seed);
   if (!weights) return initial_tensors(architecture_of(recipe), seed);
-  return adapt_tensors(
-      *weights, architecture_of(recipe),
-      {.pos_embed = recipe.posembed_resize, .head = reinit_head_of(recipe), .seed = seed});
+  return adapt_tensors(*weights, architecture_of(recipe),
+                       {.pos_embed = recipe.posembed_resize,
+                        .head = reinit_head_of(recipe),
+                        .seed = seed,
+                        .rows = plan_head(recipe, *weights, classes).rows});
 }
 
 }  // namespace nestvit

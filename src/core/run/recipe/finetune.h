@@ -28,8 +28,19 @@ void check_weights(const Recipe& recipe, const LoadedNetwork& weights);
 // Whether reinit_head asks for a new head, and of which kind.
 ReinitHead reinit_head_of(const Recipe& recipe);
 
-// The tensors that the run starts from: the weights, fitted to the recipe's model; without weights
-// fresh ones.
-TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights);
+// What becomes of the head of `weights`, for data with these classes.
+struct HeadPlan {
+  // AdaptOptions::rows. Empty: no row moves; the head stays, or is new, as replaces_head() says.
+  std::vector<int> rows;
+  std::string change;   // for people
+  std::string warning;  // or empty
+};
+HeadPlan plan_head(const Recipe& recipe, const LoadedNetwork& weights,
+                   const std::vector<std::string>& classes);
+
+// The tensors that the run starts from: the weights, fitted to the recipe's model and to the data's
+// classes; without weights fresh ones.
+TensorMap starting_tensors(const Recipe& recipe, const LoadedNetwork* weights,
+                           const std::vector<std::string>& classes);
 
 }  // namespace nestvit

@@ -106,8 +106,8 @@ void check_baseline(const Recipe& recipe) {
 void check_finetuning(const Recipe& r) {
   if (r.reinit_head && *r.reinit_head != "zero_all" && *r.reinit_head != "random")
     throw UsageError(fmt::format("reinit_head is {}", *r.reinit_head),
-                     "zero_all: a head of zeros; random: drawn anew; null: only when the number "
-                     "of classes changes");
+                     "zero_all: a head of zeros; random: drawn anew; null: only rows of classes "
+                     "that the weights do not know");
   if (!(r.layer_decay > 0 && r.layer_decay <= 1))
     throw UsageError(
         fmt::format("layer_decay is {}; it must be above 0 and at most 1", r.layer_decay),

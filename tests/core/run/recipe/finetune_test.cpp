@@ -9,6 +9,7 @@
 #include <functional>
 
 #include "base/file.h"
+#include "data/classes.h"
 #include "run/start_print.h"
 #include "support/recipes.h"
 #include "support/temp_dir.h"
@@ -87,7 +88,8 @@ TEST(FineTune, SettingsWinOverTheWeights) {
   EXPECT_EQ(r.nest.stochastic_depth_drop, 0.05);
   EXPECT_EQ(r.preprocessing.resampler, Resampler::kTf);
   EXPECT_EQ(r.num_epochs, 3);
-  const WeightsReport report = report_weights(r, weights_of("nest_tiny_jx", "timm"));
+  const WeightsReport report =
+      report_weights(r, weights_of("nest_tiny_jx", "timm"), numbered_classes(10));
   EXPECT_THAT(report.warnings, ElementsAre(HasSubstr("nest.gelu is tanh")));
 }
 
@@ -178,20 +180,96 @@ TEST(FineTune, GreyInputAveragesTheStatistics) {
   const Recipe r = make(weights_of("nest_tiny_s196_224"), {{"in_channels", "1"}});
   ASSERT_EQ(r.preprocessing.mean.size(), 1U);
   EXPECT_DOUBLE_EQ(r.preprocessing.mean[0], (.485 + .456 + .406) / 3);
-  EXPECT_THAT(report_weights(r, weights_of("nest_tiny_s196_224")).changes,
+  EXPECT_THAT(report_weights(r, weights_of("nest_tiny_s196_224"), numbered_classes(10)).changes,
               Contains(HasSubstr("grey")));
 }
 
 TEST(FineTune, ReportSaysWhatBecomesOfTheHead) {
   const LoadedModel weights = weights_of("nest_tiny_s196_224");
   const auto changes = [&](const Values& values, int classes) {
-    return report_weights(make(weights, values, "", photos(classes)), weights);
+    return report_weights(make(weights, values, "", photos(classes)), weights,
+                          numbered_classes(classes));
   };
   EXPECT_THAT(changes({}, 10).changes, Contains(HasSubstr("a new head for 10 classes, zeros")));
   EXPECT_THAT(changes({}, 1000).changes, Contains(HasSubstr("the head stays")));
   EXPECT_THAT(changes({{"reinit_head", "random"}}, 1000).changes, Contains(HasSubstr("random")));
   EXPECT_THAT(changes({}, 10).warnings, IsEmpty());
   EXPECT_THROW(make(weights, {{"reinit_head", "ones"}}), UsageError);
+}
+
+// The head's rows of the classes of a run, and what is said of them.
+HeadPlan plan(const std::vector<std::string>& labels, const std::vector<std::string>& classes,
+              Values values = {}) {
+  LoadedModel weights = weights_of("nest_tiny_jx");
+  weights.labels = labels;
+  weights.config.num_classes = static_cast<int>(labels.size());
+  const Recipe r = make(weights, std::move(values), "", photos(static_cast<int>(classes.size())));
+  return plan_head(r, weights, classes);
+}
+
+TEST(FineTune, HeadsOfTheSameNamesStay) {
+  const HeadPlan same = plan({"cat", "dog", "emu"}, {"cat", "dog", "emu"});
+  EXPECT_THAT(same.rows, IsEmpty());
+  EXPECT_EQ(same.change, "the head stays: 3 classes");
+  const HeadPlan moved = plan({"class2", "class3", "class10"}, {"class10", "class2", "class3"});
+  EXPECT_THAT(moved.rows, ElementsAre(2, 0, 1));
+  EXPECT_THAT(moved.change, HasSubstr("rows moved: the same 3 classes in another order"));
+  EXPECT_EQ(moved.warning, "");
+  // Folders called by numbers, as torchvision orders them.
+  EXPECT_THAT(plan({"0", "1", "2"}, {"0", "2", "1"}).rows, ElementsAre(0, 2, 1));
+}
+
+TEST(FineTune, OtherNamesHaveANewHead) {
+  const HeadPlan other = plan({"cat", "dog", "emu"}, {"apple", "banana", "cherry"});
+  EXPECT_THAT(other.rows, ElementsAre(-1, -1, -1));
+  EXPECT_EQ(other.change, "a new head for 3 classes, zeros (the weights have 3 others)");
+  EXPECT_THAT(plan({"cat", "dog", "emu"}, {"apple", "banana"}).change,
+              HasSubstr("a new head for 2 classes, zeros"));
+}
+
+TEST(FineTune, KnownNamesKeepTheirRows) {
+  const HeadPlan part = plan({"cat", "dog", "emu"}, {"ape", "dog", "emu", "fox"});
+  EXPECT_THAT(part.rows, ElementsAre(-1, 1, 2, -1));
+  EXPECT_THAT(part.change, HasSubstr("know 2 by name"));
+  EXPECT_THAT(part.change, HasSubstr("ape, fox"));
+  const HeadPlan fewer = plan({"cat", "dog", "emu"}, {"cat", "emu"});
+  EXPECT_THAT(fewer.rows, ElementsAre(0, 2));
+  EXPECT_EQ(fewer.change, "the head keeps the rows of 2 of its 3 classes, by name");
+  // Spare classes of a run are classes without a name.
+  EXPECT_THAT(plan({"cat", "dog"}, {"dog", "fox"}, {{"num_classes", "4"}}).rows,
+              ElementsAre(1, -1, -1, -1));
+  LoadedModel imagenet = weights_of("nest_tiny_jx");
+  imagenet.labels = {"n02123045", "n02099601"};
+  imagenet.descriptions = {{"n02123045", "tabby"}, {"n02099601", "golden retriever"}};
+  imagenet.config.num_classes = 2;
+  EXPECT_THAT(
+      plan_head(make(imagenet, {}, "", photos(2)), imagenet, {"golden retriever", "tabby"}).rows,
+      ElementsAre(1, 0));
+}
+
+TEST(FineTune, ClassesWithoutNamesAreMatchedByNumberWithAWarning) {
+  for (const auto& [labels, classes] :
+       {std::pair<std::vector<std::string>, std::vector<std::string>>{{"class 0", "class 1"},
+                                                                      {"cat", "dog"}},
+        {{"cat", "dog"}, {"0", "1"}}}) {
+    const HeadPlan by_number = plan(labels, classes);
+    EXPECT_THAT(by_number.rows, IsEmpty());
+    EXPECT_EQ(by_number.change, "the head stays: 2 classes");
+    EXPECT_THAT(by_number.warning, HasSubstr("no classes"));
+    EXPECT_THAT(by_number.warning, HasSubstr("reinit_head"));
+  }
+  const HeadPlan another = plan({"class 0", "class 1", "class 2"}, {"cat", "dog"});
+  EXPECT_EQ(another.change, "a new head for 2 classes, zeros (the weights have 3)");
+  EXPECT_EQ(another.warning, "");
+}
+
+TEST(FineTune, AHeadThatIsAskedForComesWhateverTheNames) {
+  for (const char* kind : {"zero_all", "random"}) {
+    const HeadPlan asked = plan({"cat", "dog"}, {"dog", "cat"}, {{"reinit_head", kind}});
+    EXPECT_THAT(asked.rows, IsEmpty());
+    EXPECT_THAT(asked.change, HasSubstr("a new head for 2 classes"));
+    EXPECT_EQ(asked.warning, "");
+  }
 }
 
 TEST(FineTune, EvaluationNeedsTheClassesOfTheWeights) {

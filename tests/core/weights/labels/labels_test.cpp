@@ -21,6 +21,32 @@ TEST(Labels, NumbersStandInForNames) {
   EXPECT_TRUE(numbered_labels(0).empty());
 }
 
+TEST(Labels, NumbersInTheirOrderNameNothing) {
+  EXPECT_TRUE(names_nothing({"0", "1", "2"}));
+  EXPECT_TRUE(names_nothing({"class 0", "class 1"}));
+  EXPECT_TRUE(names_nothing({}));
+  EXPECT_FALSE(names_nothing({"0", "1", "10"}));
+  EXPECT_FALSE(names_nothing({"class 0", "cat"}));
+}
+
+TEST(Labels, ClassesThatTheDataLacksAreNumbered) {
+  EXPECT_THAT(class_labels({"cat", "dog"}, 4), ElementsAre("cat", "dog", "class 2", "class 3"));
+  EXPECT_THAT(class_labels({"cat", "dog"}, 2), ElementsAre("cat", "dog"));
+}
+
+TEST(Labels, KnownNamesMeanTheirClassAndOthersNone) {
+  EXPECT_THAT(known_classes({"owl", "crane", "n01514668"}, birds()), ElementsAre(-1, 2, 0));
+}
+
+TEST(Labels, AModelHasItsOwnNamesForClasses) {
+  EXPECT_THAT(names_in_model({"crane", "owl"}, birds()), ElementsAre("n02012849", "owl"));
+  EXPECT_THAT(names_in_model({"0", "1", "2"}, birds()),
+              ElementsAre("n01514668", "n01514859", "n02012849"));
+  ModelContent digits;
+  digits.labels = {"0", "1", "10"};
+  EXPECT_THAT(names_in_model({"0", "10", "1"}, digits), ElementsAre("0", "10", "1"));
+}
+
 TEST(Labels, NamesMeanClassesByLabelOrDescription) {
   EXPECT_EQ(classes_by_name({"n02012849", "hen"}, birds()), (std::vector<int>{2, 1}));
   EXPECT_EQ(classes_by_name({}, birds()), std::vector<int>{});
