@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <thread>
 
 #include "base/text.h"
@@ -32,6 +33,18 @@ std::string paragraphs(const std::string& details) {
 // The default shown; an empty string or an "auto" 0 is explained by the help text itself.
 void show_default(CLI::Option* option, const std::string& text) {
   if (!text.empty() && text != "0") option->default_str(text);
+}
+
+// A number above 0 and at most 1 that may be left open.
+void add_share(CLI::App& app, const std::string& flag, std::optional<double>* value,
+               const std::string& help) {
+  const auto check = [](const std::string& text) -> std::string {
+    double number = 0;
+    if (!CLI::detail::lexical_cast(text, number))
+      return fmt::format("\"{}\" is not a number", text);
+    return number > 0 && number <= 1 ? "" : fmt::format("{} is not above 0 and at most 1", text);
+  };
+  app.add_option(flag, *value, help)->type_name("X")->check(CLI::Validator(check, ""));
 }
 
 std::string usage_line(const Program& program, const Verb& verb,
@@ -183,10 +196,12 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
   add_text(app, "--dataset", &options->dataset, "NAME",
            fmt::format("The form of the data: {}. Recognised from the files when left out.",
                        dataset_names_text()));
-  add_choice(app, "--split,--val-split", &options->split,
+  add_choice(app, "--split,--val-split", &options->request.split,
              {"val", "train", "validation", "valid", "eval", "test"},
-             "The part of the dataset. val, validation, valid and eval mean the same: the test "
-             "images, where a dataset has no others.");
+             "The part of the dataset; left out: val. val, validation, valid and eval mean the "
+             "same: the test images, where a dataset has no others. Of a dataset without parts: "
+             "what the training of the model held out, where it was trained on this dataset; else, "
+             "unless one of --split, --val-share and --seed is given, all images.");
   add_text(app, "--labels", &options->labels, "FILE",
            "Labels of validation images that lie in one folder: lines \"FILE SYNSET\" or \"FILE "
            "INDEX\", Kaggle's LOC_val_solution.csv, or a synset per line in the order of the "
@@ -197,10 +212,13 @@ void add_data_options(CLI::App& app, DataOptions* options, Need data_dir) {
   add_choice(app, "--class-order", &options->class_order, {"natural", "plain"},
              "Order of classes named by folders: natural puts class2 before class10, plain sorts "
              "by bytes as torchvision does.");
-  add_real(app, "--val-share", &options->val_share, 0, 1,
-           "Share of each class that is \"val\" when a folder has no val/. Give the share that "
-           "training was given.");
-  add_seed(app, "--seed", &options->seed, "Of that split, and of the images that --limit draws.");
+  add_share(app, "--val-share", &options->request.val_share,
+            "Share of each class that is \"val\" where a dataset has no parts; 1: all images. Left "
+            "out: that of the model's training, where the model records it, else 0.2.");
+  app.add_option(
+         "--seed", options->request.seed,
+         "Of that share, and of the images that --limit draws. Left out: likewise, else 42.")
+      ->type_name("N");
   add_number(app, "--limit", &options->limit, 0,
              "Only that many images, drawn by the seed; 0: all.");
 }
@@ -217,22 +235,21 @@ void use_engine(const std::string& engine, const ForwardEngine& own, const Invoc
   exec_sibling(engine == "torch" ? "nestvit-train" : "nestvit", invocation.arguments);
 }
 
-std::unique_ptr<Dataset> DataOptions::open() const {
+DatasetOptions DataOptions::dataset_options() const {
   DatasetOptions options;
   options.root = data_dir;
   options.name = dataset;
-  options.split = split;
   options.class_order = class_order == "plain" ? ClassOrder::kPlain : ClassOrder::kNatural;
   options.labels_file = labels;
   options.class_map = class_map;
-  options.val_share = val_share;
-  options.seed = static_cast<uint64_t>(seed);
-  return open_dataset(options);
+  return options;
 }
 
 std::vector<int64_t> DataOptions::order(const Dataset& data) const {
   if (limit == 0 || limit >= data.size()) return in_order(data.size());
-  std::vector<int64_t> drawn = shuffled(data.size(), static_cast<uint64_t>(seed), 0);
+  const auto seed =
+      static_cast<uint64_t>(request.seed.value_or(static_cast<int64_t>(DatasetOptions{}.seed)));
+  std::vector<int64_t> drawn = shuffled(data.size(), seed, 0);
   drawn.resize(limit);
   std::sort(drawn.begin(), drawn.end());
   return drawn;

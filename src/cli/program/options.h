@@ -7,6 +7,7 @@
 
 #include "cli/program/verb.h"
 #include "data/dataset.h"
+#include "data/evaluation_data.h"
 #include "data/loader.h"
 
 namespace nestvit::cli {
@@ -59,14 +60,13 @@ void add_loading_options(CLI::App& app, RunOptions* options);  // without --dtyp
 // --data-dir, --dataset, --split, --labels, --class-map, --class-order, --val-share, --seed,
 // --limit.
 struct DataOptions {
-  std::string data_dir, dataset, split = "val", labels, class_map, class_order = "natural";
-  double val_share = DatasetOptions{}.val_share;
-  int64_t seed = static_cast<int64_t>(DatasetOptions{}.seed);
+  std::string data_dir, dataset, labels, class_map, class_order = "natural";
+  SplitRequest request;
   int limit = 0;
 
   bool named() const { return !data_dir.empty() || !dataset.empty(); }
   std::string text() const { return data_dir.empty() ? dataset : data_dir; }  // for people
-  std::unique_ptr<Dataset> open() const;
+  DatasetOptions dataset_options() const;
   // The indices to go through: all in order, or `limit` of them drawn by the seed.
   std::vector<int64_t> order(const Dataset& data) const;
 };

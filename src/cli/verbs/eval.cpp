@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/model/match_classes.h"
 #include "cli/model/model_source.h"
+#include "cli/model/open_data.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
@@ -46,11 +47,11 @@ Value::Members result_row(const EvalOptions& options, const LoadedModel& model,
 }
 
 void print_summary(const EvalOptions& options, const LoadedModel& model, const Dataset& dataset,
-                   const Metrics& metrics, const PassResult& pass) {
+                   const std::string& part, const Metrics& metrics, const PassResult& pass) {
   fmt::print("model    {} ({}, {} parameters)\n", options.model.name, model.config.variant,
              human_count(parameter_count(model.config)));
   fmt::print("data     {} ({}, {}): {} images, {} classes\n", options.data.text(), dataset.kind(),
-             options.data.split, human_count(metrics.count()), metrics.classes());
+             part, human_count(metrics.count()), metrics.classes());
   fmt::print("top-1    {:.2f} %\ntop-5    {:.2f} %\nloss     {:.4f}\n", metrics.top1(),
              metrics.top5(), metrics.loss());
   fmt::print("speed    {:.1f} images/s ({:.1f} s)\n",
@@ -61,7 +62,7 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
              const Invocation& invocation) {
   if (!options.results_file.empty()) check_results_path(options.results_file);
   const LoadedModel model = options.model.load(invocation, Widening::kLater);
-  const std::unique_ptr<Dataset> dataset = options.data.open();
+  const auto& [dataset, part] = open_data(options.data, model);
   const std::vector<int> match = match_classes(*dataset, model);
   const Forward forward = make_forward(model, options.run.forward());
 
@@ -74,7 +75,7 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
     metrics.add(logits, labels);
   });
 
-  print_summary(options, model, *dataset, metrics, result);
+  print_summary(options, model, *dataset, part, metrics, result);
   if (!options.results_file.empty())
     write_results(options.results_file, result_row(options, model, metrics, result));
   if (!options.report.empty()) {

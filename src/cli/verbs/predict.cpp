@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cli/model/image_inputs.h"
 #include "cli/model/model_source.h"
+#include "cli/model/open_data.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
@@ -161,8 +162,8 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
         "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
   const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const bool from_dataset = options.data.named();
-  const std::unique_ptr<Dataset> dataset =
-      from_dataset ? options.data.open() : open_inputs(options.inputs, model.labels);
+  const std::unique_ptr<Dataset> dataset = from_dataset ? open_data(options.data, model).images
+                                                        : open_inputs(options.inputs, model.labels);
   const std::vector<int64_t> order = options.data.order(*dataset);
   const Forward forward = make_forward(model, options.run.forward());
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cli/model/match_classes.h"
 #include "cli/model/model_source.h"
+#include "cli/model/open_data.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
 #include "cli/verbs/verbs.h"
@@ -55,7 +56,7 @@ struct Comparison {
 // Both models over the same batches.
 Comparison compare(const QuantizeOptions& options, const LoadedModel& model,
                    const LoadedModel& rounded, NumberType precision) {
-  const std::unique_ptr<Dataset> dataset = options.data.open();
+  const std::unique_ptr<Dataset> dataset = open_data(options.data, model).images;
   const std::vector<int> match = match_classes(*dataset, model);
   const int K = model.config.num_classes;
   const Engine before(model, {.threads = options.run.threads}),

@@ -47,6 +47,28 @@ TEST_F(EvalCli, CountsRight) {
   EXPECT_THAT(outcome.out, HasSubstr("8 images, 3 classes"));
 }
 
+// As timm's validate is called. Without a record of its training, a model cannot say more.
+TEST_F(EvalCli, AFolderOfClassesIsEvaluatedWhole) {
+  for (const char* options : {"", " --val-share 1", " --split val"}) {
+    const Outcome outcome =
+        nestvit(std::string("eval --model model --data-dir data/val") + options);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_THAT(outcome.out, HasSubstr("8 images, 3 classes")) << options;
+    EXPECT_THAT(outcome.out, HasSubstr("top-1    62.50 %")) << options;
+    EXPECT_THAT(outcome.err, HasSubstr("all 8 images of data/val")) << options;
+  }
+  fs::rename(path("data/val"), path("photos"));
+  const Outcome all = nestvit("eval --model model --data-dir photos");
+  EXPECT_THAT(all.out, HasSubstr("(image folder, all): 8 images"));
+  EXPECT_THAT(all.err,
+              HasSubstr("warning: all 8 images of photos are evaluated. The model does not "
+                        "say what it was trained on"));
+  // 1 of 2, 3 of 5, none of 1.
+  const Outcome part = nestvit("eval --model model --data-dir photos --val-share 0.6 --seed 7");
+  EXPECT_THAT(part.out, HasSubstr("(image folder, val): 4 images"));
+  EXPECT_THAT(part.err, HasSubstr("60 % of each class, drawn with seed 7"));
+}
+
 TEST_F(EvalCli, ResultFilesHaveTimmsFields) {
   const json result = eval("--model model --data-dir data -b 3");
   EXPECT_EQ(result["model"], "model");
@@ -114,6 +136,15 @@ TEST_F(EvalCli, ClassesInAnotherOrderAreMatchedByName) {
   EXPECT_EQ(json::parse(text("r.json"))["top1"], kTop1);
 }
 
+// "10" comes after "1" in bytes; both are names of a model's classes.
+TEST_F(EvalCli, NumbersInAnotherOrderAreMatchedByName) {
+  save("digits", constant_model({0, std::log(2.0f), 0}, {"0", "2", "1"}));
+  fill("numbers", {"0", "1", "2"}, {1, 1, 6});
+  const Outcome outcome = nestvit("eval --model digits --data-dir numbers");
+  EXPECT_THAT(outcome.out, HasSubstr("top-1    75.00 %")) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("by name"));
+}
+
 TEST_F(EvalCli, ClassesThatDifferAreNamed) {
   fill("other", {"ant", "bee", "dog"}, {1, 1, 1});
   expect_failure(nestvit("eval --model model --data-dir other"), 1, {"dog", "cat", "hint:"});
@@ -147,7 +178,9 @@ TEST_F(EvalCli, MistakesAreExplained) {
   expect_failure(nestvit("eval --model model --data-dir data --results-file r.txt"), 2, {"r.txt"});
   expect_failure(nestvit("eval --model model --data-dir data --split middle"), 2, {"middle"});
   expect_failure(nestvit("eval --model model --data-dir data --dataset cifar11"), 2, {"cifar11"});
-  expect_failure(nestvit("eval --model model --data-dir data --val-share 1.5"), 2, {"1.5"});
+  for (const char* share : {"1.5", "0", "-0.1", "nan", "half"})
+    expect_failure(nestvit(std::string("eval --model model --data-dir data --val-share ") + share),
+                   2, {share});
 }
 
 #ifdef NESTVIT_HAS_TRAIN

@@ -36,8 +36,8 @@ CheckOptions check_options(const DataCheckOptions& options) {
   check.data.class_map = options.data.class_map;
   check.data.class_order =
       options.data.class_order == "plain" ? ClassOrder::kPlain : ClassOrder::kNatural;
-  check.data.val_share = options.data.val_share;
-  check.data.seed = static_cast<uint64_t>(options.data.seed);
+  check.data.val_share = options.val_share;
+  check.data.seed = static_cast<uint64_t>(options.seed);
   check.threads = options.threads;
   check.min_side = options.min_side;
   return check;
@@ -168,10 +168,10 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
   add_text(app, "--class-map", &data.class_map, "FILE", "Class names, one per line.");
   add_choice(app, "--class-order", &data.class_order, {"natural", "plain"},
              "Order of classes named by folders.");
-  add_real(app, "--val-share", &data.val_share, 0, 1,
+  add_real(app, "--val-share", &options->val_share, 0, 1,
            "Share of each class that is \"val\" when a folder has no val/: copies of a picture "
            "that this puts into both parts are found. Give what training will be given.");
-  add_seed(app, "--seed", &data.seed, "Of that split.");
+  add_seed(app, "--seed", &options->seed, "Of that split.");
   add_number(app, "-j,--workers", &options->threads, 0,
              "Threads that read and decode; 0: as many as there are processors.");
   add_number(app, "--min-side", &options->min_side, 1,

@@ -9,7 +9,9 @@ namespace nestvit::cli {
 
 struct DataCheckOptions {
   std::string dir;   // "DIR"; the same as data.data_dir
-  DataOptions data;  // without split and limit
+  DataOptions data;  // without split request and limit
+  double val_share = DatasetOptions{}.val_share;
+  int64_t seed = static_cast<int64_t>(DatasetOptions{}.seed);
   int threads = 0, min_side = 16;
   std::string json, csv;
 };
