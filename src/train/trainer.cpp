@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "data/training_data.h"
 #include "run/input/batches.h"
 #include "run/recipe/finetune.h"
 #include "run/recipe/plan.h"
@@ -91,10 +92,10 @@ Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& 
       checkpoints_(options.workdir, recipe.checkpoint_hist) {
   model_.config = architecture_of(recipe);
   model_.preprocessing = recipe.preprocessing;
-  model_.labels = train_set.classes();
-  const std::vector<std::string> numbered = numbered_labels(recipe.num_classes);
-  for (size_t k = model_.labels.size(); k < numbered.size(); ++k)
-    model_.labels.push_back(numbered[k]);
+  model_.labels = class_labels(train_set.classes(), recipe.num_classes);
+  if (group_.is_root())
+    model_.trained_on = record_of(train_set, val_set, model_.labels,
+                                  dataset_options(recipe, recipe.data.train_split));
   state_.batch_size = step_images(recipe);
   state_.train_size = train_set.size();
   state_.recipe_digest = digest(recipe);
@@ -154,6 +155,7 @@ void Trainer::load_last() {
   if (saved.model.labels != model_.labels)
     throw Error(fmt::format("{} has other classes than the data", last),
                 "resume with the data and --class-map it was started with");
+  if (saved.model.trained_on) require_same_data(*saved.model.trained_on, *model_.trained_on, last);
   learner_.resume(saved.model.tensors, std::move(saved.optimizer));
   state_ = std::move(saved.state);
   checkpoints_.resume_from(state_);

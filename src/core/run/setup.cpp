@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "data/evaluation_data.h"
 #include "run/recipe/default_recipe.h"
 #include "run/recipe/finetune.h"
 #include "run/recipe/named_recipes.h"
@@ -37,8 +38,34 @@ Recipe with_named(const Recipe& base, const std::string& name) {
   return name.empty() ? base : apply(base, named_recipe(name));
 }
 
+// Which keys about the part to evaluate the settings have.
+SplitRequest split_request(const Recipe& asked, const RunRequest& request) {
+  Recipe open;
+  open.data.val_share = -1;
+  SplitRequest split;
+  if (apply(open, request.settings).data.val_share != -1) split.val_share = asked.data.val_share;
+  for (const auto& [key, value] : request.settings.values) {
+    // A recipe's file has a seed for many things.
+    if (key == "seed") split.seed = asked.seed;
+    if (key == "data.val_split") split.split = asked.data.val_split;
+  }
+  if (asked.data.val_split != DataKeys().val_split) split.split = asked.data.val_split;
+  if (split.val_share) split.seed = asked.seed;
+  return split;
+}
+
+std::unique_ptr<Dataset> open_to_evaluate(const LoadedNetwork& weights, const Recipe& asked,
+                                          const RunRequest& request) {
+  return open_evaluation_data(
+             dataset_options(asked, asked.data.val_split), split_request(asked, request),
+             weights.trained_on,
+             [&](const Dataset& images) { return names_in_model(images.classes(), weights); })
+      .images;
+}
+
 // `workdir`: of the run that is resumed, with its indexes; empty for a new one.
-void open_data(RunSetup& setup, const Recipe& recipe, const fs::path& workdir) {
+void open_data(RunSetup& setup, const Recipe& recipe, const RunRequest& request,
+               const fs::path& workdir) {
   if (recipe.data.dir.empty() && recipe.dataset.empty())
     throw UsageError("no data given", "name the folder: nestvit train DIR, or --data-dir DIR");
   const auto open = [&](const std::string& split, const char* part) {
@@ -47,7 +74,9 @@ void open_data(RunSetup& setup, const Recipe& recipe, const fs::path& workdir) {
     return open_dataset(options);
   };
   if (!recipe.eval_only) setup.train = open(recipe.data.train_split, "train");
-  setup.val = open(recipe.data.val_split, "val");
+  const bool by_record = recipe.eval_only && setup.weights && setup.weights->trained_on;
+  setup.val = by_record ? open_to_evaluate(*setup.weights, recipe, request)
+                        : open(recipe.data.val_split, "val");
   setup.facts = data_facts(setup.train ? *setup.train : *setup.val, *setup.val);
 }
 
@@ -83,7 +112,7 @@ RunSetup set_up_new(const RunRequest& request, const FetchNetwork& fetch) {
   const Recipe asked = with_settings(with_named(Recipe(), request.named_recipe), request);
   if (!asked.init_checkpoint.empty())
     setup.weights = fetch(asked.init_checkpoint, import_options(asked, request));
-  open_data(setup, asked, /*workdir=*/{});
+  open_data(setup, asked, request, /*workdir=*/{});
   const Recipe base = with_named(base_recipe(setup, asked, request.settings), request.named_recipe);
   if (!request.named_recipe.empty())
     setup.base += fmt::format(", over \"{}\"", request.named_recipe);
@@ -132,7 +161,7 @@ RunSetup set_up_resumed(const RunRequest& request) {
   if (setup.recipe.init_checkpoint != before.init_checkpoint)
     log_info(fmt::format("{} is not read: a resumed run goes on from its own checkpoint",
                          std::exchange(setup.recipe.init_checkpoint, before.init_checkpoint)));
-  open_data(setup, setup.recipe, request.resume);
+  open_data(setup, setup.recipe, request, request.resume);
   resolve(setup.recipe, setup.facts);
   refuse_changed_keys(before, setup.recipe);
   return setup;

@@ -28,12 +28,17 @@ std::string class_list(const std::vector<std::string>& classes) {
       classes.size() > kShown ? fmt::format(", and {} more", classes.size() - kShown) : "");
 }
 
-std::string split_source(const Recipe& recipe, const DataFacts& facts) {
-  if (facts.kind != "image folder") return "";
+std::string split_source(const RunSetup& setup) {
+  const Recipe& recipe = setup.recipe;
+  const bool by_record = recipe.eval_only && setup.weights && setup.weights->trained_on;
+  if (by_record) return "";  // said when the data was opened
+  if (setup.val->is_share())
+    return fmt::format(" ({:.4g} % of each class, drawn with seed {})", 100 * recipe.data.val_share,
+                       recipe.seed);
+  if (setup.facts.kind != "image folder") return "";
   for (const std::string& name : split_names(parse_split(recipe.data.val_split)))
     if (fs::is_directory(fs::path(recipe.data.dir) / name)) return fmt::format(" (from {}/)", name);
-  return fmt::format(" ({:.0f} % of each class, drawn with seed {})", 100 * recipe.data.val_share,
-                     recipe.seed);
+  return "";
 }
 
 std::string transform_text(const Recipe& recipe) {
@@ -208,7 +213,7 @@ void print_setup(const RunSetup& setup) {
   log_info(fmt::format("data           {}{}: {} images to train on, {} to evaluate{}",
                        setup.facts.kind, r.data.dir.empty() ? "" : " " + r.data.dir,
                        setup.train ? human_count(setup.facts.train_size) : "no",
-                       human_count(setup.facts.val_size), split_source(r, setup.facts)));
+                       human_count(setup.facts.val_size), split_source(setup)));
   log_info(fmt::format("classes        {}", class_list(setup.val->classes())));
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
                        r.input_size, r.input_size, describe(architecture_of(r))));
