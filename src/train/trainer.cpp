@@ -45,6 +45,7 @@ class Trainer {
   void resume();
   void load_last();
   void open_folder(bool resumed);
+  void write_recipe(bool resumed) const;
   bool train_step();
   void train_on(std::optional<Batch> batch, int64_t number, bool last);
   void count(const Learner::Update& done);
@@ -161,14 +162,23 @@ void Trainer::load_last() {
   checkpoints_.resume_from(state_);
 }
 
+// Settings that came with --resume count from now on, but not where there is nothing left to train.
+void Trainer::write_recipe(bool resumed) const {
+  Recipe written = recipe_;
+  const std::string text =
+      "# The recipe of this run, complete: nestvit train --config takes it.\n" +
+      fields(written).to_yaml();
+  const std::filesystem::path path = options_.workdir / "config.yaml";
+  if (!resumed || !finished()) return write_file(path, text);
+  if (read_text(path) != text)
+    log_info(fmt::format("nothing is trained, so {} keeps its settings", path.string()));
+}
+
 // Makes the folder's files agree with `state_`, and opens them for what is added.
 void Trainer::open_folder(bool resumed) {
   std::vector<RunPoint> curve;
   if (group_.is_root()) {
-    Recipe written = recipe_;
-    write_file(options_.workdir / "config.yaml",
-               "# The recipe of this run, complete: nestvit train --config takes it.\n" +
-                   fields(written).to_yaml());
+    write_recipe(resumed);
     write_summary(options_.workdir, state_.history);
     curve = cut_log(options_.workdir, state_);
     log_.emplace(options_.workdir);

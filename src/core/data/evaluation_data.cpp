@@ -26,9 +26,9 @@ std::string share_text(const DatasetOptions& options) {
                      options.seed);
 }
 
-void warn_of_trained(const std::string& images, bool divided) {
+void warn_of_trained(const std::string& text, bool divided) {
   log_warning(
-      fmt::format("the model was trained on some of {}: the accuracy is too high{}", images,
+      fmt::format("{}, and the model was trained on some of them: the accuracy is too high{}", text,
                   divided ? "; --split val takes a share by the rule of its training" : ""));
 }
 
@@ -67,7 +67,9 @@ class Opener {
 
   void check_trained(const EvaluationData& data) const {
     if (split_ != Split::kTrain && recognised(*data.images).same > 0)
-      warn_of_trained(fmt::format("these images ({}, {})", place(options_), data.part), false);
+      warn_of_trained(fmt::format("{} images of {} are evaluated ({})",
+                                  human_count(data.images->size()), place(options_), data.part),
+                      false);
   }
 
   // The part that was asked for.
@@ -104,7 +106,7 @@ class Opener {
     if (!record_)
       say_unknown(text);
     else if (found.same > 0)
-      warn_of_trained("its images, and " + text, record_->val_share.has_value());
+      warn_of_trained(text, record_->val_share.has_value());
     else
       log_info(fmt::format("{}: they are other {} than the model was trained on", text,
                            found.all ? "pictures under the names" : "files"));

@@ -141,12 +141,31 @@ void refuse_changed_keys(Recipe before, Recipe after) {
                        "or start anew in another --workdir");
 }
 
+// What may be meant by a path that is no run's folder.
+Error no_run(const fs::path& path) {
+  std::error_code ignored;
+  fs::path above = fs::absolute(path).lexically_normal();
+  if (!above.has_filename()) above = above.parent_path();
+  // RUN/best, RUN/checkpoints/step-7, RUN/checkpoints/step-7/model.safetensors
+  for (int level = 0; level < 3; ++level) {
+    above = above.parent_path();
+    if (!fs::exists(above / "config.yaml", ignored) || !Checkpoints(above, 1).any()) continue;
+    const fs::path run = path.is_absolute() ? above : above.lexically_relative(fs::current_path());
+    return Error(
+        fmt::format("{} is a part of the run {}, not a run to resume", path.string(), run.string()),
+        fmt::format("--resume {} goes on from the newest checkpoint of that run", run.string()));
+  }
+  const bool weights =
+      fs::exists(path / kConfigFile, ignored) || fs::is_regular_file(path, ignored);
+  return Error(fmt::format("{} holds no run to resume: there is no config.yaml", path.string()),
+               weights ? fmt::format("to start a new run from its weights: --initial-checkpoint {}",
+                                     path.string())
+                       : "give the --workdir of a run that was started, or leave --resume out");
+}
+
 RunSetup set_up_resumed(const RunRequest& request) {
   const fs::path config = request.resume / "config.yaml";
-  if (!fs::exists(config))
-    throw Error(
-        fmt::format("{} holds no run to resume: there is no config.yaml", request.resume.string()),
-        "give the --workdir of a run that was started, or leave --resume out");
+  if (!fs::exists(config)) throw no_run(request.resume);
   if (!request.named_recipe.empty())
     throw UsageError("--recipe is for a new run, and --resume resumes one",
                      "leave --recipe out: config.yaml of the run holds its recipe");

@@ -243,7 +243,13 @@ void print_loop_start(const LoopStart& start) {
   log_info(fmt::format("run folder     {}", start.workdir.string()));
   if (!start.resumed_after) return;
   const int64_t step = *start.resumed_after;
-  if (step >= plan.total) {
+  if (step > plan.total) {
+    log_info(
+        fmt::format("this run is finished: it has done {} steps, and {} are asked for; to go "
+                    "on, ask for more than {:.4g} epochs",
+                    human_count(step), human_count(plan.total),
+                    static_cast<double>(step) / static_cast<double>(plan.per_epoch)));
+  } else if (step == plan.total) {
     log_info(fmt::format("this run is finished: all {} steps are done; raise --epochs to go on",
                          human_count(plan.total)));
   } else {

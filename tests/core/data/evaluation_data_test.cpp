@@ -99,7 +99,7 @@ TEST_F(EvaluatedData, TrainingDataThatHasChangedIsWarnedOf) {
   fill("more", 0);
   folder.png("more/cat/more.png");
   EXPECT_EQ(open("more", trained_on("data")).images->size(), 21);
-  EXPECT_THAT(said_, AllOf(HasSubstr("warning"), HasSubstr("trained on some of its images"),
+  EXPECT_THAT(said_, AllOf(HasSubstr("warning"), HasSubstr("trained on some of them"),
                            HasSubstr("--split val")));
   open("more", trained_on("data"), {.split = "val"});
   EXPECT_THAT(said_, HasSubstr("30 % of each class, drawn with seed 7"));
@@ -160,7 +160,7 @@ TEST_F(EvaluatedData, PartsOfTheDataAreKept) {
   EXPECT_EQ(open("set/val", record).images->size(), 20);
   EXPECT_THAT(said_, Not(HasSubstr("warning")));
   EXPECT_EQ(open("set/train", record).images->size(), 20);
-  EXPECT_THAT(said_, HasSubstr("the model was trained on some of its images"));
+  EXPECT_THAT(said_, HasSubstr("the model was trained on some of them"));
 }
 
 TEST_F(EvaluatedData, ListsAreDividedLikewise) {

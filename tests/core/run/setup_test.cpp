@@ -6,7 +6,9 @@
 #include <nestvit/error.h>
 
 #include "base/file.h"
+#include "data/training_data.h"
 #include "image/codecs/codec.h"
+#include "support/errors.h"
 #include "support/recipes.h"
 #include "support/temp_dir.h"
 
@@ -147,6 +149,44 @@ TEST_F(SetupTest, AResumedRunKeepsItsRecipeAndReadsNoWeights) {
   expected.num_epochs = 12;
   EXPECT_EQ(yaml(setup.recipe), yaml(expected));
   EXPECT_EQ(setup.base, (again.resume / "config.yaml").string());
+}
+
+// timm resumes from a checkpoint's file.
+TEST_F(SetupTest, APartOfARunNamesTheRun) {
+  RunRequest asked;
+  const std::filesystem::path run = begun(set_up(request(), no_weights).recipe);
+  std::filesystem::create_directories(run / "checkpoints/step-7");
+  write_file(run / "checkpoints/step-7/config.json", "{}");
+  std::filesystem::create_directory_symlink("checkpoints/step-7", run / "best");
+  for (const char* part : {"best", "best/", "checkpoints", "checkpoints/step-7",
+                           "checkpoints/step-7/config.json", "config.yaml"}) {
+    asked.resume = run / part;
+    testing::expect_error([&] { set_up(asked, no_weights); },
+                          {part, "a part of the run", "--resume " + run.string() + " goes on"});
+  }
+  // Its weights elsewhere are no run.
+  std::filesystem::copy(run / "checkpoints/step-7", folder_.path() / "copy");
+  asked.resume = folder_.path() / "copy";
+  testing::expect_error([&] { set_up(asked, no_weights); },
+                        {"no config.yaml", "--initial-checkpoint " + asked.resume.string()});
+}
+
+TEST_F(SetupTest, EvaluationOnlyTakesWhatTheWeightsHeldOut) {
+  const auto evaluated = [&](Settings::Values values) {
+    values.insert(values.end(), {{"init_checkpoint", "w"}, {"eval_only", "true"}});
+    const RunSetup setup = set_up(request(std::move(values)), [&](const std::string& name,
+                                                                  const ImportOptions&) {
+      LoadedNetwork trained = weights(name);
+      const RunSetup run = set_up(request({{"seed", "7"}, {"data.val_share", "0.3"}}), no_weights);
+      trained.trained_on = record_of(*run.train, *run.val, run.train->classes(),
+                                     dataset_options(run.recipe, "train"));
+      return trained;
+    });
+    return setup.val->size();
+  };
+  EXPECT_EQ(evaluated({}), 6) << "30 % of twice ten";
+  EXPECT_EQ(evaluated({{"data.val_share", "1"}}), 20);
+  EXPECT_EQ(evaluated({{"seed", "8"}}), 6) << "the share is the weights'";
 }
 
 TEST_F(SetupTest, MistakesAreNamed) {

@@ -107,6 +107,10 @@ TEST_F(LoopStartTest, AResumedRunSaysWhereItGoesOn) {
   EXPECT_THAT(text(ten, 25), HasSubstr("going on after step 25 of 100 (epoch 2.50)\n"));
   EXPECT_THAT(text(ten, 100), HasSubstr("this run is finished: all 100 steps are done"));
   EXPECT_THAT(text(ten), Not(HasSubstr("going on")));
+  // With fewer epochs than it has done.
+  EXPECT_THAT(text(ten, 250),
+              HasSubstr("it has done 250 steps, and 100 are asked for; to go on, ask "
+                        "for more than 25 epochs\n"));
 }
 
 }  // namespace

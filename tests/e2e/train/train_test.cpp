@@ -124,6 +124,65 @@ TEST_F(TrainCommandTest, EvalOfTheSameProgramAgreesWithTheRun) {
   EXPECT_THAT(eval.text, HasSubstr(fmt::format("top-1    {:.2f} %", std::stod(cells.at(3)))));
 }
 
+// Nobody needs to remember how the images were divided, in whatever form the model goes on.
+TEST_F(TrainCommandTest, EvalTakesTheImagesThatTheRunHeldOut) {
+  ASSERT_EQ(run(small({"--seed", "7", "--val-share", "0.3"})).code, 0);
+  const std::string last = (workdir() / "last").string();
+  const auto made = [&](const std::string& verb, const std::string& name, Arguments more) {
+    const std::string out = (root_ / name).string();
+    Arguments a = verb == "quantize" ? Arguments{verb, "--model", last, "--output", out}
+                                     : Arguments{verb, last, out};
+    a.insert(a.end(), more.begin(), more.end());
+    const Finished done = run(a, "nestvit");
+    EXPECT_EQ(done.code, 0) << done.text;
+    return out;
+  };
+  for (const std::string& model :
+       {last, made("convert", "copy", {}), made("convert", "model.pth", {"--to", "pth"}),
+        made("convert", "model.safetensors", {"--to", "safetensors"}), made("quantize", "q", {})}) {
+    const Finished eval = run({"eval", "--model", model, "--data-dir", data().string()}, "nestvit");
+    ASSERT_EQ(eval.code, 0) << eval.text;
+    EXPECT_THAT(eval.text, HasSubstr("the 12 of 40 images that its training held out"));
+    EXPECT_THAT(eval.text, HasSubstr("held out): 12 images"));
+    EXPECT_THAT(eval.text, Not(HasSubstr("warning")));
+  }
+  const Finished inspected = run({"inspect", last}, "nestvit");
+  EXPECT_THAT(inspected.text,
+              HasSubstr("28 images, 12 held out: 30 % of each class, drawn with seed 7"));
+  write_image("dark", 20);
+  const Finished changed = run({"eval", "--model", last, "--data-dir", data().string()}, "nestvit");
+  EXPECT_THAT(changed.text, HasSubstr("trained on some of them"));
+  EXPECT_THAT(changed.text, HasSubstr("all): 41 images"));
+}
+
+TEST_F(TrainCommandTest, AFinishedRunKeepsItsSettings) {
+  ASSERT_EQ(run(small()).code, 0);
+  const std::string settings = read_text(workdir() / "config.yaml");
+  const Finished fewer =
+      run({"train", "--resume", workdir().string(), "--epochs", "1", "--lr", "5"});
+  EXPECT_EQ(fewer.code, 0) << fewer.text;
+  EXPECT_THAT(fewer.text, HasSubstr("it has done 12 steps, and 4 are asked for; to go on, ask for "
+                                    "more than 3 epochs"));
+  EXPECT_THAT(fewer.text, HasSubstr("config.yaml keeps its settings"));
+  EXPECT_EQ(read_text(workdir() / "config.yaml"), settings);
+  const Finished more = run({"train", "--resume", workdir().string(), "--epochs", "4"});
+  EXPECT_EQ(more.code, 0) << more.text;
+  EXPECT_THAT(read_text(workdir() / "config.yaml"), HasSubstr("num_epochs: 4"));
+}
+
+TEST_F(TrainCommandTest, OtherFilesOfTheSameNumberAreNotResumedWith) {
+  ASSERT_EQ(run(small()).code, 0);
+  fs::rename(data() / "dark/1.png", data() / "dark/renamed.png");
+  fs::rename(data() / "bright/2.png", data() / "dark/2b.png");
+  fs::rename(data() / "dark/3.png", data() / "bright/3b.png");
+  const Finished resumed = run({"train", "--resume", workdir().string(), "--epochs", "4"});
+  EXPECT_EQ(resumed.code, 1) << resumed.text;
+  EXPECT_THAT(resumed.text, HasSubstr("another name or class"));
+  const Finished part = run({"train", "--resume", (workdir() / "best").string()});
+  EXPECT_EQ(part.code, 1) << part.text;
+  EXPECT_THAT(part.text, HasSubstr("hint: --resume " + workdir().string()));
+}
+
 TEST_F(TrainCommandTest, DefaultWorkdirIsNamedByTimeModelAndSize) {
   Arguments a = small();
   a.erase(std::find(a.begin(), a.end(), "--workdir"),
