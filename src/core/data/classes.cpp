@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "base/unicode.h"
 #include "data/names.h"
 
 namespace nestvit {
@@ -59,7 +60,12 @@ std::vector<std::string> class_lines(const std::string& text, const std::string&
     if (lines.size() == kMaxClasses)
       throw Error(fmt::format("class map {}: more than {} lines", origin, kMaxClasses),
                   "is this the right file?");
-    lines.push_back(std::move(name));
+    auto form = composed(name);
+    if (!form)
+      throw Error(
+          fmt::format("class map {}: line {}, '{}', is not UTF-8", origin, line, printable(name)),
+          "convert the file: iconv -f latin1 -t utf-8 FILE > NEW");
+    lines.push_back(std::move(*form));
   }
   if (lines.empty())
     throw Error(fmt::format("class map {} is empty", origin), "write one class name per line");

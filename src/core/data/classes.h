@@ -28,7 +28,8 @@ struct ClassMap {
   std::vector<std::string> names;  // what the classes are called; often the same
 };
 
-// Throws Error: unreadable, empty, blank line inside, duplicate.
+// Throws Error: unreadable, empty, blank line inside, duplicate, not UTF-8. Names are composed
+// (base/unicode.h).
 ClassMap read_class_map(const std::filesystem::path& path);
 ClassMap parse_class_map(const std::string& text, const std::string& origin);
 

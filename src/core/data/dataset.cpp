@@ -7,13 +7,17 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 
 #include "base/check.h"
 #include "base/fields.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "base/unicode.h"
 #include "data/formats/cifar.h"
 #include "data/formats/folder.h"
 #include "data/formats/idx.h"
+#include "data/formats/image_files.h"
 #include "data/formats/imagenet.h"
 #include "data/formats/list.h"
 #include "data/index/folder_index.h"
@@ -47,18 +51,17 @@ fs::path debian_fashion_mnist() {
 
 // By its own files, or as TFDS stores it.
 Kind cifar(const std::string& name, const std::string& synonym, CifarKind kind) {
-  return {
-      .name = name,
-      .synonyms = {synonym},
-      .recognise =
-          [=](const DatasetOptions& options) { return find_cifar(options.root, kind).has_value(); },
-      .open =
-          [=](const DatasetOptions& options) {
-            const bool own = find_cifar(options.root, kind).has_value();
-            return !own && has_tfds(options.root, name) ? open_tfds(options)
-                                                        : open_cifar(options, kind);
-          },
-      .usual_place = tfds_data_dir};
+  return {.name = name,
+          .synonyms = {synonym},
+          .recognise =
+              [=](const DatasetOptions& options) { return looks_like_cifar(options.root, kind); },
+          .open =
+              [=](const DatasetOptions& options) {
+                const bool own = find_cifar(options.root, kind).has_value();
+                return !own && has_tfds(options.root, name) ? open_tfds(options)
+                                                            : open_cifar(options, kind);
+              },
+          .usual_place = tfds_data_dir};
 }
 
 // In the order in which they are tried: a stray list beside class folders does not make a list.
@@ -103,7 +106,7 @@ const std::vector<Kind>& kinds() {
       {.name = "folder",
        .synonyms = {"image-folder", "imagefolder"},
        .recognise = [](const DatasetOptions&) { return true; },
-       .open = open_folder,
+       .open = [](const DatasetOptions& options) { return open_folder(options); },
        .is_folder = true},
   };
   return all;
@@ -137,9 +140,14 @@ const Kind& find_kind(const std::string& given) {
 std::unique_ptr<Dataset> open_file(const DatasetOptions& options) {
   const bool asked = !options.name.empty() && find_kind(options.name).is_list;
   if (asked || (options.name.empty() && is_list(options.root))) return open_list(options);
-  throw Error(fmt::format("{} is a file; expected a folder", options.root.string()),
-              "data is a folder of images, a folder of TFDS, IDX, CIFAR or .tar files, or a .csv "
-              "or .tsv list");
+  const std::string unpack = unpack_command(options.root, options.root.parent_path() / "DIR");
+  throw Error(
+      fmt::format("{} is {}; expected a folder", options.root.string(),
+                  unpack.empty() ? "a file" : "an archive"),
+      !unpack.empty()
+          ? "unpack it first: " + unpack
+          : "data is a folder of images, a folder of TFDS, IDX, CIFAR or .tar files, or a .csv "
+            "or .tsv list");
 }
 
 class Subset : public Dataset {
@@ -155,6 +163,7 @@ class Subset : public Dataset {
   std::string key(int64_t index) const override { return all_->key(indices_.at(index)); }
   const std::vector<std::string>& classes() const override { return all_->classes(); }
   std::string kind() const override { return all_->kind(); }
+  std::vector<NotRead> not_read() const override { return all_->not_read(); }
 
  private:
   std::unique_ptr<Dataset> all_;
@@ -167,22 +176,17 @@ fs::path usual_place(const Kind* kind, const std::string& name) {
   return place;
 }
 
-}  // namespace
-
-std::vector<std::string> dataset_names() {
-  std::vector<std::string> names;
-  for (const Kind& kind : kinds())
-    names.push_back(kind.name == "tfds" ? kind.name + "/NAME" : kind.name);
-  return names;
+// Runs, models and results name classes in JSON and YAML, which are UTF-8.
+std::unique_ptr<Dataset> with_utf8_classes(std::unique_ptr<Dataset> dataset, const fs::path& root) {
+  for (const std::string& name : dataset->classes())
+    if (!composed(name))
+      throw Error(
+          fmt::format("{}: the class name '{}' is not UTF-8", root.string(), printable(name)),
+          "convert the file that names it: iconv -f latin1 -t utf-8 FILE > NEW");
+  return dataset;
 }
 
-std::string dataset_names_text(const std::string& conjunction) {
-  const std::vector<std::string> names = dataset_names();
-  return fmt::format("{} {} {}", fmt::join(names.begin(), names.end() - 1, ", "), conjunction,
-                     names.back());
-}
-
-std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
+std::unique_ptr<Dataset> open_any(const DatasetOptions& given) {
   DatasetOptions options = given;
   parse_split(options.split);
   const Kind* kind = options.name.empty() ? nullptr : &find_kind(options.name);
@@ -214,6 +218,34 @@ std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{}: {}", error.path1().string(), error.code().message()),
                 "the data must be readable by this user");
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> dataset_names() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kinds())
+    names.push_back(kind.name == "tfds" ? kind.name + "/NAME" : kind.name);
+  return names;
+}
+
+std::string dataset_names_text(const std::string& conjunction) {
+  const std::vector<std::string> names = dataset_names();
+  return fmt::format("{} {} {}", fmt::join(names.begin(), names.end() - 1, ", "), conjunction,
+                     names.back());
+}
+
+std::unique_ptr<Dataset> open_dataset(const DatasetOptions& given) {
+  return with_utf8_classes(open_any(given), given.root);
+}
+
+void say_not_read(const std::vector<const Dataset*>& datasets) {
+  std::set<std::string> said;
+  for (const Dataset* dataset : datasets) {
+    if (!dataset) continue;
+    for (const NotRead& note : dataset->not_read())
+      if (said.insert(note.text).second) (note.expected ? log_info : log_warning)(note.text);
   }
 }
 

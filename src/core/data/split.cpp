@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/text.h"
 
 namespace nestvit {
 namespace {
@@ -33,16 +34,18 @@ size_t val_count(size_t items, double share) {
 }  // namespace
 
 const std::vector<std::string>& split_names(Split split) {
-  static const std::vector<std::string> train = {"train", "training"};
-  static const std::vector<std::string> val = {"val", "valid", "validation", "eval", "evaluation"};
+  static const std::vector<std::string> train = {"train", "training", "trainval"};
+  static const std::vector<std::string> val = {"val",  "valid",      "validation", "validate",
+                                               "eval", "evaluation", "dev"};
   static const std::vector<std::string> test = {"test", "testing"};
   return split == Split::kTrain ? train : split == Split::kVal ? val : test;
 }
 
 std::optional<Split> find_split_named(const std::string& word) {
+  const std::string lower = ascii_lower(word);
   for (Split split : {Split::kTrain, Split::kVal, Split::kTest}) {
     const auto& names = split_names(split);
-    if (std::find(names.begin(), names.end(), word) != names.end()) return split;
+    if (std::find(names.begin(), names.end(), lower) != names.end()) return split;
   }
   return std::nullopt;
 }

@@ -16,7 +16,8 @@ enum class Split { kTrain, kVal, kTest };
 // The names of folders and lists of this part; the usual one first.
 const std::vector<std::string>& split_names(Split split);
 
-// The part of that name, if it is one of split_names(). parse_split throws UsageError if not.
+// The part of that name, if it is one of split_names(), in any case. parse_split throws UsageError
+// if not.
 std::optional<Split> find_split_named(const std::string& word);
 Split parse_split(const std::string& word);
 inline bool is_split(const std::string& word) { return find_split_named(word).has_value(); }

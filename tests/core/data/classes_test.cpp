@@ -62,6 +62,14 @@ TEST(Classes, MapIsOneNamePerLine) {
   expect_error([] { read_class_map("/nowhere/map.txt"); }, {"/nowhere/map.txt"});
 }
 
+TEST(Classes, MapIsUtf8InOneForm) {
+  EXPECT_THAT(parse_class_map("cafe\u0301\ndog\n", "m").keys, ElementsAre("caf\u00e9", "dog"));
+  expect_error([] { parse_class_map("dog\ncaf\xe9\n", "m.txt"); },
+               {"m.txt", "line 2", "caf\\xE9", "UTF-8"});
+  expect_error([] { parse_class_map("caf\u00e9\ncafe\u0301\n", "m.txt"); },
+               {"on line 1 and again on line 2"});
+}
+
 TEST(Classes, MapOfSynsetsNamesFoldersAndClasses) {
   const auto map = parse_class_map(
       "n01440764 tench, Tinca tinca\nn02012849\tcrane\r\n n03126707  crane, derrick\n", "m");

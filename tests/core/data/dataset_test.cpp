@@ -55,6 +55,32 @@ TEST(OpenDataset, AListBesideClassFoldersIsNotTheData) {
   EXPECT_EQ(open(folder.path(), "train", "folder")->kind(), "image folder");
 }
 
+TEST(OpenDataset, AnArchiveIsToBeUnpacked) {
+  DataDir folder;
+  for (const auto& [name, command] :
+       std::vector<std::pair<std::string, std::string>>{{"pets.zip", "unzip "},
+                                                        {"pets.tar.gz", "tar -xf "},
+                                                        {"PETS.TGZ", "tar -xf "},
+                                                        {"pets.7z", "7z x "}}) {
+    const auto file = folder.text(name, "x");
+    expect_error([&] { open(file); }, {"is an archive", command + file.string()});
+    const auto inside = folder.text(name + ".dir/" + name, "x");
+    expect_error([&] { open(inside.parent_path()); },
+                 {"no images", "unpack it first: " + command + inside.string()});
+  }
+}
+
+TEST(OpenDataset, ClassNamesAreUtf8) {
+  DataDir folder;
+  for (const char* name : {"a.jpg", "b.jpg"}) folder.text(name, "x");
+  folder.text("train.csv", "a.jpg,caf\xe9\nb.jpg,dog\n");
+  expect_error([&] { open(folder.path()); }, {"caf\\xE9", "UTF-8", "iconv"});
+  DataDir cifar;
+  cifar.bytes("test_batch.bin", make_cifar(2, 1, 10));
+  cifar.text("batches.meta.txt", "a\nb\nc\nd\ne\nf\ng\nh\ni\ncaf\xe9\n");
+  expect_error([&] { open(cifar.path(), "test"); }, {"batches.meta.txt", "line 10", "caf\\xE9"});
+}
+
 TEST(OpenDataset, SystemFashionMnist) {
   if (!fs::is_directory(system_fashion_mnist()))
     GTEST_SKIP() << "package dataset-fashion-mnist is not installed";

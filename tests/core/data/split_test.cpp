@@ -55,11 +55,13 @@ struct Items {
 };
 
 TEST(SplitNames, AreKnownByEveryWord) {
-  for (const char* word : {"train", "training"}) EXPECT_EQ(parse_split(word), Split::kTrain);
-  for (const char* word : {"val", "valid", "validation", "eval", "evaluation"})
+  for (const char* word : {"train", "training", "trainval", "Train", "TRAINING"})
+    EXPECT_EQ(parse_split(word), Split::kTrain);
+  for (const char* word :
+       {"val", "valid", "validation", "validate", "eval", "evaluation", "dev", "Val", "VALID"})
     EXPECT_EQ(parse_split(word), Split::kVal);
-  for (const char* word : {"test", "testing"}) EXPECT_EQ(parse_split(word), Split::kTest);
-  for (const char* word : {"", "Train", "tests", "all"}) EXPECT_FALSE(is_split(word)) << word;
+  for (const char* word : {"test", "testing", "Test"}) EXPECT_EQ(parse_split(word), Split::kTest);
+  for (const char* word : {"", "tests", "all"}) EXPECT_FALSE(is_split(word)) << word;
   EXPECT_EQ(split_names(Split::kVal).front(), "val");
   expect_error<UsageError>([] { parse_split("tets"); }, {"unknown split 'tets'", "train, val"});
 }

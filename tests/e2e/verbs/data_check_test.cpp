@@ -50,6 +50,23 @@ TEST_F(DataCheckCli, BrokenIsCode1OddIsNot) {
               HasSubstr("kind,part,class,file,detail\nbroken,train,bee,data/train/"));
 }
 
+TEST_F(DataCheckCli, SaysWhatTrainingWouldNotRead) {
+  write_image("data/plane/1.png", {200, 1, 1}, 20);
+  write_file(path("data/train/ant/a.heic"), "x");
+  write_file(path("data/readme.txt"), "x");
+  Outcome outcome = nestvit("data check data --json r.json");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("data/train/ant/a.heic: a file is not read"));
+  EXPECT_THAT(outcome.out,
+              HasSubstr("  data: folders beside train/ are not read: plane (1 image)"));
+  EXPECT_THAT(outcome.out, HasSubstr("note     data: 1 file is not read (1 .txt)"));
+  EXPECT_EQ(json::parse(text("r.json"))["notes"].size(), 1);
+  write_image("data/val/cow/1.png", {201, 1, 1}, 20);
+  outcome = nestvit("data check data");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("training would not start: 1"));
+}
+
 TEST_F(DataCheckCli, TenExamplesOfAKindAndHarmlessNames) {
   for (int i = 0; i < 15; ++i)
     write_image(fmt::format("data/train/ant/x{}\x1b[2J.png", i), {5, 5, 5}, 9);

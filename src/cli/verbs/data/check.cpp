@@ -75,7 +75,8 @@ void print_findings(const CheckResult& result, FindingKind kind) {
       subject = finding.class_name;
       if (!finding.part.empty()) subject = finding.part + ": " + subject;
     }
-    fmt::print("  {}: {}\n", harmless(subject), harmless(finding.detail));
+    fmt::print("  {}{}{}\n", harmless(subject), subject.empty() ? "" : ": ",
+               harmless(finding.detail));
   }
 }
 
@@ -94,6 +95,7 @@ void print_result(const DataCheckOptions& options, const CheckResult& result) {
           : "";
   fmt::print("speed    {:.0f} images/s{} ({:.1f} s)\n",
              static_cast<double>(result.images) / result.seconds, read, result.seconds);
+  for (const std::string& text : result.not_read) fmt::print("note     {}\n", harmless(text));
   for (int k = 0; k < kFindingKinds; ++k) print_findings(result, static_cast<FindingKind>(k));
   if (result.findings.empty()) fmt::print("\nnothing wrong found\n");
 }
@@ -102,7 +104,8 @@ void write_json(const std::string& path, const CheckResult& result) {
   Value::Members parts, counts, formats;
   for (const CheckedPart& part : result.parts) parts.emplace_back(part.name, part.images);
   for (const auto& [format, count] : result.formats) formats.emplace_back(format, count);
-  Value::List findings;
+  Value::List findings, notes;
+  for (const std::string& text : result.not_read) notes.push_back(text);
   for (int k = 0; k < kFindingKinds; ++k) {
     const auto kind = static_cast<FindingKind>(k);
     counts.emplace_back(finding_name(kind), result.count(kind));
@@ -122,6 +125,7 @@ void write_json(const std::string& path, const CheckResult& result) {
                                    {"smallest_side", result.smallest_side},
                                    {"median_side", result.median_side},
                                    {"largest_side", result.largest_side},
+                                   {"notes", notes},
                                    {"seconds", rounded(result.seconds, 3)},
                                    {"counts", counts},
                                    {"findings", findings}};
@@ -141,12 +145,13 @@ void write_csv(const std::string& path, const CheckResult& result) {
 const char* const kDataCheckDetails =
     "Reads and decodes every image of every part (train, val, and a folder's test), in parallel. "
     "Finds: images that cannot be read, with the reason; formats that are refused (GIF, TIFF, "
-    "animated WebP); pictures that are not read for their extension; the same picture (byte for "
+    "animated WebP); pictures that are not read for their extension or place; folders that are not "
+    "read or may be meant otherwise; the same picture (byte for "
     "byte, or pixel for pixel) in train and val, under two classes, or twice in one; JPEGs called "
     ".png and the like; images with a side below --min-side; sides of more than 8 to 1; classes "
     "without images, and those ten times smaller or larger than the median.\n\n"
-    "Exit code 1 when an image was found that would end a training run (broken, or of a refused "
-    "format), else 0, whatever else was found.";
+    "Exit code 1 when training would refuse the data, or an image was found that would end a run "
+    "(broken, or of a refused format), else 0, whatever else was found.";
 
 const char* const kDataCheckExamples =
     "nestvit data check photos\n"

@@ -12,21 +12,24 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string_view>
 #include <system_error>
 #include <thread>
 
-#include "base/text.h"
 #include "data/check/content_hash.h"
 #include "data/check/parts.h"
+#include "data/formats/image_files.h"
 #include "image/codecs/codec.h"
 
 namespace nestvit {
 namespace {
 
 constexpr std::array<std::array<const char*, 2>, kFindingKinds> kNames = {{
+    {"refused", "training would not start"},
     {"broken", "broken images"},
     {"odd-format", "formats that cannot be read"},
     {"ignored", "pictures that are not read"},
+    {"structure", "not read, or perhaps meant otherwise"},
     {"leak", "the same picture in two parts"},
     {"two-classes", "the same picture under two classes"},
     {"duplicate", "the same picture twice in a class"},
@@ -52,13 +55,6 @@ struct Record {
 
 std::string without_name(const std::string& text, const std::string& name) {
   return text.starts_with(name + ": ") ? text.substr(name.size() + 2) : text;
-}
-
-// The format that an extension promises; "" for extensions of other files.
-std::string promised_format(const std::string& name) {
-  const std::string extension = ascii_lower(std::filesystem::path(name).extension().string());
-  if (extension == ".jpg" || extension == ".jpeg") return "jpeg";
-  return extension == ".png" || extension == ".webp" ? extension.substr(1) : "";
 }
 
 class Checker {
@@ -206,7 +202,7 @@ void Checker::look_at_sample(const Sample& sample, int64_t index, Record* record
       content_hash(std::as_bytes(std::span(image.pixels)), static_cast<uint32_t>(image.width));
   record->height = image.height;
   record->width = image.width;
-  const std::string promised = sample.encoded.empty() ? "" : promised_format(sample.name);
+  const std::string_view promised = sample.encoded.empty() ? "" : image_format(sample.name);
   if (!promised.empty() && promised != kFormats.at(record->format))
     found(FindingKind::kExtension, index,
           fmt::format("{} inside, read as such", kFormats.at(record->format)));
@@ -278,6 +274,7 @@ CheckResult Checker::summary() {
   CheckResult result;
   result.kind = parts_.kind;
   result.undivided = parts_.undivided;
+  result.not_read = std::move(parts_.not_read);
   for (const auto& [name, data] : parts_.parts) result.parts.push_back({name, data->size()});
   result.images = total_;
   result.bytes = bytes_;
@@ -310,7 +307,8 @@ const char* finding_name(FindingKind kind) { return kNames.at(static_cast<size_t
 const char* finding_title(FindingKind kind) { return kNames.at(static_cast<size_t>(kind))[1]; }
 
 bool stops_training(FindingKind kind) {
-  return kind == FindingKind::kBroken || kind == FindingKind::kOddFormat;
+  return kind == FindingKind::kRefused || kind == FindingKind::kBroken ||
+         kind == FindingKind::kOddFormat;
 }
 
 int64_t CheckResult::count(FindingKind wanted) const {

@@ -13,9 +13,11 @@
 namespace nestvit {
 
 enum class FindingKind {
+  kRefused,    // training would not start with this data
   kBroken,     // cannot be read or decoded: training would stop there
   kOddFormat,  // a format that the decoder refuses (GIF, TIFF, animated WebP) under an image's name
-  kIgnored,    // a picture that is not read for its extension
+  kIgnored,    // a file that is not read for its extension or place, and may be a picture
+  kStructure,  // folders that are not read, or that may be meant otherwise than they are read
   kLeak,       // the same picture in two parts (train and val)
   kTwoClasses,  // the same picture under two classes
   kDuplicate,   // the same picture twice in one class of one part
@@ -29,7 +31,7 @@ inline constexpr int kFindingKinds = static_cast<int>(FindingKind::kUnbalanced) 
 
 const char* finding_name(FindingKind kind);   // "broken", "two-classes": for files
 const char* finding_title(FindingKind kind);  // for people
-// Broken images and odd formats end a training run, unless it skips bad images.
+// Refused data, and broken images and odd formats unless the run skips bad images.
 bool stops_training(FindingKind kind);
 
 struct Finding {
@@ -63,6 +65,7 @@ struct CheckResult {
   int classes = 0;
   std::map<std::string, int64_t> formats;                    // of what was decoded
   int smallest_side = 0, median_side = 0, largest_side = 0;  // shorter side; 0: nothing decoded
+  std::vector<std::string> not_read;                         // readmes and the like: sentences
   double seconds = 0;
   std::vector<Finding> findings;  // by kind, then in the order of the data
 

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -14,34 +13,17 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "base/unicode.h"
 #include "data/formats/file_dataset.h"
 #include "data/formats/folder.h"
+#include "data/formats/folder_layout.h"
+#include "data/formats/image_files.h"
 #include "data/split.h"
 
 namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool ignored(const std::string& name) { return name.starts_with('.') || name == "__MACOSX"; }
-
-struct Listing {
-  std::vector<std::string> folders, files;  // sorted
-};
-
-Listing list_folder(const fs::path& folder) {
-  Listing listing;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    auto name = entry.path().filename().string();
-    if (ignored(name)) continue;
-    std::error_code dangling;
-    auto& group = entry.is_directory(dangling) ? listing.folders : listing.files;
-    group.push_back(std::move(name));
-  }
-  std::sort(listing.folders.begin(), listing.folders.end());
-  std::sort(listing.files.begin(), listing.files.end());
-  return listing;
-}
 
 std::string format_of_file(const fs::path& path) {
   std::error_code error;
@@ -53,74 +35,84 @@ std::string format_of_file(const fs::path& path) {
       std::span(head.data(), static_cast<size_t>(std::max<std::streamsize>(file.gcount(), 0)))));
 }
 
+// What training says at its start about the data as a whole, once.
+class Notes {
+ public:
+  void add(const NotRead& note) {
+    if (seen_.insert(note.text).second) notes_.push_back(note);
+  }
+  void add(const std::vector<NotRead>& notes) {
+    for (const NotRead& note : notes) add(note);
+  }
+  void leave_out(const std::string& text) { seen_.insert(text); }
+
+  void give(CheckParts* parts) const {
+    for (const NotRead& note : notes_)
+      if (note.expected)
+        parts->not_read.push_back(note.text);
+      else
+        parts->findings.push_back({FindingKind::kStructure, "", "", "", note.text});
+  }
+
+ private:
+  std::vector<NotRead> notes_;
+  std::set<std::string> seen_;
+};
+
 // One part of a folder of images: `base` with its class folders.
 class PartWalk {
  public:
-  PartWalk(fs::path base, std::string part, std::vector<Finding>* findings)
-      : part_(std::move(part)), findings_(findings) {
+  PartWalk(fs::path base, std::string part, std::vector<Finding>* findings, Notes* notes)
+      : part_(std::move(part)), findings_(findings), notes_(notes) {
     files_.base = std::move(base);
   }
 
-  FileDataset::Files walk(const std::vector<std::string>& classes) {
-    for (const auto& name : list_folder(files_.base).files)
-      look_at_stray(name, "", "class folders");
-    files_.classes = classes;
-    for (size_t k = 0; k < classes.size(); ++k) {
-      images_.clear();
-      entered_.clear();
-      walk_class(classes[k], classes[k]);
-      std::sort(images_.begin(), images_.end());
-      for (const std::string& image : images_) files_.paths.add(image);
-      files_.labels.resize(files_.paths.size(), static_cast<int>(k));
-      if (images_.empty())
-        findings_->push_back({FindingKind::kEmptyClass, part_, classes[k], "",
-                              "no image in " + (files_.base / classes[k]).string()});
-    }
+  FileDataset::Files walk(const std::vector<std::string>& folders) {
+    for (const auto& name : list_folder(files_.base).files) look_at_stray(name, "");
+    for (const auto& folder : folders) walk_class(folder);
+    for (const NotRead& note : strays_.sentences(files_.base))
+      if (note.expected)
+        notes_->add(note);
+      else
+        notes_->leave_out(note.text);  // each file is a finding
     return std::move(files_);
   }
 
  private:
-  void walk_class(const std::string& relative, const std::string& class_name) {
-    // Links can form circles: every folder is entered once.
-    struct stat status {};
-    if (::stat((files_.base / relative).c_str(), &status) != 0 ||
-        !entered_.emplace(status.st_dev, status.st_ino).second)
-      return;
-    const Listing listing = list_folder(files_.base / relative);
-    for (const auto& name : listing.files)
-      if (has_image_extension(name))
-        images_.push_back(relative + "/" + name);
-      else
-        look_at_stray(relative + "/" + name, class_name, "");
-    for (const auto& name : listing.folders) walk_class(relative + "/" + name, class_name);
+  void walk_class(const std::string& folder) {
+    const std::string name = composed(folder).value_or(folder);
+    FoundImages found = find_images(files_.base, folder,
+                                    [&](const std::string& file) { look_at_stray(file, name); });
+    found.images.insert(found.images.end(), found.lost.begin(), found.lost.end());
+    std::sort(found.images.begin(), found.images.end());
+    for (const std::string& image : found.images) files_.paths.add(image);
+    files_.labels.resize(files_.paths.size(), static_cast<int>(std::ssize(files_.classes)));
+    files_.classes.push_back(name);
+    if (found.images.empty())
+      findings_->push_back({FindingKind::kEmptyClass, part_, name, "",
+                            "no image in " + (files_.base / folder).string()});
   }
 
-  // Reports a file that training does not read, if it is a picture.
-  void look_at_stray(const std::string& relative, const std::string& class_name,
-                     const std::string& beside) {
+  // Reports a file that training does not read, if it is or could be a picture. `class_name` "": it
+  // lies beside the class folders.
+  void look_at_stray(const std::string& relative, const std::string& class_name) {
+    const bool beside = class_name.empty();
+    strays_.add_file(relative, beside);
     const std::string format = format_of_file(files_.base / relative);
-    if (format.empty()) return;
-    const std::string why = beside.empty()
-                                ? fmt::format("its extension is none of {}", kImageExtensions)
-                                : "it lies beside the " + beside;
-    findings_->push_back({FindingKind::kIgnored, part_, class_name,
-                          (files_.base / relative).string(),
-                          fmt::format("a {} file is not read: {}", format, why)});
+    if (format.empty() && is_expected_file(relative, beside)) return;
+    const std::string why = beside ? "it lies beside the class folders"
+                                   : fmt::format("its extension is none of {}", kImageExtensions);
+    findings_->push_back(
+        {FindingKind::kIgnored, part_, class_name, (files_.base / relative).string(),
+         fmt::format("a {}file is not read: {}", format.empty() ? "" : format + " ", why)});
   }
 
   FileDataset::Files files_;
-  std::vector<std::string> images_;  // of the class that is walked
+  Unread strays_;
   std::string part_;
   std::vector<Finding>* findings_;
-  std::set<std::pair<dev_t, ino_t>> entered_;
+  Notes* notes_;
 };
-
-std::optional<fs::path> find_part(const fs::path& root, Split split) {
-  for (const auto& name : split_names(split))
-    if (fs::is_directory(root / name) && !list_folder(root / name).folders.empty())
-      return root / name;
-  return std::nullopt;
-}
 
 void add_part(CheckParts* parts, const std::string& name, FileDataset::Files files) {
   if (files.paths.size() > 0)
@@ -128,36 +120,28 @@ void add_part(CheckParts* parts, const std::string& name, FileDataset::Files fil
                               std::make_unique<FileDataset>("image folder", std::move(files)));
 }
 
-// In the layout of data/formats/folder.h: split folders, or class folders in the root.
-CheckParts walk_folder(const DatasetOptions& options) {
+// The parts of data/formats/folder_layout.h, also where training would refuse them.
+CheckParts walk_folder(const DatasetOptions& options, const FolderLayout& layout, Notes* notes) {
   CheckParts parts;
   parts.kind = "image folder";
-  const auto train = find_part(options.root, Split::kTrain);
-  const auto val = find_part(options.root, Split::kVal);
-  const auto test = find_part(options.root, Split::kTest);
   const auto walk = [&](const fs::path& base, const std::string& name,
-                        const std::vector<std::string>& classes) {
-    return PartWalk(base, name, &parts.findings).walk(classes);
+                        const std::vector<std::string>& folders) {
+    return PartWalk(base, name, &parts.findings, notes).walk(folders);
   };
-  if (train) {
-    add_part(&parts, "train", walk(*train, "train", list_folder(*train).folders));
+  if (layout.train) {
+    add_part(&parts, "train", walk(*layout.train, "train", list_folder(*layout.train).folders));
   } else {
-    std::vector<std::string> classes;
-    for (const auto& name : list_folder(options.root).folders)
-      if (options.root / name != val && options.root / name != test &&
-          find_split_named(name) != Split::kTest)
-        classes.push_back(name);
-    parts.undivided = !val;
-    auto files = walk(options.root, val ? "train" : "", classes);
-    if (parts.undivided) {
+    parts.undivided = !layout.val;
+    auto files = walk(options.root, layout.val ? "train" : "", layout.classes);
+    if (parts.undivided && files.paths.size() > 0) {
       for (const Split split : {Split::kTrain, Split::kVal})
         add_part(&parts, split_names(split).front(), seeded_share(files, options, split));
     } else {
       add_part(&parts, "train", std::move(files));
     }
   }
-  if (val) add_part(&parts, "val", walk(*val, "val", list_folder(*val).folders));
-  if (test) add_part(&parts, "test", walk(*test, "test", list_folder(*test).folders));
+  for (const auto& [name, folder] : {std::pair("val", layout.val), std::pair("test", layout.test)})
+    if (folder) add_part(&parts, name, walk(*folder, name, list_folder(*folder).folders));
   return parts;
 }
 
@@ -173,15 +157,27 @@ bool may_be_folder(const DatasetOptions& options) {
          looks_like_image_folder(options.root);
 }
 
-// Adds a val/ without class folders that training reads all the same: ImageNet's validation images.
-void add_labelled_val(CheckParts* parts, const DatasetOptions& options) {
-  for (const auto& part : parts->parts)
-    if (part.first == "val") return;
+// `train`: as training opens it; null where it refuses, for `problem`.
+CheckParts folder_parts(const DatasetOptions& options, const Dataset* train,
+                        std::optional<Error> problem) {
+  const FolderLayout layout = find_layout(options.root);
+  Notes notes;
+  CheckParts parts = walk_folder(options, layout, &notes);
+  notes.add(train ? train->not_read() : layout.not_read);
   try {
     auto val = open_part(options, "val");
-    if (val->kind() != "image folder") parts->parts.emplace_back("val", std::move(val));
-  } catch (const Error&) {  // there is none
+    notes.add(val->not_read());
+    // A val/ without class folders that training reads all the same: ImageNet's.
+    const bool has_val = std::any_of(parts.parts.begin(), parts.parts.end(),
+                                     [](const auto& part) { return part.first == "val"; });
+    if (!has_val && val->kind() != "image folder") parts.parts.emplace_back("val", std::move(val));
+  } catch (const Error& error) {
+    if (!problem) problem = error;
   }
+  if (parts.parts.empty()) throw problem.value_or(Error("no image found"));
+  if (problem) parts.findings.push_back({FindingKind::kRefused, "", "", "", problem->what()});
+  notes.give(&parts);
+  return parts;
 }
 
 }  // namespace
@@ -222,12 +218,8 @@ CheckParts open_check_parts(const DatasetOptions& options) {
     problem = error;
   }
   try {
-    if (train ? train->kind() == "image folder" : may_be_folder(options)) {
-      CheckParts parts = walk_folder(options);
-      add_labelled_val(&parts, options);
-      if (parts.parts.empty()) throw problem.value_or(Error("no image found"));
-      return parts;
-    }
+    if (train ? train->kind() == "image folder" : may_be_folder(options))
+      return folder_parts(options, train.get(), problem);
   } catch (const fs::filesystem_error& error) {
     throw Error(fmt::format("{}: {}", error.path1().string(), error.code().message()),
                 "the data must be readable by this user");
@@ -241,6 +233,9 @@ CheckParts open_check_parts(const DatasetOptions& options) {
     log_warning(fmt::format("only \"train\" is checked: {}", error.what()));
   }
   parts.kind = parts.parts.front().second->kind();
+  Notes notes;
+  for (const auto& part : parts.parts) notes.add(part.second->not_read());
+  notes.give(&parts);
   return parts;
 }
 

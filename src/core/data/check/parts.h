@@ -16,8 +16,9 @@ namespace nestvit {
 struct CheckParts {
   std::string kind;
   std::vector<std::pair<std::string, std::unique_ptr<Dataset>>> parts;  // name, images
-  bool undivided = false;         // train and val are a seeded split of one folder
-  std::vector<Finding> findings;  // empty classes, pictures that are not read
+  bool undivided = false;             // train and val are a seeded split of one folder
+  std::vector<Finding> findings;      // empty classes, pictures that are not read, refused data
+  std::vector<std::string> not_read;  // what is expected there: a readme, ...
 };
 
 // Throws Error when there is nothing to check.

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "data/classes.h"
+#include "data/formats/image_files.h"
 #include "data/split.h"
 
 namespace nestvit {
@@ -118,16 +119,32 @@ std::vector<std::string> read_names(const fs::path& folder, const Layout& form) 
   return names;
 }
 
+// Whose version `root` holds instead: "Python", "MATLAB", or "" for neither.
+std::string other_version(const fs::path& root, const Layout& form) {
+  const bool ten = form.classes == 10;
+  std::error_code ignored;
+  const auto there = [&](const char* name) { return fs::exists(root / name, ignored); };
+  if (ten ? is_file(root / "data_batch_1") || there("cifar-10-batches-py")
+          : (is_file(root / "meta") && is_file(root / "train")) || there("cifar-100-python"))
+    return "Python";
+  const bool matlab =
+      ten ? there("data_batch_1.mat") || there("cifar-10-batches-mat") : there("cifar-100-matlab");
+  return matlab ? "MATLAB" : "";
+}
+
 Error not_found(const fs::path& root, const Layout& form) {
   std::string hint = fmt::format("name the folder that holds {}, or the one above it", form.folder);
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(root, ignored)) {
-    const auto name = entry.path().filename().string();
-    if (name.starts_with("cifar-") && name.find(".tar") != std::string::npos)
-      hint = fmt::format("unpack it first: tar -xf {} -C {}", entry.path().string(), root.string());
-    if (name == "data_batch_1" || name.ends_with("batches-py") || name == "cifar-100-python")
-      hint = "this is the Python version; nestvit reads the binary version (*.bin)";
+    const auto command = unpack_command(entry.path(), root);
+    if (entry.path().filename().string().starts_with("cifar-") && !command.empty())
+      hint = "unpack it first: " + command;
   }
+  if (const std::string version = other_version(root, form); !version.empty())
+    hint = fmt::format(
+        "this is the {} version; nestvit reads the binary version (*.bin): nestvit "
+        "pull {} fetches it",
+        version, form.kind);
   return Error(fmt::format("{}: no {} in it", root.string(), form.train.front()), hint);
 }
 
@@ -170,6 +187,10 @@ std::optional<fs::path> find_cifar(const fs::path& root, CifarKind kind) {
   for (const auto& folder : {root, root / form.folder})
     if (is_file(folder / form.train.front()) || is_file(folder / form.test.front())) return folder;
   return std::nullopt;
+}
+
+bool looks_like_cifar(const fs::path& root, CifarKind kind) {
+  return find_cifar(root, kind) || !other_version(root, layout(kind)).empty();
 }
 
 std::unique_ptr<Dataset> open_cifar(const DatasetOptions& options, CifarKind kind) {

@@ -23,6 +23,9 @@ Sample cifar_sample(std::span<const std::byte> file, CifarKind kind, int64_t ind
 
 // The folder with a training or test file of this kind: root or its usual sub-folder.
 std::optional<std::filesystem::path> find_cifar(const std::filesystem::path& root, CifarKind kind);
+// Also true of the versions for Python and MATLAB, for which open_cifar() throws an Error that says
+// so.
+bool looks_like_cifar(const std::filesystem::path& root, CifarKind kind);
 std::unique_ptr<Dataset> open_cifar(const DatasetOptions& options, CifarKind kind);
 
 }  // namespace nestvit

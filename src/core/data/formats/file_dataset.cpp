@@ -3,12 +3,7 @@
 
 #include <nestvit/error.h>
 
-#include <algorithm>
-#include <array>
-#include <string_view>
-
 #include "base/file.h"
-#include "base/text.h"
 
 namespace nestvit {
 
@@ -25,8 +20,8 @@ Sample FileDataset::get(int64_t index) const {
 }
 
 FileDataset::Files select(const FileDataset::Files& files, const std::vector<int64_t>& part) {
-  FileDataset::Files selected{
-      files.base, files.paths.part(part), {}, files.classes, files.not_read};
+  FileDataset::Files selected{files.base, files.paths.part(part), {}, files.classes};
+  selected.not_read = files.not_read;
   selected.labels.reserve(part.size());
   for (int64_t i : part) selected.labels.push_back(files.labels[i]);
   return selected;
@@ -40,17 +35,6 @@ FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOp
   // Of a share of nothing for validation the rest is all there is.
   share.share = options.val_share > 0;
   return share;
-}
-
-bool has_image_extension(std::string_view name) {
-  constexpr std::array<std::string_view, 4> kKnown = {"jpg", "jpeg", "png", "webp"};
-  const size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return false;
-  const auto extension = name.substr(dot + 1);
-  return std::any_of(kKnown.begin(), kKnown.end(), [&](std::string_view known) {
-    return std::equal(known.begin(), known.end(), extension.begin(), extension.end(),
-                      [](char a, char b) { return a == ascii_lower(b); });
-  });
 }
 
 }  // namespace nestvit

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/formats/image_files.h"
 #include "data/index/path_list.h"
 #include "data/split.h"
 
@@ -20,7 +21,7 @@ class FileDataset : public Dataset {
     PathList paths;              // relative (or absolute), one per image
     std::vector<int> labels;     // [paths.size()]
     std::vector<std::string> classes;
-    std::vector<NotRead> not_read;
+    std::vector<NotRead> not_read = {};
     bool share = false;  // of data without parts, as Dataset::is_share()
   };
   using SaveIndex = std::function<void(const Files&, const std::filesystem::path&)>;
@@ -54,9 +55,5 @@ FileDataset::Files select(const FileDataset::Files& files, const std::vector<int
 // The share of undivided data that belongs to `split` (data/split.h).
 FileDataset::Files seeded_share(const FileDataset::Files& files, const DatasetOptions& options,
                                 Split split);
-
-// By extension, any case: jpg, jpeg, png, webp. (What a file holds is found out by the decoder.)
-bool has_image_extension(std::string_view name);
-inline constexpr const char* kImageExtensions = "jpg, jpeg, png, webp";
 
 }  // namespace nestvit

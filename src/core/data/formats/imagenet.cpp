@@ -19,6 +19,7 @@
 #include "data/classes.h"
 #include "data/formats/file_dataset.h"
 #include "data/formats/folder.h"
+#include "data/formats/image_files.h"
 #include "data/names.h"
 #include "data/shards/tfds.h"
 #include "data/split.h"
@@ -90,17 +91,22 @@ bool has_folders(const fs::path& folder) {
 
 // The images directly in a folder, sorted; none when it has folders too.
 std::vector<std::string> flat_images(const fs::path& folder) {
-  std::vector<std::string> images;
   std::error_code ignored;
-  if (!fs::is_directory(folder, ignored)) return images;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    auto name = entry.path().filename().string();
-    if (name.starts_with('.')) continue;
-    if (entry.is_directory(ignored)) return {};
-    if (has_image_extension(name)) images.push_back(std::move(name));
-  }
-  std::sort(images.begin(), images.end());
-  return images;
+  if (!fs::is_directory(folder, ignored)) return {};
+  Listing listing = list_folder(folder);
+  if (!listing.folders.empty()) return {};
+  std::erase_if(listing.files, [](const std::string& name) { return !has_image_extension(name); });
+  return std::move(listing.files);
+}
+
+// The folders in `root` that are called like this part, in any case.
+std::vector<fs::path> folders_of(const fs::path& root, Split split) {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  if (!fs::is_directory(root, ignored)) return folders;
+  for (const auto& name : list_folder(root).folders)
+    if (find_split_named(name) == split) folders.push_back(root / name);
+  return folders;
 }
 
 std::optional<fs::path> find_file(const std::vector<fs::path>& folders,
@@ -129,7 +135,7 @@ Places find_places(const DatasetOptions& options) {
   const bool kaggles = fs::is_directory(given / kKagglesFolder, ignored);
   places.root = kaggles ? given / kKagglesFolder : given;
   std::vector<fs::path> candidates = {places.root};
-  for (const auto& name : split_names(Split::kVal)) candidates.push_back(places.root / name);
+  for (auto& folder : folders_of(places.root, Split::kVal)) candidates.push_back(std::move(folder));
   for (const auto& folder : candidates) {
     places.images = flat_images(folder);
     places.flat = folder;
@@ -137,7 +143,8 @@ Places find_places(const DatasetOptions& options) {
   }
   const fs::path above = fs::absolute(places.flat).lexically_normal().parent_path();
   for (const auto& parent : {places.root, above})
-    if (!places.train && has_folders(parent / "train")) places.train = parent / "train";
+    for (const auto& folder : folders_of(parent, Split::kTrain))
+      if (!places.train && has_folders(folder)) places.train = folder;
   for (const auto& folder : {given, places.flat, above})
     if (std::none_of(places.looked_in.begin(), places.looked_in.end(),
                      [&](const fs::path& other) { return fs::equivalent(folder, other, ignored); }))
@@ -246,10 +253,7 @@ ClassMap find_classes(const DatasetOptions& options, const Places& places,
   if (!options.class_map.empty()) return read_class_map(options.class_map);
   std::vector<std::string> names = std::move(by_id);
   if (places.train) {
-    names.clear();
-    for (const auto& entry : fs::directory_iterator(*places.train))
-      if (auto name = entry.path().filename().string(); entry.is_directory() && name[0] != '.')
-        names.push_back(std::move(name));
+    names = list_folder(*places.train).folders;
     sort_classes(names, options.class_order);
   } else if (auto listed = listed_synsets(places); !listed.empty()) {
     names = std::move(listed);
@@ -399,7 +403,7 @@ std::unique_ptr<Dataset> open_imagenet(const DatasetOptions& given) {
                             "images in val/ or directly in it with a file of labels, for {}, and "
                             "for imagenet2012/VERSION as TFDS stores it",
                             kKagglesFolder));
-  return open_folder(options);
+  return open_folder(options, flat ? places.flat : fs::path());
 }
 
 }  // namespace nestvit

@@ -19,7 +19,7 @@ fs::path absolute_root(const DatasetOptions& options) {
 
 // All that the listing depends on, but for the folders.
 std::string key_of(const DatasetOptions& options) {
-  return fmt::format("image folder 2\n{}\nsplit {} order {} share {} seed {}\n{}",
+  return fmt::format("image folder 3\n{}\nsplit {} order {} share {} seed {}\n{}",
                      absolute_root(options).string(), options.split,
                      static_cast<int>(options.class_order), options.val_share, options.seed,
                      options.class_map.empty() ? "" : read_text(options.class_map));
@@ -34,6 +34,16 @@ std::optional<fs::path> changed(const fs::path& root, const FolderStamps& seen) 
   return std::nullopt;
 }
 
+// Those that are expected come first.
+void write_notes(IndexWriter& index, std::vector<NotRead> notes) {
+  const auto others = std::stable_partition(notes.begin(), notes.end(),
+                                            [](const NotRead& note) { return note.expected; });
+  std::vector<std::string> texts;
+  for (const NotRead& note : notes) texts.push_back(note.text);
+  index.texts(texts);
+  index.number(static_cast<uint64_t>(others - notes.begin()));
+}
+
 FileDataset::Files read_files(IndexReader& index, const fs::path& root) {
   FileDataset::Files files;
   const std::string base = index.text();
@@ -42,7 +52,11 @@ FileDataset::Files read_files(IndexReader& index, const fs::path& root) {
   files.share = index.number() != 0;
   files.labels = index.array<int>();
   files.paths = PathList::read(index);
+  const std::vector<std::string> notes = index.texts();
+  const auto expected = index.number();
   index.end();
+  index.require(expected <= notes.size(), "more notes that are expected than notes");
+  for (size_t i = 0; i < notes.size(); ++i) files.not_read.push_back({notes[i], i < expected});
   index.require(files.paths.size() == std::ssize(files.labels) && files.paths.size() > 0,
                 "another number of labels than of images");
   const int classes = static_cast<int>(files.classes.size());
@@ -96,6 +110,7 @@ FileDataset::SaveIndex folder_index_writer(const DatasetOptions& options, Folder
     index.number(files.share ? 1 : 0);
     index.array(std::span(files.labels));
     files.paths.write(index);
+    write_notes(index, files.not_read);
     index.commit();
   };
 }

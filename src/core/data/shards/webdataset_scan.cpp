@@ -16,7 +16,7 @@
 #include "base/text.h"
 #include "base/unicode.h"
 #include "data/classes.h"
-#include "data/formats/file_dataset.h"
+#include "data/formats/image_files.h"
 #include "data/names.h"
 #include "data/shards/tar.h"
 
@@ -102,8 +102,9 @@ class Scan {
   [[noreturn]] void fail(const std::string& what) const {
     throw Error(
         fmt::format("{}: the sample \"{}\" {}", shard_.path, key_.substr(0, 200), what),
-        "a sample is KEY.jpg (or png, webp) and KEY.cls, next to each other; KEY ends at the "
-        "first dot");
+        fmt::format("a sample is KEY.jpg (or png, webp) and KEY.cls, next to each other; KEY ends "
+                    "at the first dot; an archive of a folder of images must be unpacked: {}",
+                    unpack_command(shard_.path, "DIR")));
   }
 
   std::string no_label() const {

@@ -149,8 +149,57 @@ TEST_F(Check, PicturesThatAreNotReadAndEmptyClasses) {
   const CheckResult result = check();
   EXPECT_EQ(found(result), (Found{{"ignored", "train/ant/x.gif"},
                                   {"ignored", "train/stray.png"},
-                                  {"empty-class", "cat"}}));
+                                  {"empty-class", "cat"},
+                                  {"refused", ""}}));
+  EXPECT_TRUE(result.stops_training());
+  EXPECT_THAT(only(result, FindingKind::kRefused).detail, ::testing::HasSubstr("'cat'"));
   EXPECT_EQ(result.images, 4);
+}
+
+TEST_F(Check, FilesThatCouldBePicturesAreFoundByTheirExtension) {
+  clean();
+  folder_.text("train/ant/x.heic", "nothing that is known");
+  folder_.text("train/ant/x.csv", "a,b");
+  fs::create_directory_symlink("/nowhere", folder_.path() / "train/cat");
+  const CheckResult result = check();
+  EXPECT_EQ(found(result), (Found{{"ignored", "train/ant/x.heic"}, {"structure", ""}}));
+  EXPECT_THAT(only(result, FindingKind::kStructure).detail,
+              ::testing::HasSubstr("1 link leads nowhere; it is cat"));
+  EXPECT_THAT(result.not_read, ::testing::ElementsAre(::testing::HasSubstr("1 .csv")));
+  EXPECT_FALSE(result.stops_training());
+}
+
+TEST_F(Check, FoldersThatAreNotRead) {
+  clean();
+  image("plane/1.png", 9);
+  EXPECT_THAT(only(check(), FindingKind::kStructure).detail,
+              ::testing::HasSubstr("folders beside train/ are not read: plane (1 image)"));
+}
+
+TEST_F(Check, PartsHaveTheNamesThatTrainingKnows) {
+  image("x_Train/x_Train/ant/a.png", 1);
+  image("x_Train/x_Train/bee/b.png", 2);
+  image("x_Test/ant/c.png", 3);
+  image("Val/bee/d.png", 4);
+  const CheckResult result = check();
+  std::vector<std::string> names;
+  for (const CheckedPart& part : result.parts) names.push_back(part.name);
+  EXPECT_THAT(names, ::testing::ElementsAre("train", "val", "test"));
+  EXPECT_EQ(result.classes, 2);
+  EXPECT_EQ(found(result), Found{});
+}
+
+TEST_F(Check, WhatTrainingRefusesIsFound) {
+  clean();
+  image("val/fly/e.png", 5);
+  CheckResult result = check();
+  EXPECT_THAT(only(result, FindingKind::kRefused).detail,
+              ::testing::HasSubstr("class 'fly' is not in"));
+  fs::remove_all(folder_.path() / "val/fly");
+  image("train/caf\xe9/e.png", 5);
+  result = check();
+  EXPECT_THAT(only(result, FindingKind::kRefused).detail, ::testing::HasSubstr("not UTF-8"));
+  EXPECT_TRUE(result.stops_training());
 }
 
 TEST_F(Check, UnbalancedClassesAgainstTheMedian) {

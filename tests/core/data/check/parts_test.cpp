@@ -52,11 +52,12 @@ TEST(CheckParts, EmptyClassesAndPicturesThatAreNotRead) {
   fs::create_directories(folder / "train/c");
   folder.text("train/a/x.gif", "GIF87a....");
   const CheckParts parts = parts_of(folder);
-  ASSERT_EQ(parts.findings.size(), 2u);
+  ASSERT_EQ(parts.findings.size(), 3u);
   std::map<FindingKind, Finding> found;
   for (const Finding& finding : parts.findings) found[finding.kind] = finding;
   EXPECT_EQ(found.at(FindingKind::kEmptyClass).class_name, "c");
   EXPECT_THAT(found.at(FindingKind::kIgnored).file, HasSubstr("x.gif"));
+  EXPECT_THAT(found.at(FindingKind::kRefused).detail, HasSubstr("'c' has no images"));
 }
 
 TEST(CheckParts, NothingThereIsAnError) {

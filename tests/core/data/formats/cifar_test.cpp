@@ -75,9 +75,20 @@ TEST(Cifar, ExplainsWhatIsWrong) {
   folder.text("data_batch_1", "pickle");
   expect_error([&] { open(folder.path(), "train", "torch/cifar10"); },
                {"data_batch_1.bin", "Python version"});
+  expect_error([&] { open(folder.path()); }, {"Python version", "nestvit pull cifar10"});
   DataDir archive;
   archive.text("cifar-10-binary.tar.gz", "x");
   expect_error([&] { open(archive.path(), "train", "cifar10"); }, {"tar -xf"});
+  expect_error([&] { open(archive.path()); }, {"no images", "1 .gz", "tar -xf"});
+  DataDir above;
+  above.text("cifar-10-batches-py/data_batch_1", "pickle");
+  expect_error([&] { open(above.path()); }, {"Python version"});
+  DataDir hundred;
+  for (const char* name : {"meta", "train", "test"}) hundred.text(name, "pickle");
+  expect_error([&] { open(hundred.path()); }, {"Python version", "nestvit pull cifar100"});
+  DataDir matlab;
+  matlab.text("data_batch_1.mat", "x");
+  expect_error([&] { open(matlab.path()); }, {"MATLAB version"});
 }
 
 TEST(CifarHostile, EveryWrongLengthIsNoticed) {

@@ -60,13 +60,5 @@ TEST(FileDataset, PartsKeepNamesWithTheirLabels) {
   EXPECT_THAT(part.classes, ElementsAre("cat", "dog"));
 }
 
-TEST(ImageExtensions, AreKnownInAnyCase) {
-  for (const char* name : {"a.jpg", "a.JPG", "a.JPEG", "a.Png", "a.b.webp", ".png"})
-    EXPECT_TRUE(has_image_extension(name)) << name;
-  for (const char* name :
-       {"", "jpg", "a", "a.", "a.jpgx", "a.jp", "a.gif", "a.png.txt", "a.J\xd0G"})
-    EXPECT_FALSE(has_image_extension(name)) << name;
-}
-
 }  // namespace
 }  // namespace nestvit

@@ -9,6 +9,15 @@ namespace {
 using namespace testing;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+std::vector<std::string> notes(const Dataset& dataset, bool expected) {
+  std::vector<std::string> texts;
+  for (const NotRead& note : dataset.not_read())
+    if (note.expected == expected) texts.push_back(note.text);
+  return texts;
+}
 
 void fill(const DataDir& folder, const std::string& under, int count, int begin = 0) {
   for (int i = begin; i < begin + count; ++i)
@@ -32,6 +41,26 @@ TEST(ImageFolder, TrainAndVal) {
   }
 }
 
+TEST(ImageFolder, SplitsHaveTheNamesThatPeopleGive) {
+  for (const auto& [train, val, test] :
+       std::vector<std::array<std::string, 3>>{{"Train", "Val", "Test"},
+                                               {"TRAIN", "VALID", "TEST"},
+                                               {"training_set", "validation_set", "test_set"},
+                                               {"x_train/x_train", "x_val/x_val", "x_test/x_test"},
+                                               {"Training/training", "dev", "Testing"}}) {
+    DataDir folder;
+    fill(folder, train + "/cat", 3);
+    fill(folder, train + "/dog", 2);
+    fill(folder, val + "/dog", 4);
+    fill(folder, test + "/cat", 5);
+    EXPECT_THAT(open(folder.path())->classes(), ElementsAre("cat", "dog")) << train;
+    EXPECT_EQ(open(folder.path())->size(), 5);
+    EXPECT_EQ(open(folder.path(), "val")->size(), 4);
+    EXPECT_EQ(open(folder.path(), "Test")->size(), 5);
+    EXPECT_THAT(notes(*open(folder.path()), false), IsEmpty());
+  }
+}
+
 TEST(ImageFolder, TestOnlyWhenAsked) {
   DataDir folder;
   fill(folder, "train/cat", 10);
@@ -43,6 +72,114 @@ TEST(ImageFolder, TestOnlyWhenAsked) {
   for (const auto& split : {"train", "val"})
     for (const auto& name : names_of(*open(folder.path(), split)))
       EXPECT_THAT(name, HasSubstr("/train/"));
+}
+
+// As network storage, disks and systems leave them at every level.
+TEST(ImageFolder, FoldersThatNoOneMeansAreNoClasses) {
+  DataDir folder;
+  fill(folder, "cat", 3);
+  fill(folder, "dog", 3);
+  for (const char* name :
+       {"@eaDir/x", "cat/@eaDir/0.jpg", "#recycle/cat", "lost+found", "$RECYCLE.BIN/S-1-5-18",
+        "System Volume Information", ".Trash-1000/files", "dog/.ipynb_checkpoints", "__MACOSX/cat",
+        ".AppleDouble"})
+    fill(folder, name, 2);
+  for (const char* name :
+       {"Thumbs.db", "cat/Thumbs.db", "cat/._0.jpg", "dog/desktop.ini", "dog/.DS_Store"})
+    folder.text(name, "x");
+  const auto data = open(folder.path());
+  EXPECT_THAT(data->classes(), ElementsAre("cat", "dog"));
+  EXPECT_EQ(data->size() + open(folder.path(), "val")->size(), 6);
+  EXPECT_THAT(data->not_read(), IsEmpty());
+  DataDir parts;
+  for (const char* name : {"train/cat", "train/dog", "train/@eaDir", "val/cat", "val/lost+found"})
+    fill(parts, name, 2);
+  EXPECT_EQ(open(parts.path())->size(), 4);
+  EXPECT_EQ(open(parts.path(), "val")->size(), 2);
+}
+
+TEST(ImageFolder, SaysWhatItDoesNotRead) {
+  DataDir folder;
+  fill(folder, "train/cat", 3);
+  fill(folder, "train/dog", 3);
+  fill(folder, "val/dog", 3);
+  fill(folder, "plane", 4);
+  for (const char* name : {"train/cat/a.bmp", "train/cat/b.BMP", "train/dog/deep/c.gif",
+                           "train/stray.png", "train/dog/note.txt", "readme.md", "more.zip"})
+    folder.text(name, "x");
+  fs::create_directories(folder / "val/cat");
+  fs::create_symlink("/nowhere", folder / "train/emu");
+  const auto train = open(folder.path());
+  EXPECT_EQ(train->size(), 6);
+  EXPECT_THAT(
+      notes(*train, false),
+      ElementsAre(HasSubstr("folders beside train/ are not read: plane (4 images)"),
+                  HasSubstr("train: 3 files are not read (2 .bmp, 1 .gif)"),
+                  HasSubstr("it is stray.png"), HasSubstr("1 link leads nowhere; it is emu")));
+  EXPECT_THAT(notes(*train, true),
+              ElementsAre(HasSubstr("(1 .md, 1 .zip)"), HasSubstr("(1 .txt)")));
+  EXPECT_THAT(notes(*open(folder.path(), "val"), false),
+              ElementsAre(HasSubstr("plane"), HasSubstr("class folders without images: cat")));
+  // Of a flat folder both parts say it, and subsets, too.
+  EXPECT_THAT(notes(*open(folder / "train"), false),
+              ElementsAre(HasSubstr("2 .bmp"), HasSubstr("stray"), HasSubstr("emu")));
+  EXPECT_EQ(subset(open(folder / "train", "val"), {0})->not_read().size(), 4u);
+}
+
+TEST(ImageFolder, ReadsWhatBrowsersCallJpeg) {
+  DataDir folder;
+  fill(folder, "dog", 2);
+  for (const char* name : {"cat/1.jfif", "cat/2.JPE"}) folder.text(name, "x");
+  EXPECT_EQ(open(folder.path())->size() + open(folder.path(), "val")->size(), 4);
+}
+
+TEST(ImageFolder, WarnsOfFoldersInsideClassesThatMeanMore) {
+  DataDir folder;
+  fill(folder, "cat/train", 3);
+  fill(folder, "cat/test", 3);
+  fill(folder, "dog/train", 3);
+  fill(folder, "dog/test", 3);
+  EXPECT_THAT(notes(*open(folder.path()), false),
+              ElementsAre(HasSubstr("every class folder holds the same folders (test, train)")));
+  DataDir copy;
+  for (const char* name : {"cat", "dog", "backup/cat", "backup/dog"}) fill(copy, name, 3);
+  EXPECT_THAT(notes(*open(copy.path()), false),
+              ElementsAre(HasSubstr("class folder backup are folders that are called like classes "
+                                    "(cat, dog)")));
+}
+
+TEST(ImageFolder, ClassesAreCalledInOneFormOfUnicode) {
+  DataDir folder;
+  fill(folder, "train/cafe\u0301", 3);  // as macOS writes it
+  fill(folder, "train/dog", 3);
+  fill(folder, "val/caf\u00e9", 3);
+  EXPECT_THAT(open(folder.path())->classes(), ElementsAre("caf\u00e9", "dog"));
+  const auto val = open(folder.path(), "val");
+  EXPECT_EQ(counts_of(*val), (std::map<std::string, int>{{"caf\u00e9", 3}}));
+  EXPECT_THAT(open(folder.path())->get(0).encoded, Not(IsEmpty()));
+  DatasetOptions options;
+  options.root = folder.path();
+  options.class_map = folder.text("map.txt", "cafe\u0301\ndog\n");
+  EXPECT_EQ(open_dataset(options)->size(), 6);
+  fill(folder, "train/caf\u00e9", 3);
+  expect_error([&] { open(folder.path()); }, {"two class folders", "two forms of Unicode"});
+}
+
+TEST(ImageFolderErrors, AClassFolderThatIsNotUtf8) {
+  DataDir folder;
+  fill(folder, "caf\xe9", 3);
+  fill(folder, "dog", 3);
+  for (const char* split : {"train", "val"})
+    expect_error([&] { open(folder.path(), split); }, {"caf\\xE9", "not UTF-8", "convmv"});
+  DataDir parts;
+  for (const char* name : {"train/cat", "train/dog", "val/ca\xff"}) fill(parts, name, 3);
+  EXPECT_EQ(open(parts.path())->size(), 6);
+  expect_error([&] { open(parts.path(), "val"); }, {"val/ca\\xFF", "not UTF-8"});
+  // Names of files are only read.
+  DataDir files;
+  for (const char* name : {"cat/\xe9.jpg", "cat/1.jpg", "dog/1.jpg", "dog/2.jpg"})
+    files.text(name, "x");
+  EXPECT_EQ(open(files.path())->size() + open(files.path(), "val")->size(), 4);
 }
 
 TEST(ImageFolder, SeededSplitOfFlatClasses) {
@@ -174,6 +311,14 @@ TEST(ImageFolderErrors, OneClass) {
   fill(outer, "pets/dog", 3);
   expect_error([&] { open(outer.path()); },
                {"only one class, 'pets'", "/pets the folder that you mean?"});
+}
+
+TEST(ImageFolderErrors, OneClassBecauseATestFolderIsNone) {
+  DataDir folder;
+  fill(folder, "exam", 3);
+  fill(folder, "test", 3);
+  expect_error([&] { open(folder.path()); },
+               {"only one class, 'exam'", "test is taken for the test part", "rename it"});
 }
 
 TEST(ImageFolderErrors, EmptyClass) {

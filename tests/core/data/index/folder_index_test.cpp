@@ -32,6 +32,26 @@ TEST_F(FolderIndex, ImageFolderOpensFromItsIndex) {
   EXPECT_EQ(fs::last_write_time(index()), before - std::chrono::hours(1));
 }
 
+// A resumed run says again what is not read.
+TEST_F(FolderIndex, KeepsWhatIsNotRead) {
+  images();
+  folder.text("data/cat/1.bmp", "x");
+  folder.text("data/readme.txt", "x");
+  age();
+  save();
+  const auto texts = [&] {
+    std::vector<std::pair<std::string, bool>> all;
+    for (const NotRead& note : open()->not_read()) all.emplace_back(note.text, note.expected);
+    return all;
+  };
+  const auto indexed = texts();
+  ASSERT_EQ(indexed.size(), 2u);
+  EXPECT_THAT(indexed[0].first, HasSubstr("1 .txt"));
+  EXPECT_TRUE(indexed[0].second);
+  EXPECT_THAT(indexed[1].first, HasSubstr("1 .bmp"));
+  EXPECT_FALSE(indexed[1].second);
+}
+
 TEST_F(FolderIndex, AnyChangedFolderMakesItAnew) {
   images();
   int hours = 90;
