@@ -6,6 +6,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -60,9 +61,11 @@ class Trainer {
   std::string note_evaluation(const Evaluation& evaluation, SummaryRow& row);
   void save();
   void note_skipped(const std::vector<std::pair<std::string, std::string>>& images);
+  void warn_of_classes_left_out();
   TrainResult result(bool finished, int signal) const;
 
   const Recipe& recipe_;
+  const Dataset& train_set_;
   const Dataset& val_set_;
   const TrainOptions& options_;
   const Group& group_;
@@ -74,7 +77,8 @@ class Trainer {
   LoadedNetwork model_;
   Checkpoints checkpoints_;
   RunState state_;
-  bool saved_ = false;  // a checkpoint holds `state_`
+  std::set<int> classes_left_out_;  // that were warned of
+  bool saved_ = false;              // a checkpoint holds `state_`
   std::optional<RunLog> log_;
   std::optional<StepLog> report_;
 };
@@ -82,6 +86,7 @@ class Trainer {
 Trainer::Trainer(const Recipe& recipe, const Dataset& train_set, const Dataset& val_set,
                  const TrainOptions& options, const torch::Device& device)
     : recipe_(recipe),
+      train_set_(train_set),
       val_set_(val_set),
       options_(options),
       group_(*options.group),
@@ -329,6 +334,7 @@ TrainResult Trainer::stop() {
 }
 
 void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>>& images) {
+  const size_t known = state_.skipped.size();
   for (const auto& image : images) {
     if (std::find(state_.skipped.begin(), state_.skipped.end(), image) != state_.skipped.end())
       continue;
@@ -339,8 +345,18 @@ void Trainer::note_skipped(const std::vector<std::pair<std::string, std::string>
     if (state_.skipped.size() == kListedImages + 1)
       log_warning("more images are left out: log.jsonl lists them");
   }
+  if (state_.skipped.size() > known) warn_of_classes_left_out();
   // Workers find them in any order.
   std::sort(state_.skipped.begin(), state_.skipped.end());
+}
+
+void Trainer::warn_of_classes_left_out() {
+  for (const int k : classes_left_out(train_set_, state_.skipped)) {
+    if (!classes_left_out_.insert(k).second) continue;
+    const std::string& name = train_set_.classes().at(k);
+    log_->write("class_left_out", {{"step", state_.step}, {"class", name}});
+    log_warning(fmt::format("no image of class '{}' can be read: the model cannot learn it", name));
+  }
 }
 
 void Trainer::save() {

@@ -64,6 +64,8 @@ PassResult classify(const Pass& pass,
   result.seconds = seconds();
   if (progress) progress->finish(detail());
   report_skipped(loader.skipped(), result.images);
+  for (const int k : classes_left_out(pass.dataset, loader.skipped()))
+    log_warning(fmt::format("no image of class '{}' can be read", pass.dataset.classes().at(k)));
   return result;
 }
 

@@ -12,7 +12,9 @@
 #include <exception>
 #include <mutex>
 #include <numeric>
+#include <string_view>
 #include <thread>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "base/random.h"
@@ -342,6 +344,26 @@ double Loader::wait_seconds() const { return state_->wait_seconds; }
 std::vector<std::pair<std::string, std::string>> Loader::skipped() const {
   std::lock_guard lock(state_->mutex);
   return state_->skipped;
+}
+
+std::vector<int> classes_left_out(const Dataset& dataset,
+                                  const std::vector<std::pair<std::string, std::string>>& skipped) {
+  if (skipped.empty()) return {};
+  std::unordered_set<std::string_view> names;
+  for (const auto& [name, reason] : skipped) names.insert(name);
+  std::vector<int64_t> images(dataset.classes().size()), bad(images.size());
+  const auto is_class = [&](int label) { return label >= 0 && label < std::ssize(images); };
+  for (int64_t i = 0; i < dataset.size(); ++i)
+    if (const int label = dataset.label(i); is_class(label)) ++images[label];
+  // A name may be read from the sample: only of classes that are small enough.
+  for (int64_t i = 0; i < dataset.size(); ++i)
+    if (const int label = dataset.label(i);
+        is_class(label) && images[label] <= std::ssize(skipped) && names.contains(dataset.name(i)))
+      ++bad[label];
+  std::vector<int> classes;
+  for (size_t k = 0; k < images.size(); ++k)
+    if (images[k] > 0 && bad[k] == images[k]) classes.push_back(static_cast<int>(k));
+  return classes;
 }
 
 std::vector<int64_t> in_order(int64_t size) {

@@ -65,6 +65,10 @@ class Loader {
   std::unique_ptr<State> state_;
 };
 
+// The classes of `dataset` that have images, all of them among `skipped` (as Loader::skipped()).
+std::vector<int> classes_left_out(const Dataset& dataset,
+                                  const std::vector<std::pair<std::string, std::string>>& skipped);
+
 // 0..size-1 shuffled: a pure function of (seed, epoch).
 std::vector<int64_t> shuffled(int64_t size, uint64_t seed, uint64_t epoch);
 std::vector<int64_t> in_order(int64_t size);

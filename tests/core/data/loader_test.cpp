@@ -341,5 +341,20 @@ TEST(Shuffled, EveryPositionIsAsLikely) {
   EXPECT_LT(chi, 20.5);
 }
 
+TEST(ClassesLeftOut, AreThoseWithoutAnyImageLeft) {
+  const testing::DataDir folder;
+  for (const char* name : {"cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "emu/1.png"})
+    folder.png(name);
+  DatasetOptions options;
+  options.root = folder.path();
+  options.val_share = 0;
+  const auto data = open_dataset(options);
+  std::vector<std::pair<std::string, std::string>> skipped;
+  EXPECT_THAT(classes_left_out(*data, skipped), ::testing::IsEmpty());
+  for (const char* name : {"cat/1.png", "dog/1.png", "dog/2.png"})
+    skipped.emplace_back((folder / name).string(), "broken");
+  EXPECT_THAT(classes_left_out(*data, skipped), ::testing::ElementsAre(1));
+}
+
 }  // namespace
 }  // namespace nestvit
