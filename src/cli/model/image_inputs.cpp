@@ -10,8 +10,10 @@
 #include <map>
 
 #include "base/file.h"
+#include "base/log.h"
+#include "base/unicode/forms.h"
 #include "data/classes.h"
-#include "data/formats/file_dataset.h"
+#include "data/formats/image_files.h"
 
 namespace nestvit::cli {
 namespace {
@@ -45,7 +47,8 @@ class InputImages : public Dataset {
 
   int64_t size() const override { return std::ssize(paths_); }
   int label(int64_t index) const override {
-    const auto found = index_.find(fs::path(paths_.at(index)).parent_path().filename().string());
+    const auto name = composed(fs::path(paths_.at(index)).parent_path().filename().string());
+    const auto found = index_.find(name.value_or(""));
     return found == index_.end() ? -1 : found->second;
   }
   std::string name(int64_t index) const override { return paths_.at(index); }
@@ -66,22 +69,27 @@ class InputImages : public Dataset {
   std::vector<std::byte> standard_input_;
 };
 
+// The images below a folder, in natural order; says what else is there.
 std::vector<std::string> images_below(const fs::path& folder) {
-  std::vector<std::string> found;
-  std::error_code error;
-  fs::recursive_directory_iterator walk(folder, error);
-  while (!error && walk != fs::recursive_directory_iterator()) {
-    if (walk->is_regular_file(error) && has_image_extension(walk->path().filename().string()))
-      found.push_back(walk->path().string());
-    walk.increment(error);
+  FoundImages found;
+  try {
+    found = find_images(folder, "");
+  } catch (const fs::filesystem_error& error) {
+    throw Error(fmt::format("{}: cannot read the folder: {}", error.path1().string(),
+                            error.code().message()));
   }
-  if (error)
-    throw Error(fmt::format("{}: cannot read the folder: {}", folder.string(), error.message()));
-  if (found.empty())
-    throw Error(fmt::format("{}: no image in this folder", folder.string()),
+  for (const std::string& link : found.lost) found.unread.add_lost(link);
+  if (found.images.empty()) {
+    const std::string others = found.unread.kinds();
+    throw Error(fmt::format("{}: no image in this folder{}{}", folder.string(),
+                            others.empty() ? "" : "; it holds ", others),
                 fmt::format("images are recognised by their extension: {}", kImageExtensions));
-  std::sort(found.begin(), found.end(), natural_less);
-  return found;
+  }
+  for (const NotRead& note : found.unread.sentences(folder))
+    (note.expected ? log_info : log_warning)(note.text);
+  for (std::string& image : found.images) image = (folder / image).string();
+  std::sort(found.images.begin(), found.images.end(), natural_less);
+  return std::move(found.images);
 }
 
 }  // namespace

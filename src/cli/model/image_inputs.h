@@ -9,9 +9,9 @@
 
 namespace nestvit::cli {
 
-// Files as they are; folders recursively, files with an image's extension, in natural order; "-" is
-// standard input. An image in a folder with the name of one of `labels` has that label. Throws
-// Error: nothing there, no image in a folder.
+// Files as they are; of folders the images that training would read, at any depth, in natural
+// order, and what is not read is said; "-" is standard input. An image in a folder with the name of
+// one of `labels` has that label. Throws Error: nothing there, no image in a folder.
 std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
                                      const std::vector<std::string>& labels);
 

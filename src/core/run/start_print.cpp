@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "data/formats/folder_layout.h"
 #include "data/split.h"
 #include "data/training_data.h"
 #include "run/recipe/augmentation.h"
@@ -36,9 +37,9 @@ std::string split_source(const RunSetup& setup) {
     return fmt::format(" ({:.4g} % of each class, drawn with seed {})", 100 * recipe.data.val_share,
                        recipe.seed);
   if (setup.facts.kind != "image folder") return "";
-  for (const std::string& name : split_names(parse_split(recipe.data.val_split)))
-    if (fs::is_directory(fs::path(recipe.data.dir) / name)) return fmt::format(" (from {}/)", name);
-  return "";
+  const fs::path root = recipe.data.dir;
+  const auto part = find_layout(root).part(parse_split(recipe.data.val_split));
+  return part ? fmt::format(" (from {}/)", part->lexically_relative(root).string()) : "";
 }
 
 std::string transform_text(const Recipe& recipe) {
@@ -215,6 +216,7 @@ void print_setup(const RunSetup& setup) {
                        setup.train ? human_count(setup.facts.train_size) : "no",
                        human_count(setup.facts.val_size), split_source(setup)));
   log_info(fmt::format("classes        {}", class_list(setup.val->classes())));
+  say_not_read({setup.train.get(), setup.val.get()});
   log_info(fmt::format("model          {}, input {} x {} x {}: {}", r.model_name, r.in_channels,
                        r.input_size, r.input_size, describe(architecture_of(r))));
   if (setup.weights) print_weights(setup);

@@ -29,6 +29,28 @@ TEST_F(TrainCommandTest, TrainsAFolderThroughTheLeanProgram) {
     EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr("tmp"))) << "left behind";
 }
 
+TEST_F(TrainCommandTest, SaysAtTheStartWhatIsNotRead) {
+  for (int i = 0; i < 3; ++i) write_file(data() / "bright" / fmt::format("{}.bmp", i), "BM");
+  fs::create_directory(data() / "lost+found");
+  write_file(data() / "lost+found" / "x.png", "x");
+  write_file(data() / "readme.txt", "x");
+  const Finished done = run(small({"--epochs", "1"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("2: bright, dark"));
+  const std::string warning = "3 files are not read (3 .bmp)";
+  EXPECT_THAT(done.text, HasSubstr("warning: " + data().string() + ": " + warning));
+  EXPECT_EQ(done.text.find(warning), done.text.rfind(warning)) << "said once";
+  EXPECT_THAT(done.text, HasSubstr("1 file is not read (1 .txt)"));
+}
+
+TEST_F(TrainCommandTest, AClassOfWhichNothingCanBeReadIsNamed) {
+  for (const auto& entry : fs::directory_iterator(data() / "dark"))
+    write_file(entry.path(), "no image");
+  const Finished done = run(small({"--epochs", "1", "--on-bad-image", "skip"}));
+  EXPECT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("no image of class 'dark' can be read"));
+}
+
 class SignalTest : public TrainCommandTest, public ::testing::WithParamInterface<int> {};
 
 TEST_P(SignalTest, SavesExitsAndGoesOn) {

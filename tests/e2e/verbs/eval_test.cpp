@@ -69,6 +69,20 @@ TEST_F(EvalCli, AFolderOfClassesIsEvaluatedWhole) {
   EXPECT_THAT(part.err, HasSubstr("60 % of each class, drawn with seed 7"));
 }
 
+TEST_F(EvalCli, SaysWhatIsNotRead) {
+  for (int i = 0; i < 4; ++i) write_file(path(fmt::format("data/val/bee/{}.tiff", i)), "II*");
+  const Outcome outcome = nestvit("eval --model model --data-dir data");
+  EXPECT_THAT(outcome.out, HasSubstr("8 images"));
+  EXPECT_THAT(outcome.err, HasSubstr("4 files are not read (4 .tiff)"));
+}
+
+TEST_F(EvalCli, AClassOfWhichNothingCanBeReadIsNamed) {
+  write_file(path("data/val/cat/0.png"), "no image");
+  const Outcome outcome = nestvit("eval --model model --data-dir data --on-bad-image skip");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("no image of class 'cat' can be read"));
+}
+
 TEST_F(EvalCli, ResultFilesHaveTimmsFields) {
   const json result = eval("--model model --data-dir data -b 3");
   EXPECT_EQ(result["model"], "model");

@@ -116,6 +116,30 @@ TEST_F(PredictCli, FoldersRecursivelyInNaturalOrder) {
             "in/b/img10.png,1,bee,0.571429\n");
 }
 
+// The images of a folder are those that training reads, and what is not read is said.
+TEST_F(PredictCli, FoldersHoldTheImagesOfTraining) {
+  for (const char* name : {"in/a/1.png", "in/a/@eaDir/1.png/thumb.png", "in/a/._2.png",
+                           "in/lost+found/3.png", "other/4.png"})
+    write_image(name, {1, 2, 3});
+  fs::copy_file(path("in/a/1.png"), path("in/a/5.jfif"));
+  fs::create_directory_symlink(path("other"), path("in/linked"));
+  fs::create_directory_symlink(path("in"), path("in/a/circle"));
+  fs::create_symlink("/nowhere", path("in/gone.png"));
+  for (int i = 0; i < 3; ++i) write_file(path(fmt::format("in/a/{}.bmp", i)), "BM");
+  const Outcome outcome = nestvit("predict --model model in --topk 1 --format csv");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out,
+            "filename,index,label,prob\n"
+            "in/a/1.png,1,bee,0.571429\n"
+            "in/a/5.jfif,1,bee,0.571429\n"
+            "in/linked/4.png,1,bee,0.571429\n");
+  EXPECT_THAT(outcome.err, HasSubstr("warning: in: 3 files are not read (3 .bmp)"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 link leads nowhere; it is gone.png"));
+  EXPECT_THAT(outcome.err, HasSubstr("folder that is read already; it is a/circle"));
+  for (const char* name : {"in/a/1.png", "in/a/5.jfif", "in/linked"}) fs::remove_all(path(name));
+  expect_failure(nestvit("predict --model model in"), 1, {"no image in this folder", "3 .bmp"});
+}
+
 TEST_F(PredictCli, StandardInput) {
   EXPECT_THAT(nestvit("predict --model model - --format csv < photo.png").out,
               HasSubstr("-,1,bee,"));
