@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "base/check.h"
+#include "base/system/place.h"
 
 namespace nestvit {
 namespace {
@@ -46,19 +48,6 @@ int open_regular(const fs::path& path, struct stat* info) {
   return fd;
 }
 
-std::string unique_suffix() {
-  static std::atomic<int> counter{0};
-  return fmt::format(".tmp-{}-{}", ::getpid(), counter++);
-}
-
-// A name beside `path`, so that the rename stays on one file system.
-fs::path beside(const fs::path& path) {
-  const fs::path name = path.filename().empty() ? path.parent_path().filename() : path.filename();
-  const fs::path parent =
-      path.filename().empty() ? path.parent_path().parent_path() : path.parent_path();
-  return parent / ("." + name.string() + unique_suffix());
-}
-
 // Exchanges the finished folder `fresh` with the one at `path` in one step, so that `path` is never
 // missing. False when the file system cannot do that, or nothing is at `path`.
 bool exchange(const fs::path& fresh, const fs::path& path) {
@@ -69,10 +58,32 @@ void write_all(int fd, const std::byte* data, size_t size, const fs::path& path)
   while (size > 0) {
     const ssize_t written = ::write(fd, data, std::min<size_t>(size, 1 << 30));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write", path, errno);
+    if (written < 0) fail_to_write(path, errno);
     data += written;
     size -= static_cast<size_t>(written);
   }
+}
+
+// All that is left of `from`, named in errors by `path`; returns the bytes.
+size_t copy_content(int from, int to, const fs::path& path) {
+  size_t copied = 0;
+  std::vector<std::byte> piece(1 << 20);
+  while (const ssize_t got = ::read(from, piece.data(), piece.size())) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    write_all(to, piece.data(), static_cast<size_t>(got), path);
+    copied += static_cast<size_t>(got);
+  }
+  return copied;
+}
+
+// Maps a copy of the file that lies in memory alone.
+void* map_copy(int file, size_t size, const fs::path& path) {
+  const Descriptor copy{::memfd_create("nestvit", MFD_CLOEXEC)};
+  if (copy.fd < 0) fail("map", path, errno);
+  if (copy_content(file, copy.fd, path) < size)
+    throw Error(fmt::format("{} became shorter while it was read", path.string()));
+  return ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, copy.fd, 0);
 }
 
 }  // namespace
@@ -84,6 +95,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   mapped->size_ = static_cast<size_t>(info.st_size);
   if (mapped->size_ > 0) {
     void* address = ::mmap(nullptr, mapped->size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+    if (address == MAP_FAILED && errno == ENODEV)  // some network file systems cannot map
+      address = map_copy(file.fd, mapped->size_, path);
     if (address == MAP_FAILED) {
       mapped->size_ = 0;
       fail("map", path, errno);
@@ -130,28 +143,82 @@ std::string read_text(const fs::path& path, uint64_t max_bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(beside(path_)) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("write", path_, errno);
+// ---- writing ----
+
+AtomicFile::AtomicFile(fs::path path, Unfinished unfinished)
+    : path_(std::move(path)), kept_(unfinished == Unfinished::kKept) {
+  const Place place = place_of(path_);
+  target_ = place.path;
+  stream_ = place.stream;
+  if (!stream_) {
+    open_beside();
+    return;
+  }
+  // What this process has printed so far comes first.
+  std::fflush(stdout);
+  descriptor_ = place.descriptor >= 0 ? ::fcntl(place.descriptor, F_DUPFD_CLOEXEC, 0)
+                                      : ::open(target_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+  if (descriptor_ < 0) fail_to_write(path_, errno);
+}
+
+void AtomicFile::open_beside() {
+  struct stat info {};
+  const bool exists = ::stat(target_.c_str(), &info) == 0;
+  if (path_.filename().empty() || (exists && S_ISDIR(info.st_mode))) fail_to_write(path_, EISDIR);
+  if (exists && ::access(target_.c_str(), W_OK) != 0) fail_to_write(path_, errno);
+  temporary_ = kept_ ? fs::path(target_.string() + ".partial") : beside(target_);
+  descriptor_ =
+      ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (kept_ ? O_TRUNC : O_EXCL), 0666);
+  const int error = errno;
+  if (descriptor_ >= 0) {
+    // Not every file system has permissions.
+    if (exists) static_cast<void>(::fchmod(descriptor_, info.st_mode & 07777));
+    return;
+  }
+  temporary_.clear();
+  if (exists && (error == EACCES || error == EPERM || error == EROFS))
+    descriptor_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail_to_write(path_, error);
+  replaces_content_ = true;
 }
 
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
+  const bool empty = ::lseek(descriptor_, 0, SEEK_CUR) == 0;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty() && (!kept_ || empty)) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   NESTVIT_CHECK(descriptor_ >= 0);
+  if (std::exchange(replaces_content_, false) && ::ftruncate(descriptor_, 0) != 0)
+    fail_to_write(path_, errno);
   write_all(descriptor_, bytes.data(), bytes.size(), path_);
 }
 
+void AtomicFile::write(std::string_view text) {
+  write(std::as_bytes(std::span(text.data(), text.size())));
+}
+
 void AtomicFile::commit() {
-  NESTVIT_CHECK(descriptor_ >= 0);
-  if (::fsync(descriptor_) != 0) fail("write", path_, errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("write", path_, errno);
+  write(std::string_view());
+  if (!stream_ && !sync_file(descriptor_)) fail_to_write(path_, errno);
+  if (!temporary_.empty()) put_in_place();
   ::close(descriptor_);
   descriptor_ = -1;
+}
+
+// By renaming. Where the file system does not let a file take another's place, or the target is a
+// mount point, its content is replaced.
+void AtomicFile::put_in_place() {
+  if (::rename(temporary_.c_str(), target_.c_str()) == 0) return;
+  const int error = errno;
+  const Descriptor from{::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor to{::open(target_.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC)};
+  if (from.fd < 0 || to.fd < 0) fail_to_write(path_, error);
+  copy_content(from.fd, to.fd, path_);
+  if (!sync_file(to.fd)) fail_to_write(path_, errno);
+  ::unlink(temporary_.c_str());
 }
 
 void write_file(const fs::path& path, std::span<const std::byte> bytes) {
@@ -164,13 +231,14 @@ void write_file(const fs::path& path, std::string_view text) {
   write_file(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 
-void write_directory(const fs::path& path, const std::function<void(const fs::path&)>& fill) {
+void write_directory(const fs::path& given, const std::function<void(const fs::path&)>& fill) {
+  const fs::path path = place_of(given).path;
   const fs::path temporary = beside(path);
   std::error_code ignored;
   try {
     std::error_code error;
     if (!fs::create_directories(temporary, error))
-      fail("create", path, error ? error.value() : EEXIST);
+      fail_to_write(path, error ? error.value() : EEXIST);
     fill(temporary);
     sync_folder(temporary);
     if (!exchange(temporary, path)) {
@@ -179,7 +247,7 @@ void write_directory(const fs::path& path, const std::function<void(const fs::pa
       if (::rename(temporary.c_str(), path.c_str()) != 0) {
         const int reason = errno;
         if (replaces) ::rename(old.c_str(), path.c_str());
-        fail("write", path, reason);
+        fail_to_write(path, reason);
       }
       if (replaces) fs::remove_all(old, ignored);
     }
@@ -191,9 +259,27 @@ void write_directory(const fs::path& path, const std::function<void(const fs::pa
   }
 }
 
+bool sync_file(int descriptor) {
+  return ::fsync(descriptor) == 0 || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP;
+}
+
 void sync_folder(const fs::path& folder) {
   const Descriptor file{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (file.fd >= 0) ::fsync(file.fd);
+}
+
+void fail_to_write(const fs::path& path, int error) {
+  const fs::path whole = path.filename().empty() ? path.parent_path() : path;
+  const fs::path folder = whole.has_parent_path() ? whole.parent_path() : fs::path(".");
+  std::error_code ignored;
+  if (error == EISDIR)
+    throw Error(fmt::format("cannot write {}: it is a folder", path.string()),
+                fmt::format("name a file, for instance {}", (whole / "result").string()));
+  if (error == ENOENT && !fs::exists(folder, ignored))
+    throw Error(
+        fmt::format("cannot write {}: there is no folder {}", path.string(), folder.string()),
+        fmt::format("make it first: mkdir -p {}", folder.string()));
+  fail("write", path, error);
 }
 
 std::string write_error_hint(const fs::path& path, int error) {

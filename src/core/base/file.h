@@ -39,23 +39,38 @@ std::vector<std::byte> read_file(const std::filesystem::path& path,
 std::string read_text(const std::filesystem::path& path, uint64_t max_bytes = 64 << 20);
 
 // Writes beside `path` and renames over it: readers see the old file or the whole new one. Throws
-// Error (for instance on a full disk) and leaves nothing behind.
+// Error (for instance on a full disk) and leaves nothing behind. Symbolic links are followed, and
+// permissions stay. Devices, pipes and descriptors (place.h) are written through. So are, at the
+// end, files in folders that allow neither a second file nor a rename.
 void write_file(const std::filesystem::path& path, std::span<const std::byte> bytes);
 void write_file(const std::filesystem::path& path, std::string_view text);
 
-// The same in pieces, for what is too large to hold twice. Without commit() nothing is left behind.
+// The same in pieces, for what is too large to hold twice or comes bit by bit.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  // What becomes of the pieces without commit(). kKept: they stay in `path`.partial, where they can
+  // be looked at as they come.
+  enum class Unfinished { kRemoved, kKept };
+
+  explicit AtomicFile(std::filesystem::path path, Unfinished unfinished = Unfinished::kRemoved);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
   void commit();
+  // Where the pieces are until then; empty: they are written through.
+  const std::filesystem::path& unfinished() const { return temporary_; }
 
  private:
-  std::filesystem::path path_, temporary_;
+  void open_beside();
+  void put_in_place();
+
+  std::filesystem::path path_;  // as it was given
+  std::filesystem::path target_, temporary_;
   int descriptor_ = -1;  // -1 once committed
+  bool stream_ = false, kept_ = false;
+  bool replaces_content_ = false;  // of the file itself, at the first piece
 };
 
 // The same for a folder: `fill` writes into a temporary folder beside `path`, which then replaces
@@ -64,8 +79,13 @@ class AtomicFile {
 void write_directory(const std::filesystem::path& path,
                      const std::function<void(const std::filesystem::path&)>& fill);
 
-// Waits until the names in `folder` are on the disk.
+// Wait until a file's content and the names in `folder` are on the disk, where the file system can
+// say so. False: the disk failed, errno says how.
+bool sync_file(int descriptor);
 void sync_folder(const std::filesystem::path& folder);
+
+// Throws the Error for errno `error` from writing `path`.
+[[noreturn]] void fail_to_write(const std::filesystem::path& path, int error);
 
 // A hint for errno `error` from writing `path`, such as how much space is left there; or "".
 std::string write_error_hint(const std::filesystem::path& path, int error);
