@@ -59,7 +59,10 @@ ROOMS = {
     "cuda": (f"{TORCH} {C10D} {MODULE} train/device/graph.h", "NCCL and CUDA graphs"),
     "cli/program": ("base data runtime", "verbs' table, options"),
     "cli/model": (f"{LIBRARY} hub runtime cli/program", "from a model's name to answers"),
-    "cli/model/torch_forward.cpp": (f"cli/model cli/program train/network {TORCH}", "by libtorch"),
+    "cli/model/torch_forward.cpp": (
+        f"base/system/processors.h cli/model cli/program train/network {TORCH}",
+        "by libtorch",
+    ),
     "cli/verbs": (f"{LIBRARY} hub runtime kernels cli/program cli/model", "predict, eval, …"),
     "cli/verbs/data": (
         f"{LIBRARY} {RUN} cli/program cli/verbs/verbs.h cli/verbs/train",

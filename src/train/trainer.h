@@ -19,7 +19,7 @@ struct TrainOptions {
   std::filesystem::path workdir;
   bool resume = false;
   int workers = 2;             // threads that read and transform images
-  int threads = 0;             // compute threads; 0: one per core that the process may use
+  int threads = 0;             // compute threads; 0: as thread_count() says
   std::string device = "cpu";  // where the network computes: cpu, cuda, cuda:I (device/device.h)
   bool cuda_graph = false;     // record the forward and backward of whole batches (device/graph.h)
   // The signal that asks the run to save and stop, or 0; read between steps.

@@ -13,8 +13,8 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/processors.h"
 #include "hub/cache.h"
-#include "runtime/compute_thread.h"
 
 namespace nestvit::cli {
 namespace {

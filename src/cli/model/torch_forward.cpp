@@ -3,6 +3,7 @@
 
 #include <nestvit/error.h>
 
+#include "base/system/processors.h"
 #include "train/network/nest.h"
 #include "train/network/tensors.h"
 #include "train/torch.h"
@@ -21,7 +22,7 @@ Forward torch_forward(const LoadedModel& model, const ForwardOptions& options) {
   at::globalContext().setFlushDenormal(true);
   if (options.precision != NumberType::kF32)
     throw UsageError("--engine torch evaluates in f32", "leave --dtype or --engine out");
-  if (options.threads > 0) at::set_num_threads(options.threads);
+  at::set_num_threads(thread_count(options.threads));
   train::Nest net(model.config);
   train::load_tensors(*net, model.tensors);
   net->eval();

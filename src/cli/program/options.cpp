@@ -7,8 +7,9 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <thread>
 
+#include "base/system/place.h"
+#include "base/system/processors.h"
 #include "base/text.h"
 #include "cli/program/exec.h"
 
@@ -139,9 +140,7 @@ void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::s
 LoaderOptions RunOptions::loader() const {
   LoaderOptions options;
   options.batch_size = batch_size;
-  options.workers = workers > 0
-                        ? workers
-                        : std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 8);
+  options.workers = workers > 0 ? workers : std::min(thread_count(0), 8);
   options.on_bad_image = on_bad_image == "skip" ? OnBadImage::kSkip : OnBadImage::kError;
   return options;
 }
@@ -173,7 +172,7 @@ void add_loading_options(CLI::App& app, RunOptions* options) {
   add_number(app, "--threads", &options->threads, 0,
              "Threads of the forward pass; 0: as many as this process may use.");
   add_number(app, "-j,--workers", &options->workers, 0,
-             "Threads that decode images; 0: as many as there are processors, at most 8.");
+             "Threads that decode images; 0: as many as this process may use, at most 8.");
   add_choice(
       app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
       "For an unreadable image: end with an error that names it, or leave it out with a warning.");

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/system/processors.h"
 #include "cli/model/fastest_type.h"
 #include "cli/model/model_source.h"
 #include "cli/program/exec.h"
@@ -18,7 +19,6 @@
 #include "kernels/dispatch.h"
 #include "model/architecture.h"
 #include "model/params.h"
-#include "runtime/compute_thread.h"
 #include "runtime/peak.h"
 #include "runtime/weights.h"
 #include "weights/model_dir.h"

@@ -30,7 +30,9 @@ constexpr Variable kComputing[] = {
      "the largest instruction set that kernels may use: plain, avx2, avx512, avx512_vnni or "
      "avx512_bf16. Unset: the largest that the processor has"},
     {"OMP_NUM_THREADS",
-     "threads of a forward pass where --threads is not given; the first number of a list counts"},
+     "threads that compute or decode, where --threads and --workers are not given; the first "
+     "number "
+     "of a list counts. Unset: as many as affinity and cgroup quota allow"},
     {"NESTVIT_TORCH_LIB",
      "the folder of libtorch_cuda.so, for --device cuda: torch/lib of a PyTorch package of the "
      "same version. Unset: the dynamic linker looks for it"},

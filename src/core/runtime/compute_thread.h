@@ -1,20 +1,10 @@
-// How many threads to use, and the one thread that leads them.
+// The one thread that leads all threads of a forward pass.
 #pragma once
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
 
 namespace nestvit {
-
-// The processors that the cgroup's CPU quota allows, rounded up; 0 without a quota. `root` holds
-// /proc and /sys/fs/cgroup, of either cgroup version; tests pass their own.
-int cgroup_processors(const std::filesystem::path& root = "/");
-
-// `requested` when it is above 0; else OMP_NUM_THREADS when it is set; else the smaller of the
-// affinity mask and the cgroup quota. At least 1. Throws UsageError for a negative or absurd
-// `requested`.
-int thread_count(int requested);
 
 // The thread that does all computing of an engine, with an OpenMP team of `threads` whose members
 // flush denormals. A team belongs to the thread that starts it, and callers come from any thread

@@ -9,6 +9,7 @@
 #include <new>
 #include <optional>
 
+#include "base/system/processors.h"
 #include "runtime/compute_thread.h"
 #include "runtime/forward.h"
 #include "runtime/precision.h"

@@ -13,6 +13,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/pointer.h"
+#include "base/system/processors.h"
 #include "weights/config_json.h"
 #include "weights/files/parts.h"
 #include "weights/files/wrappers.h"
@@ -68,7 +70,7 @@ void check_finite(const TensorMap& tensors, const std::string& origin) {
   std::atomic<size_t> next{0};
   {
     std::vector<std::jthread> threads;
-    for (unsigned t = 0; t < std::clamp(std::thread::hardware_concurrency(), 1u, 4u); ++t)
+    for (int t = 0; t < std::min(available_processors(), 4); ++t)
       threads.emplace_back([&] {
         for (size_t i = next++; i < list.size(); i = next++)
           if (const Tensor& tensor = list[i]->second; !tensor.is_scaled())  // scales are checked

@@ -3,10 +3,9 @@
 
 #include <malloc.h>
 
-#include <algorithm>
 #include <limits>
-#include <thread>
 
+#include "base/system/processors.h"
 #include "train/torch.h"
 
 namespace nestvit::train {
@@ -19,11 +18,7 @@ void set_up_process(int threads) {
   // Before the first parallel region: its threads inherit the flag. Denormals are many times slower
   // to compute with.
   at::globalContext().setFlushDenormal(true);
-  at::set_num_threads(threads > 0 ? threads : processors_per_process(1));
-}
-
-int processors_per_process(int processes) {
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / processes);
+  at::set_num_threads(thread_count(threads));
 }
 
 }  // namespace nestvit::train

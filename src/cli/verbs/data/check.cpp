@@ -178,7 +178,7 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
            "that this puts into both parts are found. Give what training will be given.");
   add_seed(app, "--seed", &options->seed, "Of that split.");
   add_number(app, "-j,--workers", &options->threads, 0,
-             "Threads that read and decode; 0: as many as there are processors.");
+             "Threads that read and decode; 0: as many as this process may use.");
   add_number(app, "--min-side", &options->min_side, 1,
              "Images with a shorter side below this are listed as tiny.");
   add_text(app, "--json", &options->json, "FILE", "Write counts and all findings there.");

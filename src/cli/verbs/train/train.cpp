@@ -9,10 +9,11 @@
 #include <csignal>
 
 #include "base/log.h"
+#include "base/system/place.h"
+#include "base/system/processors.h"
 #include "cli/verbs/train/spawn.h"
 #include "run/start_print.h"
 #include "train/device/out_of_memory.h"
-#include "train/device/process_setup.h"
 #include "train/eval_only.h"
 #include "train/group/group.h"
 #include "train/trainer.h"
@@ -48,10 +49,8 @@ int stopped_by(int signal, const std::string& what) {
   return 128 + signal;
 }
 
-// Processors of this process alone: a launcher that binds has divided them already.
-int processors_of(const Launch& launch) {
-  return train::processors_per_process(launch.bound ? 1 : launch.local_size);
-}
+// The processes that share the processors this one may use: a launcher that binds has divided them.
+int sharers(const Launch& launch) { return launch.bound ? 1 : launch.local_size; }
 
 // The device is not part of the run: without the flag it would resume on the CPU.
 std::string resume_command(const std::string& workdir, const std::string& device) {
@@ -59,9 +58,11 @@ std::string resume_command(const std::string& workdir, const std::string& device
                      device == "cpu" ? "" : " --device " + device);
 }
 
-// On the CPU two are enough for small images, and more would take cores from the training.
-int default_workers(const std::string& device, int processors) {
-  return device == "cpu" ? std::min(processors, 2) : processors;
+// On the CPU two are enough for small images, and more would take cores from the training. Beside a
+// GPU they are all that computes here, and OMP_NUM_THREADS is not about them.
+int default_workers(const std::string& device, const Launch& launch) {
+  return device == "cpu" ? std::min(thread_count(0, sharers(launch)), 2)
+                         : std::max(1, available_processors() / sharers(launch));
 }
 
 // "cuda" gives each process of a machine a GPU of its own.
@@ -76,10 +77,13 @@ train::TrainOptions train_options(const TrainArguments& arguments, const RunRequ
   options.resume = !request.resume.empty();
   options.workdir = options.resume ? request.resume : new_workdir(arguments, setup.recipe);
   options.weights = setup.weights ? &*setup.weights : nullptr;
-  const int processors = processors_of(launch);
   options.workers =
-      arguments.workers > 0 ? arguments.workers : default_workers(arguments.device, processors);
-  options.threads = arguments.threads > 0 ? arguments.threads : processors;
+      arguments.workers > 0 ? arguments.workers : default_workers(arguments.device, launch);
+  options.threads = thread_count(arguments.threads, sharers(launch));
+  const int share = std::max(1, available_processors() / sharers(launch));
+  if (arguments.threads == 0 && options.threads < share)
+    log_info(fmt::format("threads        {}, as OMP_NUM_THREADS says; {} could be used",
+                         options.threads, share));
   options.device = own_device(arguments.device, launch);
   options.cuda_graph = arguments.cuda_graph;
   options.stop = [] { return static_cast<int>(stop_signal); };

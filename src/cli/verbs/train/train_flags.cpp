@@ -149,9 +149,12 @@ void declare_recipe_flags(CLI::App& app, TrainArguments& a) {
 void declare_machine_flags(CLI::App& app, TrainArguments& a) {
   add_number(
       app, "-j,--workers", &a.workers, 0,
-      "Threads that read and transform images; 0: one or two, beside a GPU one per processor.");
-  add_number(app, "--threads", &a.threads, 0,
-             "Threads that compute; 0: as many as there are processors.");
+      "Threads that read and transform images; 0: one or two, beside a GPU one per processor that "
+      "this process may use.");
+  add_number(
+      app, "--threads", &a.threads, 0,
+      "Threads that compute; 0: as many as this process may use (OMP_NUM_THREADS, affinity, cgroup "
+      "quota).");
   add_number(app, "--nproc,--nproc-per-node", &a.nproc, 0,
              "Train in N processes on this machine, each with a share of its processors and "
              "batches of its own. For several machines: torchrun, srun or mpirun "

@@ -16,6 +16,8 @@
 #include <system_error>
 #include <thread>
 
+#include "base/system/processors.h"
+#include "base/text.h"
 #include "data/check/content_hash.h"
 #include "data/check/parts.h"
 #include "data/formats/image_files.h"
@@ -145,8 +147,8 @@ void Checker::look_at_all() {
     --running;
     idle.notify_one();
   };
-  const int processors = std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 1, 64);
-  const int count = options_.threads > 0 ? std::min(options_.threads, 1024) : processors;
+  const int count =
+      options_.threads > 0 ? std::min(options_.threads, 1024) : std::min(thread_count(0), 64);
   std::vector<std::jthread> threads;
   {
     std::unique_lock lock(mutex);
