@@ -15,6 +15,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int kBarWidth = 24;
+constexpr const char* kClear = "\r\033[K";  // the line of the cursor
+constexpr int kColumnsForBar = 60;          // on narrower terminals numbers say more
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -22,18 +24,27 @@ double seconds_since(Clock::time_point start) {
 
 std::atomic<bool> silent = false;
 
+// Some terminals do not know their width and say 0.
 int terminal_columns() {
   winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 100;
 }
+
+std::atomic<bool> bar_shown = false;  // at the cursor, on a terminal
+
+// Fails silently: work goes on where nobody can hear of it, such as after a terminal was closed.
+void say(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
+// A message takes the place of the bar, which is drawn again below it.
+std::string line_start() { return bar_shown.exchange(false) ? kClear : ""; }
 
 }  // namespace
 
 void log_info(const std::string& message) {
-  if (!silent) fmt::print(stderr, "{}\n", message);
+  if (!silent) say(line_start() + message + "\n");
 }
 void log_warning(const std::string& message) {
-  if (!silent) fmt::print(stderr, "warning: {}\n", message);
+  if (!silent) say(line_start() + "warning: " + message + "\n");
 }
 void log_nothing() { silent = true; }
 
@@ -62,7 +73,7 @@ Progress::Progress(std::string label, int64_t total, double plain_interval_s)
 }
 
 Progress::~Progress() {
-  if (!finished_ && drawn_ && terminal_) fmt::print(stderr, "\n");
+  if (!finished_ && drawn_ && terminal_ && bar_shown.exchange(false)) say("\n");
 }
 
 bool Progress::due() const { return seconds_since(last_) >= interval_s_; }
@@ -91,15 +102,20 @@ void Progress::draw(const std::string& detail, bool last) {
                                ? fmt::format("{} left", human_duration(elapsed / share - elapsed))
                                : "";
   if (!terminal_) {
-    fmt::print(stderr, "{} {}/{} ({:.0f} %) {}{}{}\n", label_, done_, total_, 100 * share, time,
-               detail.empty() ? "" : "  ", detail);
+    say(fmt::format("{} {}/{} ({:.0f} %) {}{}{}\n", label_, done_, total_, 100 * share, time,
+                    detail.empty() ? "" : "  ", detail));
     return;
   }
+  const int columns = terminal_columns();
   const int filled = static_cast<int>(share * kBarWidth);
-  std::string line = fmt::format("{} [{}{}] {:3.0f} %  {}  {}", label_, std::string(filled, '='),
-                                 std::string(kBarWidth - filled, ' '), 100 * share, time, detail);
-  line.resize(std::min<size_t>(line.size(), terminal_columns() - 1));
-  fmt::print(stderr, "\r\033[K{}{}", line, last ? "\n" : "");
+  const std::string bar =
+      columns < kColumnsForBar
+          ? ""
+          : fmt::format("[{}{}] ", std::string(filled, '='), std::string(kBarWidth - filled, ' '));
+  std::string line = fmt::format("{} {}{:3.0f} %  {}  {}", label_, bar, 100 * share, time, detail);
+  line.resize(std::min<size_t>(line.size(), columns - 1));
+  say(fmt::format("{}{}{}", kClear, line, last ? "\n" : ""));
+  bar_shown = !last;
   std::fflush(stderr);
 }
 
