@@ -5,14 +5,17 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <new>
+#include <system_error>
 
 #include "base/environment.h"
 #include "base/fields.h"
 #include "cli/program/exec.h"
 #include "cli/program/options.h"
+#include "cli/program/standard_output.h"
 #include "cli/program/verb.h"
 
 namespace nestvit::cli {
@@ -28,9 +31,10 @@ bool coloured() {
 
 void print_error(const std::string& program, const std::string& what, const std::string& hint) {
   std::fflush(stdout);
-  fmt::print(stderr, "{}: {}error:{} {}\n", program, coloured() ? "\033[1;31m" : "",
-             coloured() ? "\033[0m" : "", what);
-  if (!hint.empty()) fmt::print(stderr, "  hint: {}\n", hint);
+  std::string text = fmt::format("{}: {}error:{} {}\n", program, coloured() ? "\033[1;31m" : "",
+                                 coloured() ? "\033[0m" : "", what);
+  if (!hint.empty()) text += fmt::format("  hint: {}\n", hint);
+  std::fputs(text.c_str(), stderr);  // fmt::print would throw where stderr is closed
 }
 
 std::vector<std::string> verb_names(const Program& program) {
@@ -189,15 +193,23 @@ int dispatch(const Program& program, std::vector<std::string> arguments) {
   return run_verb_line(program, verb, std::move(arguments));
 }
 
+int dispatch_and_flush(const Program& program, std::vector<std::string> arguments) try {
+  const int code = dispatch(program, std::move(arguments));
+  flush_output();
+  return code;
+} catch (const std::system_error& error) {  // of fmt::print
+  if (std::ferror(stdout) != 0) fail_output(error.code().value());
+  throw;
+}
+
 }  // namespace
 
 int run_program(Program program, std::vector<std::string> arguments) {
   program.verbs.push_back(completion_verb(program));
   try {
-    const int code = dispatch(program, std::move(arguments));
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-      throw Error("cannot write to standard output", "is the disk full?");
-    return code;
+    return dispatch_and_flush(program, std::move(arguments));
+  } catch (const ReaderGone&) {
+    return 128 + SIGPIPE;  // as where the signal ends a program
   } catch (const UsageError& error) {
     print_error(program.name, error.what(), error.hint());
     return 2;
