@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "image/codecs/picture_file.h"
 #include "report/markup.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -254,18 +255,45 @@ void Canvas::image(const Image& image, double x, double y, double edge) {
   cairo_restore(drawing_->cr());
 }
 
-void Canvas::write(const std::filesystem::path& path) {
-  NESTVIT_CHECK(cairo_status(drawing_->cr()) == CAIRO_STATUS_SUCCESS);
+namespace {
+
+Image pixels_of(cairo_surface_t* surface) {
+  Image image{
+      cairo_image_surface_get_height(surface), cairo_image_surface_get_width(surface), 3, {}};
+  image.pixels.reserve(image.size());
+  const int stride = cairo_image_surface_get_stride(surface);
+  const unsigned char* bytes = cairo_image_surface_get_data(surface);
+  for (int row = 0; row < image.height; ++row) {
+    const auto* from =
+        reinterpret_cast<const uint32_t*>(bytes + static_cast<ptrdiff_t>(row) * stride);
+    for (int column = 0; column < image.width; ++column)
+      for (const int shift : {16, 8, 0})
+        image.pixels.push_back(static_cast<uint8_t>(from[column] >> shift));
+  }
+  return image;
+}
+
+void write_png(const std::filesystem::path& path, cairo_surface_t* surface) {
   std::string png;
   const auto append = [](void* to, const unsigned char* bytes, unsigned count) {
     static_cast<std::string*>(to)->append(reinterpret_cast<const char*>(bytes), count);
     return CAIRO_STATUS_SUCCESS;
   };
-  cairo_surface_flush(drawing_->surface.get());
-  if (cairo_surface_write_to_png_stream(drawing_->surface.get(), append, &png) !=
-      CAIRO_STATUS_SUCCESS)
+  if (cairo_surface_write_to_png_stream(surface, append, &png) != CAIRO_STATUS_SUCCESS)
     throw Error(fmt::format("{}: cannot encode the picture", path.string()));
   write_file(path, png);
+}
+
+}  // namespace
+
+void Canvas::write(const std::filesystem::path& path) {
+  NESTVIT_CHECK(cairo_status(drawing_->cr()) == CAIRO_STATUS_SUCCESS);
+  cairo_surface_t* surface = drawing_->surface.get();
+  cairo_surface_flush(surface);
+  if (picture_format(path) == PictureFormat::kPng)
+    write_png(path, surface);
+  else
+    write_picture(path, pixels_of(surface));
   warn_of_missing(drawing_->missing, path.string());
 }
 

@@ -1,4 +1,5 @@
-// A picture to draw on: shapes, images, and text in the fonts of this machine. PNG by cairo.
+// A picture to draw on: shapes, images, and text in the fonts of this machine. By cairo;
+// PNG or JPEG by the name (image/codecs/picture_file.h).
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
 // Pictures that people look at: a sheet of images with their answers, a sheet of training images,
-// and the confusion matrix. PNG by cairo.
+// and the confusion matrix. Drawn by cairo; PNG or JPEG by the name (image/codecs/picture_file.h).
 #pragma once
 
 #include <filesystem>
