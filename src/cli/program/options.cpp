@@ -63,6 +63,19 @@ std::string usage_line(const Program& program, const Verb& verb,
   return line + "\n";
 }
 
+void add_output(CLI::App& app, const std::string& flags, std::string* value,
+                const std::string& kind, const std::string& help, Need need,
+                void (*check)(const std::filesystem::path&)) {
+  const auto validate = [check](const std::string& place) -> std::string {
+    if (!place.empty()) check(place);
+    return "";
+  };
+  app.add_option(flags, *value, help)
+      ->type_name(kind)
+      ->required(need == Need::kRequired)
+      ->check(CLI::Validator(validate, ""));
+}
+
 std::string option_help(const OptionText& option) {
   std::string head = "  ";
   for (size_t i = 0; i < option.names.size(); ++i) head += (i > 0 ? ", " : "") + option.names[i];
@@ -126,6 +139,16 @@ void add_text(CLI::App& app, const std::string& flags, std::string* value, const
   CLI::Option* option =
       app.add_option(flags, *value, help)->type_name(kind)->required(need == Need::kRequired);
   show_default(option, *value);
+}
+
+void add_output_file(CLI::App& app, const std::string& flags, std::string* value,
+                     const std::string& help, Need need) {
+  add_output(app, flags, value, "FILE", help, need, check_file_place);
+}
+
+void add_output_folder(CLI::App& app, const std::string& flags, std::string* value,
+                       const std::string& help, Need need) {
+  add_output(app, flags, value, "DIR", help, need, check_folder_place);
 }
 
 void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>* values,

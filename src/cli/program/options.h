@@ -32,6 +32,12 @@ void add_real(CLI::App& app, const std::string& flags, double* value, double low
 // Any text; `kind` names it in the help. FILE, DIR and MODEL complete to paths.
 void add_text(CLI::App& app, const std::string& flags, std::string* value, const std::string& kind,
               const std::string& help, Need need = Need::kOptional);
+// The place of a result. One that cannot be written is an Error as the command line is read, before
+// any work.
+void add_output_file(CLI::App& app, const std::string& flags, std::string* value,
+                     const std::string& help, Need need = Need::kOptional);
+void add_output_folder(CLI::App& app, const std::string& flags, std::string* value,
+                       const std::string& help, Need need = Need::kOptional);
 void add_texts(CLI::App& app, const std::string& flags, std::vector<std::string>* values,
                const std::string& kind, const std::string& help, Need need = Need::kOptional);
 void add_flag(CLI::App& app, const std::string& flags, bool* value, const std::string& help);

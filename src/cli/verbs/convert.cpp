@@ -22,6 +22,7 @@ struct ConvertOptions {
 
 int convert(const ConvertOptions& options, const Invocation& invocation) {
   const ExportFormat format = export_format(options.to);
+  check_export_place(format, options.out, options.overwrite);
   const LoadedModel model = options.in.load(invocation);
   for (const std::string& loss : lost_in(format, model)) log_warning(loss);
   export_model(model, format, options.out, options.overwrite);

@@ -114,17 +114,19 @@ nestvit eval --model out/best --data-dir cifar-10-batches-bin --dataset cifar10 
     add_model_options(app, &options->model);
     add_data_options(app, &options->data, Need::kRequired);
     add_run_options(app, &options->run);
-    add_text(app, "--results-file", &options->results_file, "FILE",
-             "Write the result as .json or .csv, with the fields of timm's validate (model, top1, "
-             "top1_err, top5, top5_err, param_count in millions, img_size, crop_pct, "
-             "interpolation), then loss, images and images_per_second.");
-    add_text(app, "--report", &options->report, "DIR",
-             fmt::format("Write per_class.csv (label, support, precision, recall, f1), "
-                         "confusion.csv (rows are true classes), confusion.png and summary.json "
-                         "there. Beyond {} classes confusion.csv has a line for each pair that "
-                         "occurred (true, predicted, images), and confusion.png shows the {} most "
-                         "confused classes.",
-                         human_count(kMaxMatrixClasses), kPicturedClasses));
+    add_output_file(
+        app, "--results-file", &options->results_file,
+        "Write the result as .json or .csv, with the fields of timm's validate (model, top1, "
+        "top1_err, top5, top5_err, param_count in millions, img_size, crop_pct, "
+        "interpolation), then loss, images and images_per_second.");
+    add_output_folder(
+        app, "--report", &options->report,
+        fmt::format("Write per_class.csv (label, support, precision, recall, f1), "
+                    "confusion.csv (rows are true classes), confusion.png and summary.json "
+                    "there. Beyond {} classes confusion.csv has a line for each pair that "
+                    "occurred (true, predicted, images), and confusion.png shows the {} most "
+                    "confused classes.",
+                    human_count(kMaxMatrixClasses), kPicturedClasses));
     add_engine_option(app, &options->engine, engine);
     return [options, engine, &invocation] {
       use_engine(options->engine, engine, invocation);

@@ -114,8 +114,8 @@ nestvit preprocess --model out/best a.png b.png --output x.safetensors
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<PreprocessOptions>();
     add_texts(app, "IMAGE", &options->images, "FILE", "JPEG, PNG or WebP files.", Need::kRequired);
-    add_text(app, "--output", &options->output, "FILE",
-             "The safetensors file to write; an existing one is replaced.", Need::kRequired);
+    add_output_file(app, "--output", &options->output,
+                    "The safetensors file to write; an existing one is replaced.", Need::kRequired);
     add_choice(app, "--mode", &options->mode, {"jax", "timm"},
                "Whose evaluation transform; needs --size.");
     add_text(app, "--model", &options->model.name, "MODEL",

@@ -84,9 +84,10 @@ nestvit eval --model out/best --data-dir "$(nestvit pull cifar10)"
     auto command = std::make_shared<PullCommand>();
     add_text(app, "NAME", &command->name, "NAME", "The model or dataset, as above.",
              Need::kRequired);
-    add_text(app, "--output", &command->output, "DIR",
-             "Put it there: a model's files are copied into DIR, a dataset becomes DIR, which must "
-             "be new or empty.");
+    add_output_folder(
+        app, "--output", &command->output,
+        "Put it there: a model's files are copied into DIR, a dataset becomes DIR, which must "
+        "be new or empty.");
     add_text(app, "--revision", &command->revision, "REV",
              "A branch, a tag or a commit of a model on the hub; default: main.");
     add_flag(app, "-q,--quiet", &command->quiet, "No progress, only warnings and errors.");

@@ -146,8 +146,8 @@ nestvit predict --model small --dtype int8 cat.jpg
   verb.declare = [](CLI::App& app, const Invocation& invocation) {
     auto options = std::make_shared<QuantizeOptions>();
     add_model_options(app, &options->model);
-    add_text(app, "-o,--output", &options->output, "DIR", "The model directory to write.",
-             Need::kRequired);
+    add_output_folder(app, "-o,--output", &options->output, "The model directory to write.",
+                      Need::kRequired);
     add_choice(app, "--type", &options->type, number_type_names({NumberType::kF32}),
                "The number type of the weights.");
     add_real(app, "--max-drop", &options->max_drop, -1, 100,

@@ -99,8 +99,8 @@ nestvit run --model out/best --input x.safetensors --output y.safetensors --feat
     add_model_options(app, &options->model);
     add_text(app, "--input", &options->input, "FILE", "The safetensors file with \"input\".",
              Need::kRequired);
-    add_text(app, "--output", &options->output, "FILE",
-             "The safetensors file to write; an existing one is replaced.", Need::kRequired);
+    add_output_file(app, "--output", &options->output,
+                    "The safetensors file to write; an existing one is replaced.", Need::kRequired);
     add_flag(app, "--features", &options->features, "Also write every level's output.");
     add_number(app, "-b,--batch-size", &options->batch_size, 1, "Images per forward pass.");
     add_number(app, "--threads", &options->threads, 0,

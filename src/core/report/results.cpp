@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/system/place.h"
 
 namespace nestvit {
 namespace {
@@ -62,7 +63,7 @@ std::string csv_line(const std::vector<std::string>& fields) {
 }
 
 void check_results_path(const std::filesystem::path& path) {
-  if (path.extension() != ".json" && path.extension() != ".csv")
+  if (path.extension() != ".json" && path.extension() != ".csv" && !place_of(path).stream)
     throw UsageError(
         fmt::format("{}: cannot tell the format of the results from this name", path.string()),
         "end the name in .json or .csv");
@@ -70,7 +71,7 @@ void check_results_path(const std::filesystem::path& path) {
 
 void write_results(const std::filesystem::path& path, const Value::Members& results) {
   check_results_path(path);
-  if (path.extension() == ".json") {
+  if (path.extension() != ".csv") {
     write_file(path, to_json(results) + "\n");
     return;
   }

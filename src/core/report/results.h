@@ -39,7 +39,7 @@ std::string to_json(const Value& value, int indent = 2);
 std::string csv_line(const std::vector<std::string>& fields);
 
 // The members as one JSON object, or as a CSV header and row: by the extension, .json or .csv.
-// Throws UsageError for another.
+// Throws UsageError for another; what is no file but a device or a pipe gets JSON.
 void write_results(const std::filesystem::path& path, const Value::Members& results);
 void check_results_path(const std::filesystem::path& path);
 

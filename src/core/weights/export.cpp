@@ -9,6 +9,7 @@
 
 #include "base/fields.h"
 #include "base/file.h"
+#include "base/system/place.h"
 #include "weights/config_json.h"
 #include "weights/flax/checkpoint.h"
 #include "weights/flax/names.h"
@@ -109,16 +110,25 @@ std::vector<std::string> lost_in(ExportFormat format, const LoadedModel& model) 
 
 void check_place(const fs::path& path, bool overwrite) {
   std::error_code ignored;
-  if (!overwrite && fs::exists(path, ignored) && !fs::is_empty(path, ignored))
+  if (overwrite || place_of(path).stream) return;
+  if (fs::exists(path, ignored) && !fs::is_empty(path, ignored))
     throw Error(fmt::format("{} is there already", path.string()),
                 "name another place, or give --overwrite");
+}
+
+void check_export_place(ExportFormat format, const fs::path& path, bool overwrite) {
+  check_place(path, overwrite);
+  if (format == ExportFormat::kPth || format == ExportFormat::kSafetensors)
+    check_file_place(path);
+  else
+    check_folder_place(path);
 }
 
 void export_model(const LoadedModel& model, ExportFormat format, const fs::path& path,
                   bool overwrite) {
   lost_in(format, model);
   verify_tensors(model.tensors, model.config, model.origin);
-  check_place(path, overwrite);
+  check_export_place(format, path, overwrite);
   switch (format) {
     case ExportFormat::kNestvit:
     case ExportFormat::kTimm:

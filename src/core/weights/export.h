@@ -26,10 +26,13 @@ ExportFormat export_format(const std::string& name);    // throws UsageError
 // wrong (multi-query attention in timm).
 std::vector<std::string> lost_in(ExportFormat format, const LoadedModel& model);
 
-// Throws Error when something is at `path` already, unless `overwrite`.
+// Throws Error when something is at `path` already, unless `overwrite`. Devices and pipes lose
+// nothing.
 void check_place(const std::filesystem::path& path, bool overwrite);
+// The same, and Error when the file or folder of this form cannot be written there.
+void check_export_place(ExportFormat format, const std::filesystem::path& path, bool overwrite);
 
-// Writes beside `path` and renames; checks with lost_in and check_place first.
+// Writes beside `path` and renames; checks with lost_in and check_export_place first.
 void export_model(const LoadedModel& model, ExportFormat format, const std::filesystem::path& path,
                   bool overwrite = false);
 

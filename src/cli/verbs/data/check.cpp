@@ -181,9 +181,9 @@ void add_data_check_options(CLI::App& app, DataCheckOptions* options) {
              "Threads that read and decode; 0: as many as this process may use.");
   add_number(app, "--min-side", &options->min_side, 1,
              "Images with a shorter side below this are listed as tiny.");
-  add_text(app, "--json", &options->json, "FILE", "Write counts and all findings there.");
-  add_text(app, "--csv", &options->csv, "FILE",
-           "Write all findings there: kind, part, class, file, detail.");
+  add_output_file(app, "--json", &options->json, "Write counts and all findings there.");
+  add_output_file(app, "--csv", &options->csv,
+                  "Write all findings there: kind, part, class, file, detail.");
 }
 
 int data_check(const DataCheckOptions& options) {

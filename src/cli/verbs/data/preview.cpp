@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/program/options.h"
 #include "image/codecs/codec.h"
+#include "image/codecs/picture_file.h"
 #include "image/transform.h"
 #include "report/picture.h"
 #include "run/input/batches.h"
@@ -176,13 +177,13 @@ void add_data_preview_options(CLI::App& app, DataPreviewOptions* options) {
   add_text(app, "--data-dir", &options->run.data_dir, "DIR", "The same, as an option.");
   add_text(app, "-c,--config", &options->run.config, "FILE",
            "The recipe; left out: the one that nestvit train would choose.");
-  add_text(app, "-o,--output", &options->output, "FILE", "The picture to write, a PNG.");
+  add_output_file(app, "-o,--output", &options->output, "The picture to write, .png or .jpg.");
   add_number(app, "--images", &options->images, 1,
              "Images on it; from the following steps too when a batch has fewer.");
   add_number(app, "--columns", &options->columns, 1, "Images in a row.");
   add_number(app, "--step", &options->step, 1, "The step of the run, from 1.");
-  add_text(app, "--save-batch", &options->save_batch, "FILE",
-           "Write the batches themselves, as safetensors.");
+  add_output_file(app, "--save-batch", &options->save_batch,
+                  "Write the batches themselves, as safetensors.");
   add_number(app, "--steps", &options->steps, 1, "How many steps --save-batch writes.");
   add_number(app, "-j,--workers", &options->workers, 0,
              "Threads that read and transform images; the batches do not depend on it.");
@@ -192,6 +193,7 @@ int data_preview(const DataPreviewOptions& options, const Invocation& invocation
   if (options.output.empty() && options.save_batch.empty())
     throw UsageError("nothing to write",
                      "name a picture: --output grid.png, or a file: --save-batch FILE.safetensors");
+  if (!options.output.empty()) picture_format(options.output);
   const RunSetup setup = set_up(request_of(options.run, invocation), fetch_network);
   if (!setup.train)
     throw UsageError("eval_only trains on nothing", "leave it out to see training batches");
