@@ -102,7 +102,8 @@ std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
     if (input != kStandardInput && fs::is_directory(input, error)) {
       const std::vector<std::string> found = images_below(input);
       paths.insert(paths.end(), found.begin(), found.end());
-    } else if (input == kStandardInput || fs::exists(input, error)) {
+    } else if (input == kStandardInput || fs::exists(input, error) || inputs.size() > 1) {
+      // One that is not there among many is found when its turn comes, as one that is broken.
       paths.push_back(input);
     } else {
       throw Error(fmt::format("{}: no such file or folder", input));

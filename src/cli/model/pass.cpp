@@ -15,17 +15,26 @@
 namespace nestvit::cli {
 namespace {
 
-constexpr size_t kNamedBadImages = 20;  // the rest is counted only
+// Names the images that are left out, and counts them.
+class BadImages {
+ public:
+  explicit BadImages(size_t named) : named_(named) {}
+  // Those that `loader` found since the last look.
+  void look(const Loader& loader) {
+    for (const auto& [name, reason] : loader.skipped(count_))
+      if (++count_ <= named_)
+        log_warning(fmt::format(
+            "skipped: {}", reason.find(name) == std::string::npos ? name + ": " + reason : reason));
+  }
+  void end() const {
+    if (count_ > named_)
+      log_warning(fmt::format("skipped {} more unreadable images", count_ - named_));
+  }
+  size_t count() const { return count_; }
 
-void report_skipped(const std::vector<std::pair<std::string, std::string>>& skipped,
-                    int64_t images) {
-  for (size_t i = 0; i < std::min(skipped.size(), kNamedBadImages); ++i)
-    log_warning(fmt::format("skipped: {}", skipped[i].second));
-  if (skipped.size() > kNamedBadImages)
-    log_warning(fmt::format("skipped {} more unreadable images", skipped.size() - kNamedBadImages));
-  if (images == 0 && !skipped.empty())
-    throw Error(fmt::format("none of the {} images could be read", skipped.size()));
-}
+ private:
+  size_t named_, count_ = 0;
+};
 
 }  // namespace
 
@@ -50,7 +59,18 @@ PassResult classify(const Pass& pass,
   const auto detail = [&] {
     return fmt::format("{:.0f} images/s", static_cast<double>(result.images) / seconds());
   };
-  while (std::optional<Batch> batch = loader.next()) {
+  BadImages bad(pass.named_bad_images);
+  const auto next = [&] {
+    try {
+      std::optional<Batch> batch = loader.next();
+      bad.look(loader);
+      return batch;
+    } catch (const Error&) {
+      bad.look(loader);
+      throw;
+    }
+  };
+  while (std::optional<Batch> batch = next()) {
     if (batch->size > 0) {
       const Output output = pass.forward(batch->images, batch->size, false);
       NESTVIT_CHECK(output.logits.size() ==
@@ -63,8 +83,9 @@ PassResult classify(const Pass& pass,
   }
   result.seconds = seconds();
   if (progress) progress->finish(detail());
-  report_skipped(loader.skipped(), result.images);
-  for (const int k : classes_left_out(pass.dataset, loader.skipped()))
+  bad.end();
+  result.skipped = static_cast<int64_t>(bad.count());
+  for (const int k : classes_left_out(pass.dataset, loader.skipped(0)))
     log_warning(fmt::format("no image of class '{}' can be read", pass.dataset.classes().at(k)));
   return result;
 }

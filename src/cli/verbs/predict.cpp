@@ -4,8 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -14,8 +17,10 @@
 #include "cli/model/open_data.h"
 #include "cli/model/pass.h"
 #include "cli/program/options.h"
+#include "cli/program/standard_output.h"
 #include "cli/verbs/verbs.h"
 #include "image/codecs/codec.h"
+#include "image/codecs/picture_file.h"
 #include "image/resize.h"
 #include "image/transform.h"
 #include "metrics/metrics.h"
@@ -30,7 +35,7 @@ constexpr int kSheetEdge = 512;      // larger images are shrunk before they are
 
 struct PredictOptions {
   ModelSource model;
-  std::string format = "table", output, sheet;
+  std::string format, output, sheet;
   int topk = 3;
   std::vector<std::string> inputs;
   DataOptions data;
@@ -52,42 +57,74 @@ const std::string& spoken(const LoadedModel& model, int index) {
   return synset && description != model.descriptions.end() ? description->second : label;
 }
 
-// Rows in the chosen format, to stdout as they come or into the file at the end.
+// Where answers go as they come: to standard output, or into the file that takes the place of
+// --output at the end.
+class Sink {
+ public:
+  explicit Sink(const std::string& output) {
+    if (!output.empty()) file_.emplace(output, AtomicFile::Unfinished::kKept);
+  }
+  void send(const std::string& text) {
+    if (file_) return file_->write(text);
+    fmt::print("{}", text);
+    flush_output();
+  }
+  void commit() {
+    if (file_) file_->commit();
+  }
+  // Where the answers so far are to be found after an error; "": nowhere.
+  std::string unfinished() const { return file_ ? file_->unfinished().string() : ""; }
+
+ private:
+  std::optional<AtomicFile> file_;
+};
+
+// Rows in the chosen format. What comes before the first row comes with it: without any answer
+// there is no output.
 class Printer {
  public:
-  Printer(const PredictOptions& options, const LoadedModel& model, size_t name_width)
-      : options_(options), model_(model) {
+  Printer(std::string format, const LoadedModel& model, size_t name_width)
+      : format_(std::move(format)), model_(model) {
     for (int k = 0; k < std::ssize(model.labels); ++k)
       label_width_ = std::max(label_width_, spoken(model, k).size());
     label_width_ = std::clamp<size_t>(label_width_, 5, 40);
     name_width_ = std::clamp<size_t>(name_width, 4, 60);
-    if (options.format == "csv") text_ = csv_line({"filename", "index", "label", "prob"});
-    if (options.format == "json") text_ = "[";
-    if (options.format == "table")
+  }
+
+  void add(const ImagePrediction& prediction) {
+    begin();
+    if (format_ == "table") add_table(prediction);
+    if (format_ == "csv") add_csv(prediction);
+    if (format_ == "json") {
+      text_ += first_ ? "\n  " : ",\n  ";
+      add_json(prediction);
+    }
+    if (format_ == "jsonl") {
+      add_json(prediction);
+      text_ += '\n';
+    }
+    first_ = false;
+  }
+
+  void flush(Sink& sink) { sink.send(std::exchange(text_, "")); }
+
+  void finish(Sink& sink) {
+    begin();
+    if (format_ == "json") text_ += "\n]\n";
+    flush(sink);
+    sink.commit();
+  }
+
+ private:
+  void begin() {
+    if (std::exchange(begun_, true)) return;
+    if (format_ == "csv") text_ = csv_line({"filename", "index", "label", "prob"});
+    if (format_ == "json") text_ = "[";
+    if (format_ == "table")
       text_ = fmt::format("{:<{}}  {:<{}}  {}\n", "file", name_width_, "label", label_width_,
                           "probability");
   }
 
-  void add(const ImagePrediction& prediction) {
-    if (options_.format == "table") add_table(prediction);
-    if (options_.format == "csv") add_csv(prediction);
-    if (options_.format == "json") add_json(prediction);
-    first_ = false;
-  }
-
-  void flush() {
-    if (!options_.output.empty()) return;
-    fmt::print("{}", text_);
-    text_.clear();
-  }
-
-  void finish() {
-    if (options_.format == "json") text_ += "\n]\n";
-    flush();
-    if (!options_.output.empty()) write_file(options_.output, text_);
-  }
-
- private:
   void add_table(const ImagePrediction& prediction) {
     for (size_t i = 0; i < prediction.classes.size(); ++i)
       text_ += fmt::format("{:<{}}  {:<{}}  {:>9.2f} %\n", i == 0 ? prediction.name : "",
@@ -108,15 +145,14 @@ class Printer {
       answers.push_back(Value::Members{{"index", prediction.classes[i]},
                                        {"label", model_.labels[prediction.classes[i]]},
                                        {"prob", rounded(prediction.probabilities[i], 6)}});
-    text_ += first_ ? "\n  " : ",\n  ";
     text_ += to_json(Value::Members{{"filename", prediction.name}, {"predictions", answers}}, -1);
   }
 
-  const PredictOptions& options_;
+  const std::string format_;
   const LoadedModel& model_;
   size_t name_width_ = 0, label_width_ = 0;
   std::string text_;
-  bool first_ = true;
+  bool begun_ = false, first_ = true;
 };
 
 Image sheet_image(const Sample& sample, const Preprocessing& preprocessing) {
@@ -153,6 +189,69 @@ bool shows_progress(const PredictOptions& options) {
   return stderr_is_terminal() && (!options.output.empty() || isatty(STDOUT_FILENO) == 0);
 }
 
+// Of --format, else by the name of the file.
+std::string format_of(const PredictOptions& options) {
+  if (!options.format.empty()) return options.format;
+  const std::string extension = std::filesystem::path(options.output).extension().string();
+  for (const char* format : {"csv", "json", "jsonl"})
+    if (extension == std::string(".") + format) return format;
+  return "table";
+}
+
+// An image that cannot be read costs the others no answer. A single one ends with its own error.
+LoaderOptions loader_of(const PredictOptions& options, size_t images) {
+  LoaderOptions loader = options.run.loader();
+  if (images > 1) loader.on_bad_image = OnBadImage::kSkip;
+  return loader;
+}
+
+struct Images {
+  const Dataset& dataset;
+  std::vector<int64_t> order;
+};
+
+// Sends out the answers as they come; returns those of the sheet.
+std::vector<AnsweredImage> answer(const PredictOptions& options, const Images& images,
+                                  const LoadedModel& model, const Forward& forward,
+                                  PassResult& result) {
+  const auto& [dataset, order] = images;
+  size_t name_width = 0;
+  for (int64_t index : order) name_width = std::max(name_width, dataset.name(index).size());
+  Printer printer(format_of(options), model, name_width);
+  Sink sink(options.output);
+  std::vector<AnsweredImage> cards;
+  const bool all_named = options.run.on_bad_image == "error";
+  const Pass pass{dataset,
+                  order,
+                  model,
+                  forward,
+                  loader_of(options, order.size()),
+                  shows_progress(options) ? "predict" : "",
+                  all_named ? SIZE_MAX : kNamedBadImages};
+  try {
+    result = classify(pass, [&](const Batch& batch, std::span<const float> logits) {
+      const size_t classes = model.config.num_classes;
+      for (int i = 0; i < batch.size; ++i) {
+        const int64_t index = batch.indices[i];
+        const ImagePrediction prediction =
+            predicted(dataset.name(index), logits.subspan(i * classes, classes), options.topk);
+        printer.add(prediction);
+        if (!options.sheet.empty() && cards.size() < kSheetImages)
+          cards.push_back(sheet_card(dataset, index, prediction, model));
+      }
+      printer.flush(sink);
+    });
+    printer.finish(sink);
+  } catch (...) {
+    std::error_code ignored;
+    const std::string so_far = sink.unfinished();
+    if (!so_far.empty() && std::filesystem::file_size(so_far, ignored) > 0 && !ignored)
+      log_info(fmt::format("the answers so far are in {}", so_far));
+    throw;
+  }
+  return cards;
+}
+
 int predict(const PredictOptions& options, const MakeForward& make_forward,
             const Invocation& invocation) {
   if (options.inputs.empty() != options.data.named())
@@ -160,40 +259,24 @@ int predict(const PredictOptions& options, const MakeForward& make_forward,
         options.inputs.empty() ? "no image to classify"
                                : "images and --data-dir exclude each other",
         "give files or folders, \"-\" for standard input, or --data-dir DIR, or --dataset NAME");
+  if (!options.sheet.empty()) picture_format(options.sheet);
   const LoadedModel model = options.model.load(invocation, Widening::kLater);
   const bool from_dataset = options.data.named();
   const std::unique_ptr<Dataset> dataset = from_dataset ? open_data(options.data, model).images
                                                         : open_inputs(options.inputs, model.labels);
-  const std::vector<int64_t> order = options.data.order(*dataset);
+  const Images images{*dataset, options.data.order(*dataset)};
   const Forward forward = make_forward(model, options.run.forward());
-
-  size_t name_width = 0;
-  for (int64_t index : order) name_width = std::max(name_width, dataset->name(index).size());
-  Printer printer(options, model, name_width);
-  std::vector<AnsweredImage> cards;
-  const Pass pass{*dataset,
-                  order,
-                  model,
-                  forward,
-                  options.run.loader(),
-                  shows_progress(options) ? "predict" : ""};
-  classify(pass, [&](const Batch& batch, std::span<const float> logits) {
-    const size_t classes = model.config.num_classes;
-    for (int i = 0; i < batch.size; ++i) {
-      const int64_t index = batch.indices[i];
-      const ImagePrediction prediction =
-          predicted(dataset->name(index), logits.subspan(i * classes, classes), options.topk);
-      printer.add(prediction);
-      if (!options.sheet.empty() && cards.size() < kSheetImages)
-        cards.push_back(sheet_card(*dataset, index, prediction, model));
-    }
-    printer.flush();
-  });
-  printer.finish();
+  PassResult result;
+  const std::vector<AnsweredImage> cards = answer(options, images, model, forward, result);
   if (!options.sheet.empty()) {
     write_answer_sheet(options.sheet, cards);
-    log_info(fmt::format("wrote {}: {} of {} images", options.sheet, cards.size(), order.size()));
+    log_info(
+        fmt::format("wrote {}: {} of {} images", options.sheet, cards.size(), images.order.size()));
   }
+  if (result.skipped > 0 && options.run.on_bad_image == "error")
+    throw Error(fmt::format("{} of {} images could not be read: the others are answered",
+                            result.skipped, images.order.size()),
+                "with --on-bad-image skip that is no error");
   return 0;
 }
 
@@ -204,14 +287,19 @@ Verb predict_verb(const ForwardEngine& engine) {
   verb.name = "predict";
   verb.summary = "Classify images: files, folders, standard input or a dataset.";
   verb.details = R"(
-Prints the best classes of every image with their probabilities, by name. Format csv has the columns
-filename, index, label, prob, a row per answer, best first; format json is a list of
-{"filename", "predictions": [{"index", "label", "prob"}]}.
+Prints the best classes of every image with their probabilities, by name, batch by batch. Format csv
+has the columns filename, index, label, prob, a row per answer, best first; format json is a list of
+{"filename", "predictions": [{"index", "label", "prob"}]}, and jsonl has one of these on each line.
+
+With --output FILE the answers so far are in FILE.partial, which takes the place of FILE at the end;
+what is killed leaves both. Into a device or a pipe they are written as they come.
+
+An image that cannot be read is named, the others are answered, and the exit code is 1.
 )";
   verb.examples = R"(
 nestvit predict --model out/best photo.jpg
 # a folder, recursively, as CSV
-nestvit predict --model out/best photos --format csv --output answers.csv
+nestvit predict --model out/best photos --output answers.csv
 # a picture of the images with their answers
 nestvit predict --model out/best photos --sheet answers.png
 # from a pipe
@@ -227,15 +315,17 @@ nestvit predict --model out/best --data-dir fashion --limit 12
               "are searched recursively for image files, in natural order.");
     add_model_options(app, &options->model);
     add_number(app, "--topk", &options->topk, 1, "Answers per image.");
-    add_choice(app, "--format", &options->format, {"table", "json", "csv"}, "Form of the answers.");
-    add_text(app, "--output", &options->output, "FILE",
-             "Write the answers there, at the end, instead of to standard output.");
-    add_text(app, "--sheet", &options->sheet, "FILE",
-             fmt::format("Also draw a PNG with the first {} images and their answers, at most {} "
-                         "each. The best answer is green when right and red when wrong, where the "
-                         "true class is known: from the dataset, or from a folder that is called "
-                         "like a class.",
-                         kSheetImages, kMaxCardAnswers));
+    add_choice(app, "--format", &options->format, {"table", "json", "jsonl", "csv"},
+               "Form of the answers. Left out: by the name of --output, else a table.");
+    add_output_file(app, "--output", &options->output,
+                    "Write the answers there instead of to standard output.");
+    add_output_file(
+        app, "--sheet", &options->sheet,
+        fmt::format("Also draw a picture, .png or .jpg, with the first {} images and their "
+                    "answers, at most {} each. The best answer is green when right and red when "
+                    "wrong, where the true class is known: from the dataset, or from a folder "
+                    "that is called like a class.",
+                    kSheetImages, kMaxCardAnswers));
     add_run_options(app, &options->run);
     add_data_options(app, &options->data, Need::kOptional);
     return [options, engine, &invocation] {

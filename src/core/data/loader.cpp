@@ -341,9 +341,10 @@ void Loader::recycle(Batch batch) {
 
 double Loader::wait_seconds() const { return state_->wait_seconds; }
 
-std::vector<std::pair<std::string, std::string>> Loader::skipped() const {
+std::vector<std::pair<std::string, std::string>> Loader::skipped(size_t from) const {
   std::lock_guard lock(state_->mutex);
-  return state_->skipped;
+  const auto& all = state_->skipped;
+  return {all.begin() + static_cast<std::ptrdiff_t>(std::min(from, all.size())), all.end()};
 }
 
 std::vector<int> classes_left_out(const Dataset& dataset,

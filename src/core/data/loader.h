@@ -57,8 +57,8 @@ class Loader {
   std::optional<Batch> next();
   void recycle(Batch batch);
   double wait_seconds() const;  // time next() spent waiting, in all
-  // Images left out so far: name, reason.
-  std::vector<std::pair<std::string, std::string>> skipped() const;
+  // Images left out so far, without the first `from`: name, reason.
+  std::vector<std::pair<std::string, std::string>> skipped(size_t from = 0) const;
 
  private:
   struct State;

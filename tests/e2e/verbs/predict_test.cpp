@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <csignal>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "metrics/metrics.h"
 #include "support/cli_test.h"
@@ -105,6 +107,83 @@ TEST_F(PredictCli, OutputFile) {
                  {"no/where.txt"});
 }
 
+TEST_F(PredictCli, TheFileSaysTheFormat) {
+  for (const std::string format : {"csv", "json", "jsonl"}) {
+    const std::string expected = nestvit("predict --model model photo.png --format " + format).out;
+    ASSERT_EQ(nestvit("predict --model model photo.png --output a." + format).code, 0);
+    EXPECT_EQ(text("a." + format), expected);
+  }
+  ASSERT_EQ(nestvit("predict --model model photo.png --output a.csv --format json").code, 0);
+  EXPECT_EQ(text("a.csv").front(), '[');
+}
+
+TEST_F(PredictCli, JsonLines) {
+  write_image("second.png", {0, 0, 0});
+  const std::string out =
+      nestvit("predict --model model photo.png second.png --format jsonl --topk 1").out;
+  std::istringstream lines(out);
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);) {
+    const json answer = json::parse(line);
+    names.push_back(answer["filename"]);
+    EXPECT_EQ(answer["predictions"][0]["label"], "bee");
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"photo.png", "second.png"}));
+}
+
+// Images enough that the answers of the first come long before the last.
+class PredictStream : public PredictCli {
+ protected:
+  static constexpr int kImages = 400;
+  void SetUp() override {
+    PredictCli::SetUp();
+    write_image("big.png", {1, 2, 3}, 1500);
+    for (int i = 0; i < kImages; ++i) images_ += " big.png";
+  }
+  // Starts in the background, waits until `file` has two lines, kills; fails where the run ended
+  // first.
+  Outcome killed(const std::string& arguments, const std::string& file) const {
+    return shell(fmt::format(
+        "{{ nestvit predict --model model {} -b 1 -j 1 --format csv --topk 1 {} & }}; p=$!; "
+        "for i in $(seq 1200); do "
+        "[ \"$(cat '{}' 2>/dev/null | wc -l)\" -ge 2 ] && kill -KILL $p && exit 0; "
+        "kill -0 $p || exit 3; sleep 0.05; done; exit 4",
+        images_, arguments, file));
+  }
+  std::string images_;
+};
+
+TEST_F(PredictStream, AnswersReachAPipeAsTheyCome) { EXPECT_EQ(killed("> got", "got").code, 0); }
+
+TEST_F(PredictStream, AKillLeavesTheAnswersSoFarAndWhatWasThere) {
+  write_file(path("answers.csv"), "old");
+  ASSERT_EQ(killed("--output answers.csv", "answers.csv.partial").code, 0);
+  EXPECT_EQ(text("answers.csv"), "old");
+  EXPECT_THAT(text("answers.csv.partial"),
+              ::testing::StartsWith("filename,index,label,prob\nbig.png,1,bee,0.571429\n"));
+  ASSERT_EQ(nestvit("predict --model model photo.png --output answers.csv --topk 1").code, 0);
+  EXPECT_EQ(text("answers.csv"), "filename,index,label,prob\nphoto.png,1,bee,0.571429\n");
+  EXPECT_FALSE(fs::exists(path("answers.csv.partial")));
+}
+
+TEST_F(PredictStream, AReaderThatGoesIsNoError) {
+  for (const char* ignore : {"", "trap \"\" PIPE; "}) {
+    const Outcome outcome = shell(
+        fmt::format("bash -c '{}nestvit predict --model model {} -b 1 --format csv | head -n 1; "
+                    "exit ${{PIPESTATUS[0]}}'",
+                    ignore, images_));
+    EXPECT_EQ(outcome.code, 128 + SIGPIPE);
+    EXPECT_EQ(outcome.out, "filename,index,label,prob\n");
+    EXPECT_EQ(outcome.err, "");
+  }
+}
+
+TEST_F(PredictCli, AFullStandardOutputIsAnError) {
+  const Outcome outcome = shell("nestvit predict --model model photo.png > /dev/full");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("cannot write to standard output: No space left"));
+}
+
 TEST_F(PredictCli, FoldersRecursivelyInNaturalOrder) {
   for (const char* name : {"in/b/img10.png", "in/b/img2.PNG", "in/a/x.png"})
     write_image(name, {1, 2, 3});
@@ -204,6 +283,40 @@ TEST_F(PredictCli, BrokenImageEndsWithItsName) {
   const Outcome outcome = nestvit("predict --model model in --format csv");
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("in/cut.png"));
+}
+
+// As a glob gives them: one text, one broken, one that has gone.
+TEST_F(PredictCli, BadFilesAmongManyAreNamedAndTheOthersAnswered) {
+  for (const char* name : {"a.png", "b.png", "d.png"}) write_image(name, {1, 2, 3});
+  truncate("b.png");
+  write_file(path("c.txt"), "notes");
+  const std::string images = "a.png b.png c.txt gone.png d.png";
+  const std::string expected =
+      "filename,index,label,prob\na.png,1,bee,0.571429\nd.png,1,bee,0.571429\n";
+  for (const char* batch : {"1", "32"}) {
+    const Outcome outcome = nestvit(
+        fmt::format("predict --model model {} --topk 1 --format csv --output answers.csv -b {}",
+                    images, batch));
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_EQ(text("answers.csv"), expected);
+    for (const char* bad : {"b.png", "c.txt", "gone.png", "3 of 5 images"})
+      EXPECT_THAT(outcome.err, HasSubstr(bad));
+  }
+  EXPECT_EQ(nestvit("predict --model model " + images + " --topk 1 --format csv").out, expected);
+  const Outcome skipped =
+      nestvit("predict --model model " + images + " --topk 1 --format csv --on-bad-image skip");
+  EXPECT_EQ(skipped.code, 0) << skipped.err;
+  EXPECT_EQ(skipped.out, expected);
+}
+
+TEST_F(PredictCli, EveryBadFileIsNamedHoweverMany) {
+  write_image("good.png", {1, 2, 3});
+  std::string bad;
+  for (int i = 0; i < 50; ++i) bad += fmt::format(" none{}.png", i);
+  const Outcome outcome = nestvit("predict --model model good.png" + bad);
+  EXPECT_EQ(outcome.code, 1);
+  for (int i = 0; i < 50; ++i) EXPECT_THAT(outcome.err, HasSubstr(fmt::format("none{}.png", i)));
+  expect_failure(nestvit("predict --model model" + bad), 1, {"none0.png", "none49.png"});
 }
 
 TEST_F(PredictCli, BrokenImageSkipped) {
