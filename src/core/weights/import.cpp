@@ -293,7 +293,7 @@ void find_head(LoadedNetwork& model) {
 }  // namespace
 
 LoadedNetwork import_network(const fs::path& path, const ImportOptions& options) {
-  LoadedNetwork model = from_anywhere(path, options);
+  LoadedNetwork model = from_anywhere(pointed_at(path), options);
   model.origin = path.string();
   find_head(model);
   if (options.needs_head) require_head(model);
@@ -310,8 +310,9 @@ LoadedModel import_model(const fs::path& path, const ImportOptions& options) {
 }
 
 LoadedNetwork import_network_config(const fs::path& path, const ImportOptions& options) {
-  if (!is_file(path / kConfigFile)) return import_network(path, options);
-  LoadedNetwork model = load_network_config(path);
+  const fs::path folder = pointed_at(path);
+  if (!is_file(folder / kConfigFile)) return import_network(path, options);
+  LoadedNetwork model = load_network_config(folder);
   require_head(model);
   name_imagenet_classes(model.labels, model.descriptions);
   return model;

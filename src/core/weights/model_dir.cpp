@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/system/pointer.h"
 #include "weights/config_json.h"
 #include "weights/safetensors.h"
 
@@ -33,7 +34,7 @@ void check_directory(const fs::path& directory, const char* file) {
   if (fs::exists(directory / file, ignored)) return;
   std::string hint = kWhatAModelIs;
   for (const char* inner : {"last", "best"})
-    if (fs::exists(directory / inner / file, ignored))
+    if (fs::exists(pointed_at(directory / inner) / file, ignored))
       hint = fmt::format("it holds a model: give {}", (directory / inner).string());
   throw Error(fmt::format("{} holds no {}", directory.string(), file), hint);
 }

@@ -38,6 +38,46 @@ TEST_F(ResumeTest, FullDiskIsAnErrorAndTheRunGoesOnWhenThereIsSpace) {
   expect_same_as_whole();
 }
 
+// FAT, network shares, drives of clouds.
+TEST_F(ResumeTest, AFileSystemWithoutLinksLocksAndMapsHoldsARun) {
+  const std::string poor = (root_ / "poor/run").string();
+  fs::create_directories(root_ / "poor");
+  const auto done = [this](const Arguments& arguments) {
+    setenv("LD_PRELOAD", POOR_FILE_SYSTEM, 1);
+    const pid_t child = start(arguments, "nestvit");
+    unsetenv("LD_PRELOAD");
+    return wait(child);
+  };
+  const Finished first = done(small({"--workdir", poor, "--epochs", "2"}));
+  ASSERT_EQ(first.code, 0) << first.text;
+  for (const char* name : {"best", "last"}) {
+    EXPECT_TRUE(fs::is_regular_file(fs::path(poor) / name));
+    EXPECT_THAT(first.text, HasSubstr(poor + "/" + name + " is a text file"));
+  }
+  const Finished more = done({"train", "--resume", poor, "--epochs", "4", "--threads", "1"});
+  ASSERT_EQ(more.code, 0) << more.text;
+  EXPECT_THAT(more.text, HasSubstr("going on after step"));
+  EXPECT_EQ(lines(fs::path(poor) / "summary.csv"), 1 + 4);
+  EXPECT_THAT(read_text(fs::path(poor) / "last"), HasSubstr("checkpoints/step-"));
+  for (const char* name : {"best", "last"}) {
+    const std::string model = poor + "/" + name;
+    EXPECT_EQ(done({"eval", "--model", model, "--data-dir", data().string()}).code, 0);
+    EXPECT_EQ(done({"predict", "--model", model, (data() / "dark/1.png").string()}).code, 0);
+    EXPECT_EQ(done({"inspect", model}).code, 0);
+  }
+  EXPECT_EQ(done(command({"--workdir", workdir().string(), "--epochs", "1", "--initial-checkpoint",
+                          poor + "/best"}))
+                .code,
+            0);
+  EXPECT_THAT(done({"predict", "--model", poor, "x.png"}).text, HasSubstr(poor + "/best"));
+  for (const auto& entry : fs::recursive_directory_iterator(poor))
+    EXPECT_THAT(entry.path().filename().string(), ::testing::Not(HasSubstr("tmp")));
+
+  // The same folder on a file system with links, as after a copy.
+  EXPECT_EQ(run({"train", "--resume", poor, "--epochs", "5", "--threads", "1"}).code, 0);
+  EXPECT_TRUE(fs::is_symlink(fs::path(poor) / "last"));
+}
+
 TEST_F(ResumeTest, ARunInUseIsLeftAlone) {
   const pid_t child = start(endless());
   ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"checkpoint\"", child)) << read_text(log_file());

@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <utility>
@@ -14,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/pointer.h"
 #include "run/record/checksums.h"
 #include "weights/safetensors.h"
 
@@ -105,15 +104,13 @@ void Checkpoints::save(const RunState& state, const LoadedNetwork& model,
 }
 
 void Checkpoints::link(const std::string& name, int64_t step) const {
-  const fs::path target = fs::path(kFolder) / step_path(step).filename();
-  const fs::path temporary = workdir_ / ("." + name + ".tmp");
-  ::unlink(temporary.c_str());
-  if (::symlink(target.c_str(), temporary.c_str()) != 0 ||
-      ::rename(temporary.c_str(), (workdir_ / name).c_str()) != 0)
-    throw Error(fmt::format("cannot link {} to {}: {}", (workdir_ / name).string(), target.string(),
-                            std::strerror(errno)),
-                write_error_hint(workdir_ / name, errno));
-  sync_folder(workdir_);
+  const fs::path path = workdir_ / name;
+  std::error_code ignored;
+  const bool first = !fs::exists(path, ignored);
+  const bool linked = point(path, fs::path(kFolder) / step_path(step).filename());
+  if (!linked && first)
+    log_info(fmt::format("{} is a text file that --model reads: there are no links here",
+                         path.string()));
 }
 
 void Checkpoints::prune(const RunState& state) const {

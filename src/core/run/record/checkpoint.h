@@ -1,7 +1,8 @@
 // Checkpoints of a run: WORKDIR/checkpoints/step-N/{config.json, model.safetensors,
 // optimizer.safetensors, state.json, checksums.json}, each folder written beside and renamed;
-// WORKDIR/last and WORKDIR/best link to two of them. A step folder is a model directory
-// (weights/model_dir.h) plus what training needs to resume, and checksums that show damage.
+// WORKDIR/last and WORKDIR/best lead to two of them (base/system/pointer.h). A step folder is a
+// model directory (weights/model_dir.h) plus what training needs to resume, and checksums that show
+// damage.
 #pragma once
 
 #include <cstdint>
