@@ -56,6 +56,17 @@ class Findings {
   size_t count_ = 0;
 };
 
+// Where the description of the network comes from that the tensors of `origin` do not fit.
+std::string hint_of_description(const std::string& origin) {
+  std::error_code ignored;
+  const fs::path place = pointed_at(origin);
+  const fs::path folder = fs::is_directory(place, ignored) ? place : place.parent_path();
+  return fs::exists(folder / kConfigFile, ignored)
+             ? "config.json must describe the model that these weights belong to"
+             : "no config.json describes these weights: --variant NAME and --config.nest.KEY=VALUE "
+               "say what they are";
+}
+
 // Whether the tensor holds real numbers, but not in f32.
 bool needs_widening(const Tensor& tensor) {
   const DType type = tensor.dtype();
@@ -165,8 +176,7 @@ void verify_tensors(const TensorMap& tensors, const Architecture& config, const 
           "{} does not fit {} with {} classes at {} px: of its {} tensors, {} are expected; {}",
           origin, config.variant(), config.num_classes(), config.image_size(), tensors.size(),
           known, problems),
-      "the weights belong to another model than their description says: config.json, or without "
-      "one --variant NAME and --config.nest.KEY=VALUE");
+      hint_of_description(origin));
 }
 
 TensorMap as_f32(TensorMap tensors, const std::string& origin) {

@@ -242,6 +242,18 @@ TEST(ModelDir, NamesTensorsThatDoNotFit) {
   EXPECT_THAT(message({}), HasSubstr("..."));
 }
 
+TEST(ModelDir, TheHintAboutTensorsSpeaksOfWhatDescribesThem) {
+  const TempDir folder;
+  const auto message = [&] {
+    return testing::error_of(
+        [&] { verify_tensors({}, small_model().config, folder / "weights.pth"); });
+  };
+  EXPECT_THAT(message(), HasSubstr("--variant"));
+  EXPECT_THAT(message(), HasSubstr("--config.nest.KEY"));
+  save_model(folder.path(), small_model());
+  EXPECT_THAT(message(), HasSubstr("| config.json must describe"));
+}
+
 TEST(ModelDir, FailuresNameThePathAndWhatToDo) {
   const TempDir folder;
   const auto hint_of = [&](const std::filesystem::path& path) {
