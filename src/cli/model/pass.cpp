@@ -85,8 +85,7 @@ PassResult classify(const Pass& pass,
   if (progress) progress->finish(detail());
   bad.end();
   result.skipped = static_cast<int64_t>(bad.count());
-  for (const int k : classes_left_out(pass.dataset, loader.skipped(0)))
-    log_warning(fmt::format("no image of class '{}' can be read", pass.dataset.classes().at(k)));
+  result.lost_classes = classes_left_out(pass.dataset, loader.skipped());
   return result;
 }
 

@@ -28,6 +28,7 @@ struct PassResult {
   int64_t images = 0;
   double seconds = 0;   // decoding included
   int64_t skipped = 0;  // images that could not be read
+  std::vector<int> lost_classes = {};  // of which every image was skipped
 };
 
 // on_batch(batch, logits [B, K]) in the order given. Skipped images are reported as warnings as

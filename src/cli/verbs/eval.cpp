@@ -75,6 +75,8 @@ int evaluate(const EvalOptions& options, const MakeForward& make_forward,
     metrics.add(logits, labels);
   });
 
+  for (const int k : result.lost_classes)
+    log_warning(fmt::format("no image of class '{}' can be read", dataset->classes().at(k)));
   print_summary(options, model, *dataset, part, metrics, result);
   if (!options.results_file.empty())
     write_results(options.results_file, result_row(options, model, metrics, result));

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 Recipe with_settings(const Recipe& base, const RunRequest& request) {
   Recipe recipe = apply(base, request.settings);
+  make_paths_absolute(recipe);
   // Not checked yet, and perhaps huge: in doubles.
   const double images =
       static_cast<double>(recipe.per_device_batch_size) * static_cast<double>(step_batches(recipe));
@@ -160,7 +161,8 @@ Error no_run(const fs::path& path) {
   return Error(fmt::format("{} holds no run to resume: there is no config.yaml", path.string()),
                weights ? fmt::format("to start a new run from its weights: --initial-checkpoint {}",
                                      path.string())
-                       : "give the --workdir of a run that was started, or leave --resume out");
+                       : "give the --workdir of a run that was started, or leave --resume out; "
+                         "--resume auto resumes where there is something to resume");
 }
 
 RunSetup set_up_resumed(const RunRequest& request) {
@@ -171,7 +173,8 @@ RunSetup set_up_resumed(const RunRequest& request) {
                      "leave --recipe out: config.yaml of the run holds its recipe");
   RunSetup setup;
   setup.base = config.string();
-  const Recipe before = apply(Recipe(), {config, {}});
+  Recipe before = apply(Recipe(), {config, {}});
+  make_paths_absolute(before);
   setup.recipe = with_settings(before, request);
   if (setup.recipe.eval_only)
     throw UsageError(

@@ -96,6 +96,22 @@ TEST_F(SetupTest, FileAndNamedRecipeAreBasesOfTheirOwn) {
   EXPECT_EQ(setup.recipe.model_ema_decay, 0.9) << "the settings'";
 }
 
+// A run that began in the data's folder goes on from any other.
+TEST_F(SetupTest, RelativePathsCountFromTheCurrentFolderAndAreKeptAbsolute) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  const std::filesystem::path file = folder_.path() / "recipe.yaml";
+  write_file(file, "data:\n  dir: data\nnum_epochs: 9\nwarmup_epochs: 1\n");
+  std::filesystem::current_path(folder_.path());
+  RunRequest asked;
+  asked.settings = Settings("recipe.yaml", {});
+  const Recipe first = set_up(asked, no_weights).recipe;
+  RunRequest again;
+  again.resume = begun(first);
+  std::filesystem::current_path(before);
+  EXPECT_EQ(first.data.dir, data().string());
+  EXPECT_EQ(set_up(again, no_weights).recipe.data.dir, data().string());
+}
+
 TEST_F(SetupTest, TheFileIsReadOnce) {
   const std::filesystem::path file = folder_.path() / "recipe.yaml";
   write_file(file, "num_epochs: 7\nwarmup_epochs: 1\ninput_size: 32\n");
@@ -122,10 +138,11 @@ TEST_F(SetupTest, WeightsAreFetchedByNameAndMakeTheBase) {
     EXPECT_EQ(options.hints.variant, "nest_tiny_jx");
     return weights(name);
   });
-  EXPECT_EQ(setup.recipe.init_checkpoint, "some/where");
+  const std::string place = std::filesystem::absolute("some/where").string();
+  EXPECT_EQ(setup.recipe.init_checkpoint, place);
   EXPECT_EQ(setup.recipe.nest.embedding_dim, 8);
   EXPECT_EQ(setup.recipe.preprocessing.resampler, Resampler::kPil);
-  EXPECT_EQ(setup.weights->origin, "some/where");
+  EXPECT_EQ(setup.weights->origin, place);
   EXPECT_THAT(setup.base, HasSubstr("fine-tuning on"));
 }
 

@@ -1,5 +1,10 @@
 // nestvit train, end to end: the real program on a folder of generated images; stopped by signals,
 // resumed, refused.
+#include <pty.h>
+#include <sched.h>
+
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <sstream>
 
@@ -54,6 +59,7 @@ TEST_F(TrainCommandTest, AClassOfWhichNothingCanBeReadIsNamed) {
 class SignalTest : public TrainCommandTest, public ::testing::WithParamInterface<int> {};
 
 TEST_P(SignalTest, SavesExitsAndGoesOn) {
+  std::signal(SIGHUP, SIG_DFL);  // the tests themselves may run under nohup
   const Arguments many = {"--epochs", "100000", "--log-interval", "1",
                           "--config.eval_per_epochs=100000"};
   const pid_t child = start(small(many));
@@ -75,10 +81,62 @@ TEST_P(SignalTest, SavesExitsAndGoesOn) {
       << "one header";
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGINT, SIGTERM, SIGUSR1),
+INSTANTIATE_TEST_SUITE_P(Signals, SignalTest, ::testing::Values(SIGHUP, SIGINT, SIGTERM, SIGUSR1),
                          [](const auto& signal) {
                            return std::string("SIG") + sigabbrev_np(signal.param);
                          });
+
+// As under nohup.
+TEST_F(TrainCommandTest, AnIgnoredHangupStaysIgnored) {
+  const auto before = std::signal(SIGHUP, SIG_IGN);
+  const pid_t child = start(small({"--epochs", "100000", "--log-interval", "1"}));
+  std::signal(SIGHUP, before);
+  ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"train\"", child)) << read_text(log_file());
+  kill(child, SIGHUP);
+  const auto so_far = fs::file_size(workdir() / "log.jsonl");
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (fs::file_size(workdir() / "log.jsonl") < so_far + 2000 &&
+         std::chrono::steady_clock::now() < end && waitpid(child, nullptr, WNOHANG) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_GE(fs::file_size(workdir() / "log.jsonl"), so_far + 2000) << "it goes on";
+  kill(child, SIGTERM);
+  EXPECT_EQ(wait(child).code, 128 + SIGTERM);
+}
+
+// A connection that breaks takes the terminal with it: nothing can be written there any more, and a
+// `tee` behind the run is gone, too.
+TEST_F(TrainCommandTest, AClosedTerminalCostsNoSteps) {
+  for (const bool tee : {false, true}) {
+    fs::remove_all(workdir());
+    std::string command =
+        fmt::format("cd '{}' && exec '{}/nestvit'", root_.string(), NESTVIT_BIN_DIR);
+    for (const std::string& word :
+         small({"--epochs", "100000", "--log-interval", "1", "--config.eval_per_epochs=100000"}))
+      command += " '" + word + "'";
+    if (tee) command += " 2>&1 | tee log.txt";
+    int terminal = -1;
+    const pid_t child = forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (child == 0) {
+      std::signal(SIGHUP, SIG_DFL);
+      execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      _exit(127);
+    }
+    ASSERT_TRUE(appears(workdir() / "log.jsonl", "\"train\"", child));
+    close(terminal);
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    std::string log;
+    while (log.find("\"signal\":1,") == std::string::npos &&
+           log.find("\"signal\":1}") == std::string::npos &&
+           std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      log = read_text(workdir() / "log.jsonl");
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(tee || WEXITSTATUS(status) == 128 + SIGHUP) << status;
+    EXPECT_NO_THROW(load_model(workdir() / "last")) << tee;
+  }
+}
 
 TEST_F(TrainCommandTest, KilledRunGoesOnFromItsLastCheckpoint) {
   const pid_t child = start(small({"--epochs", "100000", "--config.eval_per_epochs=100000",
@@ -203,6 +261,87 @@ TEST_F(TrainCommandTest, OtherFilesOfTheSameNumberAreNotResumedWith) {
   const Finished part = run({"train", "--resume", (workdir() / "best").string()});
   EXPECT_EQ(part.code, 1) << part.text;
   EXPECT_THAT(part.text, HasSubstr("hint: --resume " + workdir().string()));
+}
+
+// The threads of a run while it trains: of the computation, and one that reads images.
+class ThreadsTest : public TrainCommandTest {
+ protected:
+  int threads(Arguments more) const {
+    fs::remove_all(workdir());
+    Arguments a = small({"--epochs", "100000", "--log-interval", "1", "--config.amp=none"});
+    const auto flag = std::find(a.begin(), a.end(), "--threads");
+    a.erase(flag, flag + 2);
+    a.insert(a.end(), more.begin(), more.end());
+    const pid_t child = start(a);
+    EXPECT_TRUE(appears(workdir() / "log.jsonl", "\"train\"", child)) << read_text(log_file());
+    const auto count = std::distance(fs::directory_iterator(fmt::format("/proc/{}/task", child)),
+                                     fs::directory_iterator());
+    kill(child, SIGTERM);
+    wait(child);
+    return static_cast<int>(count);
+  }
+};
+
+TEST_F(ThreadsTest, AreAsManyAsTheProcessMayUse) {
+  const int one = threads({"--threads", "1"});
+  EXPECT_GT(threads({"--threads", "3"}), one);
+  ASSERT_EQ(setenv("OMP_NUM_THREADS", "1", 1), 0);
+  EXPECT_EQ(threads({}), one);
+  unsetenv("OMP_NUM_THREADS");
+  cpu_set_t before, single;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&single);
+  for (int cpu = 0; CPU_COUNT(&single) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &single);
+  ASSERT_EQ(sched_setaffinity(0, sizeof single, &single), 0);
+  EXPECT_EQ(threads({}), one);
+  sched_setaffinity(0, sizeof before, &before);
+}
+
+// One script for the first start and for all that follow.
+TEST_F(TrainCommandTest, ResumeAutoStartsAndGoesOn) {
+  const Arguments script = small({"--recipe", "timm", "--resume", "auto"});
+  const Finished first = run(script);
+  ASSERT_EQ(first.code, 0) << first.text;
+  EXPECT_THAT(first.text, HasSubstr("over \"timm\""));
+  const Finished second = run(script);
+  EXPECT_EQ(second.code, 0) << second.text;
+  EXPECT_THAT(second.text, HasSubstr("this run is finished"));
+  EXPECT_THAT(second.text, HasSubstr("--recipe timm is not read"));
+  const Finished longer = run(small({"--recipe", "timm", "--resume=auto", "--epochs", "4"}));
+  EXPECT_EQ(longer.code, 0) << longer.text;
+  EXPECT_THAT(longer.text, HasSubstr("going on after step 12 of 16"));
+}
+
+// Killed before its first checkpoint, a run that starts from weights has nothing to go on from.
+TEST_F(TrainCommandTest, ResumeAutoBeginsAnewWithoutACheckpoint) {
+  ASSERT_EQ(run(small()).code, 0);
+  const std::string weights = (root_ / "weights").string();
+  fs::copy(workdir() / "best/", weights, fs::copy_options::recursive);
+  fs::remove_all(workdir() / "checkpoints");
+  const Finished done = run(small({"--resume", "auto", "--initial-checkpoint", weights}));
+  EXPECT_EQ(done.code, 0) << done.text;
+  const Finished nowhere = run({"train", data().string(), "--resume", "auto"});
+  EXPECT_EQ(nowhere.code, 2) << nowhere.text;
+  EXPECT_THAT(nowhere.text, HasSubstr("--workdir DIR --resume auto"));
+}
+
+TEST_F(TrainCommandTest, APlaceThatCannotHoldTheRunIsAnErrorBeforeTheWork) {
+  write_file(root_ / "file", std::string_view("kept"));
+  for (const char* place : {"file", "file/run", "/dev/null", "/proc/run"}) {
+    const Finished done = run({"train", "absent", "--workdir", place});
+    EXPECT_EQ(done.code, 1) << done.text;
+    EXPECT_THAT(done.text, HasSubstr(fmt::format("cannot write")));
+    EXPECT_THAT(done.text, HasSubstr(place));
+  }
+  EXPECT_EQ(read_text(root_ / "file"), "kept");
+}
+
+TEST_F(TrainCommandTest, ASlashBehindTheFolderIsNotShown) {
+  const Finished done = run(small({"--workdir", workdir().string() + "/", "--epochs", "1"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("the model: " + workdir().string() + "/best\n"));
+  EXPECT_THAT(done.text, HasSubstr("run folder     " + workdir().string() + "\n"));
 }
 
 TEST_F(TrainCommandTest, DefaultWorkdirIsNamedByTimeModelAndSize) {

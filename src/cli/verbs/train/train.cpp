@@ -12,6 +12,7 @@
 #include "base/system/place.h"
 #include "base/system/processors.h"
 #include "cli/verbs/train/spawn.h"
+#include "run/record/checkpoint.h"
 #include "run/start_print.h"
 #include "train/device/out_of_memory.h"
 #include "train/eval_only.h"
@@ -38,6 +39,12 @@ void catch_signals() {
   action.sa_flags = SA_RESTART;
   // Clusters send SIGUSR1 some time before a job reaches its limit.
   for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  // A connection that breaks, a terminal that is closed; under nohup it stays ignored.
+  struct sigaction before {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
+    sigaction(SIGHUP, &action, nullptr);
+  // The reader of the messages may go first, as tee does when the connection breaks.
+  std::signal(SIGPIPE, SIG_IGN);
   // Exceeding a file size limit then fails the write, whose error names the file.
   std::signal(SIGXFSZ, SIG_IGN);
 }
@@ -90,9 +97,19 @@ train::TrainOptions train_options(const TrainArguments& arguments, const RunRequ
   return options;
 }
 
+// Before the work that its data and weights may be. A folder that is named by the recipe and the
+// time comes below output/train.
+void check_workdir(const TrainArguments& arguments, const RunRequest& request) {
+  if (!request.resume.empty()) return check_folder_place(request.resume);
+  const std::filesystem::path workdir = new_workdir(arguments, Recipe());
+  refuse_used(workdir);
+  check_folder_place(workdir);
+}
+
 int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
                  const Launch& launch, const train::Group& group) {
   const RunRequest request = request_of(arguments, invocation, launch);
+  if (group.is_root()) check_workdir(arguments, request);
   const RunSetup setup = set_up(request, fetch_network);
   print_setup(setup);
   if (group.world_size() > 1)
@@ -115,7 +132,8 @@ int run_in_group(const TrainArguments& arguments, const Invocation& invocation,
                       fmt::format("stopped after step {}; to go on: {}", human_count(result.step),
                                   resume_command(workdir, arguments.device)));
   if (result.best_top1)
-    log_info(fmt::format("best top-1 {:.2f} %; the model: {}/best", *result.best_top1, workdir));
+    log_info(fmt::format("best top-1 {:.2f} %; the model: {}", *result.best_top1,
+                         (options.workdir / "best").string()));
   return 0;
 }
 

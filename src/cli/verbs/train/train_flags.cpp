@@ -9,13 +9,17 @@
 #include <ctime>
 #include <utility>
 
+#include "base/log.h"
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "run/record/checkpoint.h"
 
 namespace nestvit::cli {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kAuto = "auto";
 
 constexpr KeyFlag kKeyFlags[] = {
     {"--dataset", "dataset", "NAME"},
@@ -124,7 +128,7 @@ void declare_folder_flags(CLI::App& app, TrainArguments& a) {
   app.add_option("--resume", a.resume_dir,
                  "Resume from the last checkpoint of the run in DIR, or in --workdir: same data "
                  "order, optimiser state and history. Settings that the weights depend on may not "
-                 "change.")
+                 "change. auto: where --workdir has a checkpoint; else the run starts.")
       ->type_name("DIR")
       ->expected(0, 1);
 }
@@ -182,12 +186,10 @@ std::string as_value(const std::string& key, const std::string& text) {
   return !list || text.starts_with('[') ? text : "[" + text + "]";
 }
 
-// A path, absolute so that the run can be resumed from anywhere, as a quoted YAML word whatever its
-// characters. A remote name stays.
+// A path as a quoted YAML word, whatever its characters.
 std::string path_word(const std::string& path) {
   std::string word = "\"";
-  const bool as_is = path.empty() || path.find("://") != std::string::npos;
-  for (const char c : as_is ? path : fs::absolute(path).lexically_normal().string()) {
+  for (const char c : path) {
     if (c == '"' || c == '\\') word += '\\';
     word += c;
   }
@@ -214,6 +216,30 @@ Settings::Values values_of(const TrainArguments& arguments, const Invocation& in
   return values;
 }
 
+fs::path in_experiment(const fs::path& workdir, const TrainArguments& arguments) {
+  const fs::path folder = arguments.exp_id.empty() ? workdir : workdir / arguments.exp_id;
+  return folder.has_filename() ? folder : folder.parent_path();  // out/ is out
+}
+
+// `--resume auto`, and a job that its launcher has started again: whether the run goes on depends
+// on what is there.
+void decide_resume(TrainArguments& arguments, const Launch& launch) {
+  if (arguments.resume_dir == kAuto) {
+    arguments.resume_dir.clear();
+    arguments.resume_auto = true;
+    if (arguments.workdir.empty())
+      throw UsageError("--resume auto needs the folder of the run",
+                       "name it: --workdir DIR --resume auto");
+  } else if (launch.restarts > 0 && !arguments.resume && !arguments.workdir.empty()) {
+    arguments.resume_auto = true;
+  }
+  if (!arguments.resume_auto) return;
+  arguments.resume = Checkpoints(in_experiment(arguments.workdir, arguments), 1).any();
+  if (!arguments.resume || arguments.recipe.empty()) return;
+  log_info(fmt::format("--recipe {} is not read: config.yaml of the run holds its recipe",
+                       std::exchange(arguments.recipe, "")));
+}
+
 // `--resume DIR` names the run, but in `--workdir OUT --resume DIR` the word is the data's folder.
 void sort_out_folders(TrainArguments& arguments) {
   if (!arguments.resume_dir.empty() && !arguments.workdir.empty()) {
@@ -230,12 +256,11 @@ void sort_out_folders(TrainArguments& arguments) {
   if (arguments.data_dir.empty()) arguments.data_dir = arguments.dir;
 }
 
-fs::path in_experiment(const fs::path& workdir, const TrainArguments& arguments) {
-  return arguments.exp_id.empty() ? workdir : workdir / arguments.exp_id;
-}
-
 fs::path resumed_folder(const TrainArguments& arguments) {
-  if (!arguments.resume_dir.empty()) return arguments.resume_dir;
+  if (!arguments.resume_dir.empty()) {
+    const fs::path folder = arguments.resume_dir;
+    return folder.has_filename() ? folder : folder.parent_path();
+  }
   if (arguments.workdir.empty())
     throw UsageError("which run should be resumed?",
                      "name its folder: --resume DIR, or --workdir DIR --resume");
@@ -265,9 +290,8 @@ void declare_train_flags(CLI::App& app, TrainArguments& a) {
 
 RunRequest request_of(TrainArguments arguments, const Invocation& invocation,
                       const Launch& launch) {
+  decide_resume(arguments, launch);
   sort_out_folders(arguments);
-  if (launch.restarts > 0 && !arguments.resume && !arguments.workdir.empty())
-    arguments.resume = fs::exists(resumed_folder(arguments) / "config.yaml");
   RunRequest request;
   request.settings = Settings(arguments.config, values_of(arguments, invocation, launch));
   request.named_recipe = arguments.recipe;

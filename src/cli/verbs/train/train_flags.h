@@ -38,6 +38,7 @@ std::string flags_of_key(const std::string& key);
 struct TrainArguments {
   std::string dir, data_dir, config, recipe, workdir, exp_id, resume_dir;
   bool resume = false;
+  bool resume_auto = false;  // where there is something to resume
   bool help_keys = false;
   bool linear_probe = false, use_ema = false;
   std::optional<double> lr, min_lr, warmup_lr;  // for the batch itself, not for 256

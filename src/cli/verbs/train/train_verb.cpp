@@ -18,14 +18,17 @@ constexpr const char* kDetails =
     "The run's folder gets config.yaml (the whole recipe), summary.csv, log.jsonl, "
     "checkpoints/step-N, and the links last and best. Each of those is a model directory for "
     "eval, predict and timm.\n"
-    "Ctrl-C, SIGUSR1 and SIGTERM save a checkpoint and exit with 130, 138 and 143; a second "
-    "Ctrl-C exits at once.";
+    "Relative paths count from the folder in which the command is started, in --config, too.\n"
+    "Ctrl-C, SIGHUP, SIGUSR1 and SIGTERM save a checkpoint and exit with 130, 129, 138 and 143; a "
+    "second Ctrl-C exits at once.";
 
 constexpr const char* kExamples =
     R"(# a folder of images, one sub-folder per class
 nestvit train photos --workdir out
 # resume where it stopped
 nestvit train --resume out
+# the same command for the first start and for every later one
+nestvit train photos --workdir out --resume auto
 # the official CIFAR-10 recipe, shorter
 nestvit train --config configs/cifar_nest.yaml --data-dir cifar-10-batches-bin --workdir out --epochs 30
 # Fashion-MNIST (Debian: dataset-fashion-mnist), another width

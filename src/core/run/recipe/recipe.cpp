@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/file.h"
 
 namespace nestvit {
@@ -28,6 +29,17 @@ Settings::Settings(const std::filesystem::path& file, Values over_it)
     : origin(file.string()),
       yaml(file.empty() ? "" : read_text(file, kMaxBytes)),
       values(std::move(over_it)) {}
+
+void make_paths_absolute(Recipe& recipe) {
+  for (std::string* path :
+       {&recipe.data.dir, &recipe.data.class_map, &recipe.data.labels, &recipe.init_checkpoint}) {
+    if (path->empty() || path->find("://") != std::string::npos) continue;
+    const auto home = path->starts_with("~/") ? environment_variable("HOME") : std::nullopt;
+    const std::filesystem::path whole =
+        home ? std::filesystem::path(*home) / path->substr(2) : std::filesystem::path(*path);
+    *path = std::filesystem::absolute(whole).lexically_normal().string();
+  }
+}
 
 Recipe apply(Recipe base, const Settings& settings) {
   const auto read = [&](Recipe& into) {

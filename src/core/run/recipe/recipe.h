@@ -174,4 +174,9 @@ struct Settings {
 // number of epochs shortens a warm-up that the settings do not ask for to a fifth of them.
 Recipe apply(Recipe base, const Settings& settings);
 
+// Makes the paths of data and weights absolute, so that config.yaml of a run holds where anywhere
+// on this machine. Relative ones count from the current folder, in files as on the command line; ~/
+// is the home folder; addresses (hf://...) stay.
+void make_paths_absolute(Recipe& recipe);
+
 }  // namespace nestvit

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 #include <nestvit/error.h>
 
+#include <cstdlib>
+#include <filesystem>
+
 #include "run/recipe/default_recipe.h"
 #include "run/recipe/resolve.h"
 #include "support/recipes.h"
@@ -59,6 +62,24 @@ TEST(Recipe, OfficialConfigsCarryTheirValues) {
   EXPECT_EQ(deep.weight_decay, 1e-4);
   EXPECT_EQ(deep.num_epochs, 90);
   EXPECT_EQ(deep.eval_every_steps, 5000);
+}
+
+TEST(Recipe, PathsBecomeAbsoluteAddressesStay) {
+  Recipe recipe;
+  recipe.data.dir = "photos/../pets";
+  recipe.data.labels = "/else/where.txt";
+  recipe.data.class_map = "~/classes.txt";
+  recipe.init_checkpoint = "hf://timm/nest_tiny_jx.goog_in1k";
+  make_paths_absolute(recipe);
+  EXPECT_EQ(recipe.data.dir, (std::filesystem::current_path() / "pets").string());
+  EXPECT_EQ(recipe.data.labels, "/else/where.txt");
+  const char* home = std::getenv("HOME");
+  EXPECT_TRUE(!home || recipe.data.class_map == std::string(home) + "/classes.txt")
+      << recipe.data.class_map;
+  EXPECT_EQ(recipe.init_checkpoint, "hf://timm/nest_tiny_jx.goog_in1k");
+  Recipe none;
+  make_paths_absolute(none);
+  EXPECT_EQ(none.data.dir, "");
 }
 
 TEST(Recipe, UnknownKeyNamesTheNearest) {
