@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nestvit/error.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -24,6 +25,8 @@ namespace nestvit {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kMostCopied = 1 << 30;  // bytes of a file that cannot be mapped
 
 [[noreturn]] void fail(const char* doing, const fs::path& path, int error) {
   throw Error(fmt::format("cannot {} {}: {}", doing, path.string(), std::strerror(error)),
@@ -48,6 +51,11 @@ int open_regular(const fs::path& path, struct stat* info) {
   return fd;
 }
 
+fs::path partial_of(const fs::path& path) {
+  constexpr size_t kMost = 240;  // bytes of a name that the ending leaves below the limit of 255
+  return path.parent_path() / (path.filename().string().substr(0, kMost) + ".partial");
+}
+
 // Exchanges the finished folder `fresh` with the one at `path` in one step, so that `path` is never
 // missing. False when the file system cannot do that, or nothing is at `path`.
 bool exchange(const fs::path& fresh, const fs::path& path) {
@@ -58,6 +66,11 @@ void write_all(int fd, const std::byte* data, size_t size, const fs::path& path)
   while (size > 0) {
     const ssize_t written = ::write(fd, data, std::min<size_t>(size, 1 << 30));
     if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EAGAIN) {  // a pipe that its maker wants not to wait for
+      pollfd ready{fd, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      continue;
+    }
     if (written < 0) fail_to_write(path, errno);
     data += written;
     size -= static_cast<size_t>(written);
@@ -95,7 +108,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   mapped->size_ = static_cast<size_t>(info.st_size);
   if (mapped->size_ > 0) {
     void* address = ::mmap(nullptr, mapped->size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-    if (address == MAP_FAILED && errno == ENODEV)  // some network file systems cannot map
+    // Some network file systems cannot map.
+    if (address == MAP_FAILED && errno == ENODEV && mapped->size_ <= kMostCopied)
       address = map_copy(file.fd, mapped->size_, path);
     if (address == MAP_FAILED) {
       mapped->size_ = 0;
@@ -166,7 +180,7 @@ void AtomicFile::open_beside() {
   const bool exists = ::stat(target_.c_str(), &info) == 0;
   if (path_.filename().empty() || (exists && S_ISDIR(info.st_mode))) fail_to_write(path_, EISDIR);
   if (exists && ::access(target_.c_str(), W_OK) != 0) fail_to_write(path_, errno);
-  temporary_ = kept_ ? fs::path(target_.string() + ".partial") : beside(target_);
+  temporary_ = kept_ ? partial_of(target_) : beside(target_);
   descriptor_ =
       ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (kept_ ? O_TRUNC : O_EXCL), 0666);
   const int error = errno;

@@ -180,6 +180,14 @@ TEST_F(File, WhatIsUnfinishedCanBeKept) {
   }
   EXPECT_EQ(read_text(folder_ / "a"), "all");
   EXPECT_EQ(names(), std::vector<std::string>{"a"});
+  write_file(folder_ / std::string(255, 'x'), std::string_view("old"));
+  {
+    AtomicFile file(folder_ / std::string(255, 'x'), AtomicFile::Unfinished::kKept);
+    file.write(std::string_view("new"));
+    file.commit();
+  }
+  EXPECT_EQ(read_text(folder_ / std::string(255, 'x')), "new");
+  fs::remove(folder_ / std::string(255, 'x'));
   { const AtomicFile nothing(folder_ / "b", AtomicFile::Unfinished::kKept); }
   EXPECT_EQ(names(), std::vector<std::string>{"a"});
 }

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <nestvit/error.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -143,9 +142,7 @@ void RunLog::fail() const {
 
 void RunLog::sync() {
   if (!file_) return;
-  // EINVAL: the file system cannot sync.
-  if (std::fflush(file_.get()) != 0 || (::fdatasync(::fileno(file_.get())) != 0 && errno != EINVAL))
-    fail();
+  if (std::fflush(file_.get()) != 0 || !sync_file(::fileno(file_.get()))) fail();
   if (events_) events_->flush();
 }
 
