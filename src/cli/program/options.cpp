@@ -196,9 +196,10 @@ void add_loading_options(CLI::App& app, RunOptions* options) {
              "Threads of the forward pass; 0: as many as this process may use.");
   add_number(app, "-j,--workers", &options->workers, 0,
              "Threads that decode images; 0: as many as this process may use, at most 8.");
-  add_choice(
-      app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
-      "For an unreadable image: end with an error that names it, or leave it out with a warning.");
+  add_choice(app, "--on-bad-image", &options->on_bad_image, {"error", "skip"},
+             "For an unreadable image: end with an error that names it (predict answers the others "
+             "first), "
+             "or leave it out with a warning.");
 }
 
 void add_run_options(CLI::App& app, RunOptions* options) {
