@@ -91,6 +91,7 @@ CONFINED = [
     ("yaml-cpp", "src/core/base/fields.cpp"),
     ("jpeglib.h jerror.h", "src/core/image/codecs/jpeg.cpp"),
     ("spng.h", "src/core/image/codecs/png.cpp"),
+    ("utf8proc.h", "src/core/base/unicode.cpp"),
     ("webp", "src/core/image/codecs/webp.cpp"),
     ("zlib.h", "src/core/data/formats/idx.cpp src/core/weights/torch/zip.cpp"),
     ("msgpack.hpp", "src/core/weights/flax/checkpoint.cpp src/core/weights/flax/writer.cpp"),
