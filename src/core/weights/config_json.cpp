@@ -150,7 +150,7 @@ NestConfig timm_model(const json& root, const json& pretrained, bool& headless) 
   read_timm_options(args, config);
   for (const json* holder : {&root, &args})
     if (const json* pool = find(*holder, "global_pool"))
-      if (*pool != "avg") wrong("global_pool", *pool, "\"avg\"");
+      if (*pool != "avg" && !headless) wrong("global_pool", *pool, "\"avg\"");
   read_timm_levels(args, config);
   return config;
 }

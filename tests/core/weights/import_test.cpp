@@ -227,7 +227,7 @@ TEST_F(Import, ZeroClassesAreNoClassifier) {
   const LoadedModel model = small_model();
   fs::create_directories(path("m"));
   write_file(path("m") / "config.json", std::string_view(R"({"architecture": "nest_tiny_jx",
-      "num_classes": 0, "model_args": {"img_size": 16, "patch_size": 2, "embed_dims": [32, 64, 128],
+      "num_classes": 0, "global_pool": "", "model_args": {"img_size": 16, "patch_size": 2, "embed_dims": [32, 64, 128],
       "num_heads": [2, 4, 8], "depths": [1, 2, 1]}})"));
   write(path("m") / "model.safetensors", without_head(model.tensors));
   EXPECT_THAT(refusal(path("m")), HasSubstr("no classifier"));
