@@ -10,9 +10,9 @@
 #include <optional>
 #include <sstream>
 
-#include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/environment.h"
 #include "base/system/processors.h"
 #include "hub/cache.h"
 

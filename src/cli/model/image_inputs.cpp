@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "base/unicode/forms.h"
+#include "base/unicode.h"
 #include "data/classes.h"
 #include "data/formats/image_files.h"
 

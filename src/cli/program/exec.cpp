@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 namespace nestvit::cli {
 namespace {

@@ -11,8 +11,8 @@
 #include <new>
 #include <system_error>
 
-#include "base/environment.h"
 #include "base/fields.h"
+#include "base/system/environment.h"
 #include "cli/program/exec.h"
 #include "cli/program/options.h"
 #include "cli/program/standard_output.h"

@@ -3,7 +3,7 @@
 
 #include <nestvit/error.h>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 namespace nestvit {
 

@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/environment.h"
 #include "base/log.h"
+#include "base/system/environment.h"
 #include "base/text.h"
 
 namespace nestvit {

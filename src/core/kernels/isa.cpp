@@ -1,7 +1,7 @@
 // CPUID, and the environment's word against it.
 #include "kernels/isa.h"
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

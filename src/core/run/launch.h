@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 namespace nestvit {
 

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <nestvit/error.h>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 #include "kernels/isa.h"
 
 namespace nestvit {

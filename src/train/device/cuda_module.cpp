@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 namespace nestvit::train {
 

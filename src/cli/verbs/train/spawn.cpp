@@ -12,8 +12,8 @@
 #include <cstring>
 #include <thread>
 
-#include "base/environment.h"
 #include "base/log.h"
+#include "base/system/environment.h"
 #include "cli/program/exec.h"
 #include "train/group/rendezvous.h"
 

@@ -14,7 +14,7 @@
 #include <string>
 #include <thread>
 
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 namespace nestvit {
 namespace {

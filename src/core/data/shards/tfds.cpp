@@ -8,8 +8,8 @@
 
 #include <algorithm>
 
-#include "base/environment.h"
 #include "base/file.h"
+#include "base/system/environment.h"
 #include "base/unicode.h"
 #include "data/classes.h"
 #include "data/shards/shards.h"

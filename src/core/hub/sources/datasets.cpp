@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
-#include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/environment.h"
 #include "hub/part_file.h"
 
 namespace nestvit {

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "base/environment.h"
 #include "base/file.h"
+#include "base/system/environment.h"
 #include "hub/cache.h"
 #include "hub/part_file.h"
 #include "hub/sources/answers.h"

@@ -9,10 +9,10 @@
 #include <cctype>
 #include <optional>
 
-#include "base/environment.h"
 #include "base/fields.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/system/environment.h"
 #include "base/text.h"
 #include "hub/cache.h"
 #include "hub/part_file.h"

@@ -5,8 +5,8 @@
 #include <limits>
 #include <utility>
 
-#include "base/environment.h"
 #include "base/file.h"
+#include "base/system/environment.h"
 
 namespace nestvit {
 namespace {

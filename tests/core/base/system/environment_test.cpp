@@ -1,6 +1,6 @@
 // Every environment variable that anything here reads is in the table, and the table is in the
 // docs.
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 #include <gmock/gmock.h>
 
@@ -62,7 +62,7 @@ TEST(Environment, TheDocsHoldTheTable) {
 
 TEST(Environment, OnlyTheTableReadsTheEnvironment) {
   for_each_file("src", {".cpp", ".h"}, [](const std::string& file, const std::string& text) {
-    if (file == "src/core/base/environment.cpp") return;
+    if (file == "src/core/base/system/environment.cpp") return;
     EXPECT_EQ(text.find("getenv"), std::string::npos) << file;
   });
 }
@@ -76,7 +76,7 @@ TEST(Environment, EveryVariableIsInTheTableOnce) {
   };
   for (const char* folder : {"src", "tests"})
     for_each_file(folder, {".cpp", ".h"}, [&](const std::string& file, const std::string& text) {
-      if (file == "tests/core/base/environment_test.cpp") return;
+      if (file == "tests/core/base/system/environment_test.cpp") return;
       expect_known(file, matches(text, R"re((?:getenv|environment_variable)\("(\w+)"\))re"));
     });
   for (const char* folder : {"bench", "tools"})

@@ -1,5 +1,5 @@
 // The table of environment variables, and the only place that reads one.
-#include "base/environment.h"
+#include "base/system/environment.h"
 
 #include <fmt/format.h>
 
