@@ -200,7 +200,7 @@ bool is_number(const std::u32string& word) {
 // nothing when more than a third of the longer one must. A number is no typing error of another.
 std::optional<size_t> edits_if_near(const std::u32string& a, const std::u32string& b) {
   constexpr size_t kLongest = 256;  // a hostile word costs no more than this squared
-  const auto [shorter, longer] = std::minmax(a.size(), b.size());
+  const auto [shorter, longer] = std::minmax({a.size(), b.size()});
   const size_t most = longer / 3;
   if (longer > kLongest || longer - shorter > most || (a != b && is_number(a) && is_number(b)))
     return std::nullopt;

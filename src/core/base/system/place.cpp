@@ -120,6 +120,7 @@ void check_file_place(const fs::path& path) {
   if (place.stream) return check_stream(place, path);
   struct stat info {};
   const bool exists = ::stat(place.path.c_str(), &info) == 0;
+  if (!exists && errno != ENOENT) fail_to_write(path, errno);
   if (path.filename().empty() || (exists && S_ISDIR(info.st_mode))) fail_to_write(path, EISDIR);
   if (exists && ::access(place.path.c_str(), W_OK) != 0) fail_to_write(path, errno);
   const int error = try_block(folder_of(place.path));
