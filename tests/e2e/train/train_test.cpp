@@ -48,6 +48,23 @@ TEST_F(TrainCommandTest, SaysAtTheStartWhatIsNotRead) {
   EXPECT_THAT(done.text, HasSubstr("1 file is not read (1 .txt)"));
 }
 
+TEST_F(TrainCommandTest, SaysAtTheStartWhichColumnsAreNotRead) {
+  std::string rows = "id,Filename,Species,Set\n";
+  for (const char* label : {"bright", "dark"})
+    for (int i = 0; i < 20; ++i)
+      rows += fmt::format("{},{}/{}.png, {}{},{}\n", i, label, i, label, i % 2 ? " " : "",
+                          i < 15 ? "Train" : "validation");
+  write_file(data() / "train.csv", rows);
+  const Finished done = run(small({"--epochs", "1"}));
+  ASSERT_EQ(done.code, 0) << done.text;
+  EXPECT_THAT(done.text, HasSubstr("2: bright, dark"));
+  EXPECT_THAT(done.text, HasSubstr("30 images to train on, 10 to evaluate"));
+  const std::string said =
+      "columns that are not read: id (path is 'Filename', label is 'Species', part is 'Set')";
+  EXPECT_THAT(done.text, HasSubstr(said));
+  EXPECT_EQ(done.text.find(said), done.text.rfind(said)) << "said once";
+}
+
 TEST_F(TrainCommandTest, AClassOfWhichNothingCanBeReadIsNamed) {
   for (const auto& entry : fs::directory_iterator(data() / "dark"))
     write_file(entry.path(), "no image");

@@ -143,7 +143,8 @@ void write_csv(const std::string& path, const CheckResult& result) {
 }  // namespace
 
 const char* const kDataCheckDetails =
-    "Reads and decodes every image of every part (train, val, and a folder's test), in parallel. "
+    "Reads and decodes every image of every part (train, val, and a folder's or list's test), in "
+    "parallel. "
     "Finds: images that cannot be read, with the reason; formats that are refused (GIF, TIFF, "
     "animated WebP); pictures that are not read for their extension or place; folders that are not "
     "read or may be meant otherwise; the same picture (byte for "

@@ -233,6 +233,11 @@ CheckParts open_check_parts(const DatasetOptions& options) {
     log_warning(fmt::format("only \"train\" is checked: {}", error.what()));
   }
   parts.kind = parts.parts.front().second->kind();
+  // Other formats take the test part for val where there is no other.
+  if (parts.kind == "list") try {
+      parts.parts.emplace_back("test", open_part(options, "test"));
+    } catch (const Error&) {  // there is none
+    }
   Notes notes;
   for (const auto& part : parts.parts) notes.add(part.second->not_read());
   notes.give(&parts);

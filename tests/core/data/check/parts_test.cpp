@@ -33,6 +33,26 @@ TEST(CheckParts, AreThoseThatAreThere) {
   EXPECT_THAT(names_of(parts_of(folder)), ::testing::ElementsAre("train", "val", "test"));
 }
 
+TEST(CheckParts, OfAListByItsColumn) {
+  DataDir folder;
+  std::string text = "path,label,split,width\n";
+  for (int i = 0; i < 6; ++i) {
+    const std::string name = "img/" + std::to_string(i) + ".png";
+    folder.png(name, static_cast<uint8_t>(i));
+    text += name + (i % 2 ? ",cat," : ",dog,") +
+            (i < 2   ? "train"
+             : i < 4 ? "val"
+                     : "test") +
+            ",2\n";
+  }
+  DatasetOptions options;
+  options.root = folder.text("all.csv", text);
+  const CheckParts parts = open_check_parts(options);
+  EXPECT_THAT(names_of(parts), ::testing::ElementsAre("train", "val", "test"));
+  ASSERT_EQ(parts.not_read.size(), 1u) << "said once";
+  EXPECT_THAT(parts.not_read[0], HasSubstr("columns that are not read: width"));
+}
+
 TEST(CheckParts, ClassFoldersAloneAreDivided) {
   DataDir folder;
   for (int i = 0; i < 10; ++i)
