@@ -17,6 +17,7 @@
 #include "data/formats/folder_layout.h"
 #include "data/formats/image_files.h"
 #include "data/index/folder_index.h"
+#include "data/names.h"
 #include "data/split.h"
 
 namespace nestvit {
@@ -306,6 +307,8 @@ std::unique_ptr<Dataset> open_folder(const DatasetOptions& options, const fs::pa
   if (part_of_base) files = seeded_share(files, options, split);
   if (!options.class_map.empty()) files.classes = read_class_map(options.class_map).names;
   files.not_read.insert(files.not_read.begin(), layout.not_read.begin(), layout.not_read.end());
+  if (const auto alike = lookalikes(classes); !alike.empty())
+    files.not_read.push_back({fmt::format("{}: {}", layout.base.string(), alike)});
   return std::make_unique<FileDataset>("image folder", std::move(files),
                                        folder_index_writer(options, std::move(stamps)));
 }

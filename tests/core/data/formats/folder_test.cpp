@@ -165,6 +165,19 @@ TEST(ImageFolder, ClassesAreCalledInOneFormOfUnicode) {
   expect_error([&] { open(folder.path()); }, {"two class folders", "two forms of Unicode"});
 }
 
+TEST(ImageFolder, WarnsOfClassesThatDifferInCaseOnly) {
+  DataDir folder;
+  for (const char* part : {"train", "val"})
+    for (const char* name : {"Cat", "cat", "dog"})
+      folder.png(std::string(part) + "/" + name + "/1.png");
+  const auto train = open(folder.path())->not_read(), val = open(folder.path(), "val")->not_read();
+  ASSERT_EQ(train.size(), 1u);
+  EXPECT_THAT(train[0].text, HasSubstr("'Cat' and 'cat'"));
+  EXPECT_FALSE(train[0].expected);
+  ASSERT_EQ(val.size(), 1u);
+  EXPECT_EQ(val[0].text, train[0].text) << "said once";
+}
+
 TEST(ImageFolderErrors, AClassFolderThatIsNotUtf8) {
   DataDir folder;
   fill(folder, "caf\xe9", 3);
