@@ -28,7 +28,10 @@ ROOMS = {
     "base": ("", "fields, files, log, random numbers"),
     "model": ("base", "variants, parameter table"),
     "image": ("base model/preprocessing.h", "codecs, resize, augmentation"),
-    "data": ("base image model/preprocessing.h model/training_record.h", "data sets, shards, index, loader"),
+    "data": (
+        "base image model/preprocessing.h model/training_record.h",
+        "data sets, shards, index, loader",
+    ),
     "weights": ("base model", "safetensors, torch, flax"),
     "hub": ("base", "fetches models and data"),
     "metrics": ("base", "accuracy, loss, confusion"),

@@ -26,8 +26,8 @@ struct Pass {
 
 struct PassResult {
   int64_t images = 0;
-  double seconds = 0;   // decoding included
-  int64_t skipped = 0;  // images that could not be read
+  double seconds = 0;                  // decoding included
+  int64_t skipped = 0;                 // images that could not be read
   std::vector<int> lost_classes = {};  // of which every image was skipped
 };
 

@@ -9,7 +9,8 @@
 
 namespace nestvit {
 
-// kAuto: the head is kept when the number of classes stays, else zeroed, but for AdaptOptions::rows.
+// kAuto: the head is kept when the number of classes stays, else zeroed, but for
+// AdaptOptions::rows.
 enum class ReinitHead { kAuto, kZeroAll, kRandom };
 
 struct AdaptOptions {

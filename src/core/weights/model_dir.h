@@ -35,7 +35,7 @@ struct ModelContent {
   TensorMap tensors;                  // exactly the parameter table's, f32, or as read for kLater
   std::optional<NumberType> storage;  // of the weights in the file, by config.json
   std::optional<TrainingRecord> trained_on;
-  std::string origin;                 // where it was read, for messages
+  std::string origin;  // where it was read, for messages
   // Without a classifier, as weights from which training starts may be: no tensors of a head, no
   // labels, and a num_classes of 1, since no network has none.
   bool headless = false;

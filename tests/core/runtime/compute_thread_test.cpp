@@ -11,7 +11,6 @@
 
 #include "core/runtime/forked.h"
 
-
 namespace nestvit {
 namespace {
 

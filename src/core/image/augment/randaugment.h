@@ -1,5 +1,5 @@
-// RandAugment (reference.md E.1): a few operations drawn from the list of randaugment_ops.h, one after the
-// other.
+// RandAugment (reference.md E.1): a few operations drawn from the list of randaugment_ops.h, one
+// after the other.
 #pragma once
 
 #include <optional>
