@@ -47,7 +47,8 @@ TEST_F(TrainCommandTest, BaselineFromTrainingToEvaluation) {
     EXPECT_THAT(refused.text, HasSubstr("is a resnet18_cifar, a baseline")) << verb[0];
     EXPECT_THAT(refused.text, HasSubstr("--config.init_checkpoint=" + best)) << verb[0];
   }
-  const Finished nest = run(small({"--model", "resnet18"}));
+  const Finished nest =
+      run(small({"--model", "resnet18", "--workdir", (root_ / "another").string()}));
   EXPECT_EQ(nest.code, 2);
   EXPECT_THAT(nest.text, HasSubstr("resnet18 is not a NesT"));
 }

@@ -39,7 +39,7 @@ TEST_F(TrainCommandTest, SaysAtTheStartWhatIsNotRead) {
   fs::create_directory(data() / "lost+found");
   write_file(data() / "lost+found" / "x.png", "x");
   write_file(data() / "readme.txt", "x");
-  const Finished done = run(small({"--epochs", "1"}));
+  const Finished done = run(small({"--epochs", "2"}));
   ASSERT_EQ(done.code, 0) << done.text;
   EXPECT_THAT(done.text, HasSubstr("2: bright, dark"));
   const std::string warning = "3 files are not read (3 .bmp)";
@@ -55,7 +55,7 @@ TEST_F(TrainCommandTest, SaysAtTheStartWhichColumnsAreNotRead) {
       rows += fmt::format("{},{}/{}.png, {}{},{}\n", i, label, i, label, i % 2 ? " " : "",
                           i < 15 ? "Train" : "validation");
   write_file(data() / "train.csv", rows);
-  const Finished done = run(small({"--epochs", "1"}));
+  const Finished done = run(small({"--epochs", "2"}));
   ASSERT_EQ(done.code, 0) << done.text;
   EXPECT_THAT(done.text, HasSubstr("2: bright, dark"));
   EXPECT_THAT(done.text, HasSubstr("30 images to train on, 10 to evaluate"));
@@ -68,7 +68,7 @@ TEST_F(TrainCommandTest, SaysAtTheStartWhichColumnsAreNotRead) {
 TEST_F(TrainCommandTest, AClassOfWhichNothingCanBeReadIsNamed) {
   for (const auto& entry : fs::directory_iterator(data() / "dark"))
     write_file(entry.path(), "no image");
-  const Finished done = run(small({"--epochs", "1", "--on-bad-image", "skip"}));
+  const Finished done = run(small({"--epochs", "2", "--on-bad-image", "skip"}));
   EXPECT_EQ(done.code, 0) << done.text;
   EXPECT_THAT(done.text, HasSubstr("no image of class 'dark' can be read"));
 }
@@ -355,7 +355,7 @@ TEST_F(TrainCommandTest, APlaceThatCannotHoldTheRunIsAnErrorBeforeTheWork) {
 }
 
 TEST_F(TrainCommandTest, ASlashBehindTheFolderIsNotShown) {
-  const Finished done = run(small({"--workdir", workdir().string() + "/", "--epochs", "1"}));
+  const Finished done = run(small({"--workdir", workdir().string() + "/", "--epochs", "2"}));
   ASSERT_EQ(done.code, 0) << done.text;
   EXPECT_THAT(done.text, HasSubstr("the model: " + workdir().string() + "/best\n"));
   EXPECT_THAT(done.text, HasSubstr("run folder     " + workdir().string() + "\n"));

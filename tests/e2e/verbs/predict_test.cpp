@@ -43,7 +43,6 @@ TEST_F(PredictCli, ModelsAsOtherProgramsSaveThem) {
   json config = json::parse(text("model/config.json"));
   config["id2label"] = json{{"0", "ant"}, {"1", "bee"}, {"2", "with, comma"}};
   config.erase("label_names");
-  config.erase("nestvit");
   write_file(path("model/config.json"), std::string_view(config.dump()));
   TensorMap parts[2];
   json index;
@@ -55,13 +54,15 @@ TEST_F(PredictCli, ModelsAsOtherProgramsSaveThem) {
   TensorMap whole = parts[0];
   whole.insert(parts[1].begin(), parts[1].end());
   write_safetensors(path("model/model.safetensors"), whole);
-  EXPECT_EQ(nestvit("predict --model model photo.png").out, answers);
+  const Outcome wrapped = nestvit("predict --model model photo.png");
+  EXPECT_EQ(wrapped.out, answers) << wrapped.err;
 
   fs::remove(path("model/model.safetensors"));
   for (int part = 0; part < 2; ++part)
     write_safetensors(path(fmt::format("model/part{}.safetensors", part)), parts[part]);
   write_file(path("model/model.safetensors.index.json"), std::string_view(index.dump()));
-  EXPECT_EQ(nestvit("predict --model model photo.png").out, answers);
+  const Outcome in_parts = nestvit("predict --model model photo.png");
+  EXPECT_EQ(in_parts.out, answers) << in_parts.err;
   EXPECT_EQ(nestvit("inspect model").code, 0);
 }
 

@@ -79,7 +79,7 @@ TEST_F(ProgramCli, MistakesAreUsageErrorsThatSuggest) {
   expect_failure(nestvit("predict --model m x --topk many"), 2, {"--topk", "many"});
   expect_failure(nestvit("predict --model m x --topk 0"), 2, {"--topk", "at least 1"});
   expect_failure(nestvit("predict --model m x --topk 99999999999"), 2, {"--topk", "too large"});
-  expect_failure(nestvit("predict --model m x --format xml"), 2, {"--format", "table, json, csv"});
+  expect_failure(nestvit("predict --model m x --format xml"), 2, {"--format", "table, json, jsonl, csv"});
   expect_failure(nestvit("predict --model m x --topk"), 2, {"--topk"});
 }
 
@@ -114,7 +114,7 @@ TEST_F(ProgramCli, BashCompletes) {
   };
   EXPECT_EQ(complete("nestvit pre"), "predict\npreprocess\n");
   EXPECT_EQ(complete("nestvit predict --fo"), "--format\n");
-  EXPECT_EQ(complete("nestvit predict --format j"), "json\n");
+  EXPECT_EQ(complete("nestvit predict --format j"), "json\njsonl\n");
   EXPECT_EQ(complete("nestvit completion z"), "zsh\n");
   fs::create_directories(path("models"));
   write_image("photo.png", {0, 0, 0});
