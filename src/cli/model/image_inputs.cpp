@@ -79,14 +79,14 @@ std::vector<std::string> images_below(const fs::path& folder) {
                             error.code().message()));
   }
   for (const std::string& link : found.lost) found.unread.add_lost(link);
+  for (const NotRead& note : found.unread.sentences(folder))
+    (note.expected ? log_info : log_warning)(note.text);
   if (found.images.empty()) {
     const std::string others = found.unread.kinds();
     throw Error(fmt::format("{}: no image in this folder{}{}", folder.string(),
                             others.empty() ? "" : "; it holds ", others),
                 fmt::format("images are recognised by their extension: {}", kImageExtensions));
   }
-  for (const NotRead& note : found.unread.sentences(folder))
-    (note.expected ? log_info : log_warning)(note.text);
   for (std::string& image : found.images) image = (folder / image).string();
   std::sort(found.images.begin(), found.images.end(), natural_less);
   return std::move(found.images);

@@ -307,6 +307,11 @@ std::unique_ptr<Dataset> open_folder(const DatasetOptions& options, const fs::pa
   if (part_of_base) files = seeded_share(files, options, split);
   if (!options.class_map.empty()) files.classes = read_class_map(options.class_map).names;
   files.not_read.insert(files.not_read.begin(), layout.not_read.begin(), layout.not_read.end());
+  if (part_of_base && layout.test)
+    files.not_read.push_back({fmt::format("{} is the test part, which only --split test reads; a "
+                                          "share of the images to train on is held out",
+                                          printable(layout.test->string())),
+                              true});
   if (const auto alike = lookalikes(classes); !alike.empty())
     files.not_read.push_back({fmt::format("{}: {}", layout.base.string(), alike)});
   return std::make_unique<FileDataset>("image folder", std::move(files),

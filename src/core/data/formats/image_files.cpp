@@ -43,12 +43,13 @@ constexpr std::array kForeign = {
     Word("@eadir"), Word("@tmp"), Word("@sharebin"), Word("@recycle"), Word("@recently-snapshot"),
     Word("#recycle"), Word("#snapshot"), Word("~snapshot"), Word("_gsdata_"),
     // Windows
-    Word("$recycle.bin"), Word("recycler"), Word("system volume information"), Word("found.000"),
-    Word("$extend"), Word("desktop.ini"), Word("thumbs.db"), Word("ehthumbs.db"),
-    Word("ehthumbs_vista.db"),
-    // Linux, macOS, Python
-    Word("lost+found"), Word("__macosx"), Word("network trash folder"), Word("temporary items"),
-    Word("desktop db"), Word("desktop df"), Word("icon\r"), Word("__pycache__")};
+    Word("$recycle.bin"), Word("recycler"), Word("recycled"), Word("system volume information"),
+    Word("$extend"), Word("$winreagent"), Word("config.msi"), Word("_vti_cnf"), Word("desktop.ini"),
+    Word("thumbs.db"), Word("ehthumbs.db"), Word("ehthumbs_vista.db"),
+    // Linux, Android, macOS, Python
+    Word("lost+found"), Word("lost.dir"), Word("__macosx"), Word("network trash folder"),
+    Word("temporary items"), Word("desktop db"), Word("desktop df"), Word("icon\r"),
+    Word("__pycache__")};
 
 // What people keep beside pictures on purpose.
 constexpr std::array kDocuments = {
@@ -57,6 +58,8 @@ constexpr std::array kDocuments = {
     Word("html"),  Word("pdf"),  Word("doc"),  Word("docx"), Word("xls"), Word("xlsx"),
     Word("log"),   Word("ini"),  Word("cfg"),  Word("py"),   Word("sh"),  Word("bat"),
     Word("ipynb"), Word("url"),  Word("names")};
+
+constexpr const char* kOtherKinds = "of other kinds";
 
 struct Archive {
   Word end, command;
@@ -92,13 +95,13 @@ std::string kind_of(const std::string& extension) {
   const bool plain = std::all_of(extension.begin(), extension.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
   });
-  return plain && extension.size() <= kLongest ? "." + extension : "of other kinds";
+  return plain && extension.size() <= kLongest ? "." + extension : kOtherKinds;
 }
 
 void count_kind(std::map<std::string, int64_t>& kinds, const std::string& kind, int64_t files = 1) {
   constexpr size_t kMostKinds = 50;
   const bool room = kinds.size() < kMostKinds || kinds.contains(kind);
-  kinds[room ? kind : "of other kinds"] += files;
+  kinds[room ? kind : kOtherKinds] += files;
 }
 
 // The most frequent ones first.
@@ -110,18 +113,30 @@ std::string kinds_text(const std::map<std::string, int64_t>& kinds) {
   std::string text;
   int64_t rest = 0;
   for (size_t i = 0; i < order.size(); ++i)
-    if (i < kShown)
-      text +=
-          fmt::format("{}{} {}", i > 0 ? ", " : "", human_count(order[i].second), order[i].first);
+    if (i < kShown && order[i].first != kOtherKinds)
+      text += fmt::format("{}{} {}", text.empty() ? "" : ", ", human_count(order[i].second),
+                          order[i].first);
     else
       rest += order[i].second;
-  return rest > 0 ? fmt::format("{} and {} others", text, human_count(rest)) : text;
+  if (rest == 0) return text;
+  return text.empty() ? fmt::format("{} {}", human_count(rest), kOtherKinds)
+                      : fmt::format("{} and {} others", text, human_count(rest));
 }
 
 class Walker {
  public:
-  Walker(const fs::path& base, const std::function<void(const std::string&)>& on_other)
-      : base_(base), on_other_(on_other) {}
+  Walker(const fs::path& base, const std::string& relative,
+         const std::function<void(const std::string&)>& on_other)
+      : base_(base), on_other_(on_other) {
+    // A link to a folder above would lead to the images of all other classes.
+    std::error_code error;
+    fs::path above = fs::canonical(base / relative, error);
+    while (!error && above.has_relative_path()) {
+      above = above.parent_path();
+      struct stat status {};
+      if (::stat(above.c_str(), &status) == 0) entered_.emplace(status.st_dev, status.st_ino);
+    }
+  }
 
   void enter(const std::string& relative) {
     struct stat status {};
@@ -176,7 +191,11 @@ std::string_view image_format(std::string_view name) {
 }
 
 bool is_foreign_name(std::string_view name) {
-  return name.starts_with('.') || contains(kForeign, ascii_lower(name));
+  const std::string lower = ascii_lower(name);
+  // What chkdsk found: FOUND.000, FOUND.001, ...
+  const bool of_chkdsk = lower.size() == 9 && lower.starts_with("found.") &&
+                         lower.find_first_not_of("0123456789", 6) == std::string::npos;
+  return name.starts_with('.') || of_chkdsk || contains(kForeign, lower);
 }
 
 std::string unpack_command(const fs::path& file, const fs::path& folder) {
@@ -284,7 +303,7 @@ std::vector<NotRead> Unread::sentences(const fs::path& where) const {
 
 FoundImages find_images(const fs::path& base, const std::string& relative,
                         const std::function<void(const std::string&)>& on_other) {
-  Walker walker(base, on_other);
+  Walker walker(base, relative, on_other);
   walker.enter(relative);
   return std::move(walker.found);
 }

@@ -61,6 +61,18 @@ TEST(ImageFolder, SplitsHaveTheNamesThatPeopleGive) {
   }
 }
 
+TEST(ImageFolder, ATestPartThatNothingReadsIsNamed) {
+  DataDir folder;
+  fill(folder, "cat", 5);
+  fill(folder, "dog", 5);
+  fill(folder, "test/cat", 5);
+  fill(folder, "test/dog", 5);
+  for (const char* split : {"train", "val"})
+    EXPECT_THAT(notes(*open(folder.path(), split), true),
+                ElementsAre(HasSubstr("only --split test reads")));
+  EXPECT_THAT(notes(*open(folder.path(), "test"), true), IsEmpty());
+}
+
 TEST(ImageFolder, TestOnlyWhenAsked) {
   DataDir folder;
   fill(folder, "train/cat", 10);
