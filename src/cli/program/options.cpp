@@ -67,7 +67,8 @@ void add_output(CLI::App& app, const std::string& flags, std::string* value,
                 const std::string& kind, const std::string& help, Need need,
                 void (*check)(const std::filesystem::path&)) {
   const auto validate = [check](const std::string& place) -> std::string {
-    if (!place.empty()) check(place);
+    if (place.empty()) return "\"\" names no place to write to";
+    check(place);
     return "";
   };
   app.add_option(flags, *value, help)

@@ -304,7 +304,7 @@ std::string write_error_hint(const fs::path& path, int error) {
     return fmt::format("files of this process may have {} bytes at most: raise ulimit -f",
                        limit.rlim_cur);
   }
-  if (error != ENOSPC && error != EDQUOT) return "";
+  if ((error != ENOSPC && error != EDQUOT) || place_of(path).stream) return "";
   std::error_code unknown;
   const fs::path folder = fs::absolute(path).parent_path();
   const fs::space_info space = fs::space(folder, unknown);

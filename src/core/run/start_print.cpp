@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/unicode.h"
 #include "data/formats/folder_layout.h"
 #include "data/split.h"
 #include "data/training_data.h"
@@ -22,8 +23,9 @@ namespace fs = std::filesystem;
 
 std::string class_list(const std::vector<std::string>& classes) {
   constexpr size_t kShown = 12;
-  const std::vector<std::string> shown(classes.begin(),
-                                       classes.begin() + std::min(classes.size(), kShown));
+  std::vector<std::string> shown;
+  for (size_t k = 0; k < std::min(classes.size(), kShown); ++k)
+    shown.push_back(printable(classes[k]));
   return fmt::format(
       "{}: {}{}", classes.size(), fmt::join(shown, ", "),
       classes.size() > kShown ? fmt::format(", and {} more", classes.size() - kShown) : "");

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/system/pointer.h"
 #include "weights/config_json.h"
+#include "weights/files/parts.h"
 #include "weights/safetensors.h"
 
 namespace nestvit {
@@ -36,6 +37,11 @@ void check_directory(const fs::path& directory, const char* file) {
   for (const char* inner : {"last", "best"})
     if (fs::exists(pointed_at(directory / inner) / file, ignored))
       hint = fmt::format("it holds a model: give {}", (directory / inner).string());
+  for (const auto& entry : fs::directory_iterator(directory, ignored))
+    if (is_one_of_parts(entry.path()))
+      throw Error(fmt::format("{} holds weights in parts, such as {}, without their index",
+                              directory.string(), entry.path().filename().string()),
+                  fmt::format("fetch {}.index.json, too", file));
   throw Error(fmt::format("{} holds no {}", directory.string(), file), hint);
 }
 

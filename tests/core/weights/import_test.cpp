@@ -167,6 +167,7 @@ TEST_F(Import, Parts) {
 
   // The older form, of files of torch.save.
   fs::remove(path("m") / "model.safetensors.index.json");
+  EXPECT_THAT(refusal(path("m")), HasSubstr("in parts"));
   for (int part = 0; part < 2; ++part)
     write_torch(path("m") / fmt::format("model-0000{}-of-00002.safetensors", part + 1),
                 parts[part]);

@@ -79,7 +79,8 @@ TEST_F(ProgramCli, MistakesAreUsageErrorsThatSuggest) {
   expect_failure(nestvit("predict --model m x --topk many"), 2, {"--topk", "many"});
   expect_failure(nestvit("predict --model m x --topk 0"), 2, {"--topk", "at least 1"});
   expect_failure(nestvit("predict --model m x --topk 99999999999"), 2, {"--topk", "too large"});
-  expect_failure(nestvit("predict --model m x --format xml"), 2, {"--format", "table, json, jsonl, csv"});
+  expect_failure(nestvit("predict --model m x --format xml"), 2,
+                 {"--format", "table, json, jsonl, csv"});
   expect_failure(nestvit("predict --model m x --topk"), 2, {"--topk"});
 }
 

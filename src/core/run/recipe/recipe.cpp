@@ -1,12 +1,16 @@
 // Settings over a base.
 #include "run/recipe/recipe.h"
 
+#include <fmt/format.h>
+#include <nestvit/error.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "base/file.h"
 #include "base/system/environment.h"
+#include "base/unicode.h"
 
 namespace nestvit {
 namespace {
@@ -34,6 +38,10 @@ void make_paths_absolute(Recipe& recipe) {
   for (std::string* path :
        {&recipe.data.dir, &recipe.data.class_map, &recipe.data.labels, &recipe.init_checkpoint}) {
     if (path->empty() || path->find("://") != std::string::npos) continue;
+    if (!composed(*path))
+      throw UsageError(fmt::format("the path {} is not UTF-8, as config.yaml of a run must be",
+                                   printable(*path)),
+                       "rename the folder, or link to it under another name");
     const auto home = path->starts_with("~/") ? environment_variable("HOME") : std::nullopt;
     const std::filesystem::path whole =
         home ? std::filesystem::path(*home) / path->substr(2) : std::filesystem::path(*path);

@@ -80,6 +80,8 @@ TEST(Recipe, PathsBecomeAbsoluteAddressesStay) {
   Recipe none;
   make_paths_absolute(none);
   EXPECT_EQ(none.data.dir, "");
+  none.data.dir = "caf\xe9";
+  EXPECT_THROW(make_paths_absolute(none), UsageError);
 }
 
 TEST(Recipe, UnknownKeyNamesTheNearest) {
