@@ -75,9 +75,10 @@ class TrainCommandTest : public ::testing::Test {
 
   pid_t start(const Arguments& arguments, const std::string& program = "nestvit-train") const {
     const std::string path = (fs::path(NESTVIT_BIN_DIR) / program).string();
+    // Here, not in the child: it must not cut what the caller is reading already.
+    const int out = open(log_file().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     const pid_t child = fork();
     if (child == 0) {
-      const int out = open(log_file().c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
       dup2(out, STDOUT_FILENO);
       dup2(out, STDERR_FILENO);
       if (chdir(root_.c_str()) != 0) _exit(126);
@@ -87,6 +88,7 @@ class TrainCommandTest : public ::testing::Test {
       execv(path.c_str(), argv.data());
       _exit(127);
     }
+    close(out);
     return child;
   }
   Finished wait(pid_t child) const {

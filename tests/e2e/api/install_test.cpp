@@ -17,9 +17,9 @@ class Install : public CliTest {
 };
 
 TEST_F(Install, TheExampleOfTheDocsBuildsAndAnswers) {
-  const Outcome built =
-      shell("cmake -S '" NESTVIT_SOURCE_DIR
-            "/docs/example' -B build -DCMAKE_PREFIX_PATH=\"$PWD/prefix\" && cmake --build build");
+  const Outcome built = shell("cmake -S '" NESTVIT_SOURCE_DIR
+                              "/docs/example' -B build -G Ninja "
+                              "-DCMAKE_PREFIX_PATH=\"$PWD/prefix\" && cmake --build build");
   ASSERT_EQ(built.code, 0) << built.out << built.err;
   const Outcome answer = shell("build/classify model red.png");
   EXPECT_EQ(answer.code, 0) << answer.err;
