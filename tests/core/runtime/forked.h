@@ -8,6 +8,14 @@
 
 namespace nestvit::testing {
 
+// The address sanitizer of g++ 12 does not keep its own locks sound across fork(): a child of a
+// program whose other threads allocate may hang in malloc, whatever the program does.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr bool kForkAmidThreadsHangs = true;
+#else
+inline constexpr bool kForkAmidThreadsHangs = false;
+#endif
+
 // Whether `body` returns true in a child of this process. A child that hangs is ended after a
 // minute, and counts as false.
 inline bool in_child(const std::function<bool()>& body) {
