@@ -167,7 +167,7 @@ Unwrapped unwrap(TensorMap tensors, bool prefer_ema, const std::string& origin) 
   Unwrapped found{{}, prefixes[*chosen]};
   TensorMap beside;
   for (auto& [name, tensor] : tensors) {
-    const bool of_another = std::ranges::any_of(prefixes, [&](const std::string& prefix) {
+    const bool of_another = std::ranges::any_of(prefixes, [&, &name = name](const auto& prefix) {
       return prefix.size() > found.prefix.size() && name.starts_with(prefix);
     });
     if (name.starts_with(found.prefix) && !of_another)

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
-#include <ranges>
 #include <set>
 #include <utility>
 
@@ -242,9 +241,11 @@ CheckpointReader::StateDict CheckpointReader::find_state_dict(bool prefer_ema) c
     return list.empty() ? "nothing" : list;
   };
   std::vector<StateDict> all = state_dicts();
-  if (all.empty())
-    fail(fmt::format("it holds no state_dict; at its top are: {}", listed(std::views::keys(*top))),
-         kResave);
+  if (all.empty()) {
+    std::vector<std::string> keys;
+    for (const auto& [key, _] : *top) keys.emplace_back(key);
+    fail(fmt::format("it holds no state_dict; at its top are: {}", listed(keys)), kResave);
+  }
   if (std::ranges::any_of(all, &StateDict::has_network))
     std::erase_if(all, [](const StateDict& found) { return !found.has_network; });
   std::vector<std::string> paths;
