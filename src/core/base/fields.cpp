@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "base/unicode.h"
 
 namespace nestvit {
 namespace {
@@ -182,13 +183,10 @@ YAML::Node parse(const std::string& text, const std::string& origin) {
 // that are no UTF-8 stand for themselves.
 std::u32string letters(std::string_view text) {
   std::u32string points;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(ascii_lower(c));
-    if ((byte & 0xC0) == 0x80 && !points.empty() && points.back() >= 0xC0)
-      points.back() = points.back() << 6 | (byte & 0x3F);
-    else
-      points.push_back(byte);
-  }
+  for_each_letter(text, [&](std::string_view bytes, int32_t letter) {
+    points += letter < 0x80 ? static_cast<unsigned char>(ascii_lower(bytes.front()))
+                            : static_cast<char32_t>(letter);
+  });
   return points;
 }
 

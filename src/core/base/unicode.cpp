@@ -26,17 +26,25 @@ std::optional<std::string> composed(std::string_view text) {
   return std::string(reinterpret_cast<const char*>(form), static_cast<size_t>(length));
 }
 
-std::string printable(std::string_view text) {
-  std::string shown;
+void for_each_letter(std::string_view text,
+                     const std::function<void(std::string_view bytes, int32_t letter)>& on) {
   while (!text.empty()) {
     utf8proc_int32_t letter = -1;
     const auto length = utf8proc_iterate(bytes(text), std::ssize(text), &letter);
-    const bool plain = length > 0 && letter >= 0x20 && letter != 0x7F;
-    const size_t taken = plain ? static_cast<size_t>(length) : 1;
-    shown += plain ? std::string(text.substr(0, taken))
-                   : fmt::format("\\x{:02X}", static_cast<unsigned char>(text.front()));
+    const size_t taken = length > 0 ? static_cast<size_t>(length) : 1;
+    on(text.substr(0, taken), length > 0 ? letter : -1);
     text.remove_prefix(taken);
   }
+}
+
+std::string printable(std::string_view text) {
+  std::string shown;
+  for_each_letter(text, [&](std::string_view bytes, int32_t letter) {
+    if (letter >= 0x20 && letter != 0x7F)
+      shown += bytes;
+    else
+      shown += fmt::format("\\x{:02X}", static_cast<unsigned char>(bytes.front()));
+  });
   return shown;
 }
 

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "base/unicode.h"
+
 namespace nestvit {
 namespace {
 
@@ -27,19 +29,12 @@ constexpr std::array kBlanks = {
 std::u32string without_case(std::string_view name) {
   static const locale_t unicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
   std::u32string letters;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool goes_on = (byte & 0xC0) == 0x80 && !letters.empty();
-    if (goes_on)
-      letters.back() = letters.back() << 6 | (byte & 0x3F);
-    else
-      letters.push_back(byte < 0xC0 ? byte
-                                    : byte & (byte < 0xE0   ? 0x1F
-                                              : byte < 0xF0 ? 0x0F
-                                                            : 0x07));
-  }
-  for (char32_t& letter : letters)
-    if (unicode) letter = static_cast<char32_t>(towlower_l(static_cast<wint_t>(letter), unicode));
+  for_each_letter(name, [&](std::string_view bytes, int32_t letter) {
+    const auto point =
+        letter < 0 ? static_cast<unsigned char>(bytes.front()) : static_cast<char32_t>(letter);
+    letters +=
+        unicode ? static_cast<char32_t>(towlower_l(static_cast<wint_t>(point), unicode)) : point;
+  });
   return letters;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/unicode.h"
 #include "image/codecs/codec.h"
 #include "image/resize.h"
 
@@ -17,25 +18,9 @@ constexpr int kJpegQuality = 85;
 
 std::string clean_utf8(std::string_view text) {
   std::string clean;
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const size_t length = byte < 0x80                   ? 1
-                          : byte >= 0xC2 && byte < 0xE0 ? 2
-                          : (byte & 0xF0) == 0xE0       ? 3
-                          : byte >= 0xF0 && byte < 0xF5 ? 4
-                                                        : 0;
-    bool good = length > 0 && i + length <= text.size() && byte >= 0x20 && byte != 0x7F;
-    unsigned code = length == 1 ? byte : byte & (0x7Fu >> length);
-    for (size_t j = 1; good && j < length; ++j) {
-      const auto next = static_cast<unsigned char>(text[i + j]);
-      good = (next & 0xC0) == 0x80;
-      code = (code << 6) | (next & 0x3F);
-    }
-    good = good && !(length == 3 && (code < 0x800 || (code >= 0xD800 && code < 0xE000))) &&
-           !(length == 4 && (code < 0x10000 || code > 0x10FFFF));
-    clean += good ? std::string(text.substr(i, length)) : "\xEF\xBF\xBD";
-    i += good ? length : 1;
-  }
+  for_each_letter(text, [&](std::string_view bytes, int32_t letter) {
+    clean += letter >= 0x20 && letter != 0x7F ? bytes : "\xEF\xBF\xBD";
+  });
   return clean;
 }
 
