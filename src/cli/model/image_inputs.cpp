@@ -38,8 +38,10 @@ std::vector<std::byte> read_standard_input() {
 
 class InputImages : public Dataset {
  public:
-  InputImages(std::vector<std::string> paths, const std::vector<std::string>& labels)
-      : paths_(std::move(paths)), labels_(labels) {
+  // `barren`: of the paths, the folders without an image, each with what its turn says.
+  InputImages(std::vector<std::string> paths, std::map<std::string, Error> barren,
+              const std::vector<std::string>& labels)
+      : paths_(std::move(paths)), barren_(std::move(barren)), labels_(labels) {
     for (size_t i = 0; i < labels_.size(); ++i) index_.emplace(labels_[i], static_cast<int>(i));
     if (std::find(paths_.begin(), paths_.end(), kStandardInput) != paths_.end())
       standard_input_ = read_standard_input();
@@ -55,6 +57,8 @@ class InputImages : public Dataset {
   const std::vector<std::string>& classes() const override { return labels_; }
   std::string kind() const override { return "images"; }
   Sample get(int64_t index) const override {
+    if (const auto folder = barren_.find(paths_.at(index)); folder != barren_.end())
+      throw Error(folder->second);
     Sample sample;
     const bool piped = paths_.at(index) == kStandardInput;
     sample.name = piped ? "standard input" : paths_[index];
@@ -64,7 +68,9 @@ class InputImages : public Dataset {
   }
 
  private:
-  std::vector<std::string> paths_, labels_;
+  std::vector<std::string> paths_;
+  std::map<std::string, Error> barren_;
+  std::vector<std::string> labels_;
   std::map<std::string, int> index_;
   std::vector<std::byte> standard_input_;
 };
@@ -97,11 +103,18 @@ std::vector<std::string> images_below(const fs::path& folder) {
 std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
                                      const std::vector<std::string>& labels) {
   std::vector<std::string> paths;
+  std::map<std::string, Error> barren;
   for (const std::string& input : inputs) {
     std::error_code error;
     if (input != kStandardInput && fs::is_directory(input, error)) {
-      const std::vector<std::string> found = images_below(input);
-      paths.insert(paths.end(), found.begin(), found.end());
+      try {
+        const std::vector<std::string> found = images_below(input);
+        paths.insert(paths.end(), found.begin(), found.end());
+      } catch (const Error& nothing) {
+        if (inputs.size() == 1) throw;
+        barren.emplace(input, nothing);
+        paths.push_back(input);
+      }
     } else if (input == kStandardInput || fs::exists(input, error) || inputs.size() > 1) {
       // One that is not there among many is found when its turn comes, as one that is broken.
       paths.push_back(input);
@@ -109,7 +122,7 @@ std::unique_ptr<Dataset> open_inputs(const std::vector<std::string>& inputs,
       throw Error(fmt::format("{}: no such file or folder", input));
     }
   }
-  return std::make_unique<InputImages>(std::move(paths), labels);
+  return std::make_unique<InputImages>(std::move(paths), std::move(barren), labels);
 }
 
 }  // namespace nestvit::cli

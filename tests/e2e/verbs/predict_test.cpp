@@ -291,7 +291,8 @@ TEST_F(PredictCli, BadFilesAmongManyAreNamedAndTheOthersAnswered) {
   for (const char* name : {"a.png", "b.png", "d.png"}) write_image(name, {1, 2, 3});
   truncate("b.png");
   write_file(path("c.txt"), "notes");
-  const std::string images = "a.png b.png c.txt gone.png d.png";
+  write_file(path("docs/notes.txt"), "notes");
+  const std::string images = "a.png b.png c.txt gone.png docs d.png";
   const std::string expected =
       "filename,index,label,prob\na.png,1,bee,0.571429\nd.png,1,bee,0.571429\n";
   for (const char* batch : {"1", "32"}) {
@@ -300,7 +301,8 @@ TEST_F(PredictCli, BadFilesAmongManyAreNamedAndTheOthersAnswered) {
                     images, batch));
     EXPECT_EQ(outcome.code, 1);
     EXPECT_EQ(text("answers.csv"), expected);
-    for (const char* bad : {"b.png", "c.txt", "gone.png", "3 of 5 images"})
+    for (const char* bad :
+         {"b.png", "c.txt", "gone.png", "docs: no image in this folder", "4 of 6 images"})
       EXPECT_THAT(outcome.err, HasSubstr(bad));
   }
   EXPECT_EQ(nestvit("predict --model model " + images + " --topk 1 --format csv").out, expected);
