@@ -32,18 +32,24 @@ int class_number(const std::string& text, const std::string& key) {
   return whole(std::stoi(text), key);
 }
 
+// A class's name: a text, or the number that people call a digit by; "" for null.
+std::string class_name(const json& value, const std::string& key) {
+  if (value.is_null()) return "";
+  return value.is_number_integer() ? value.dump() : word(value, key);
+}
+
 Names read_names(const json& value, const std::string& key) {
   Names names{key, {}};
   const bool by_name = key == "label2id";
   if (value.is_array() && !by_name) {
     names.whole_list = true;
     for (const json& name : value)
-      names.of.emplace(static_cast<int>(names.of.size()), word(name, key));
+      names.of.emplace(static_cast<int>(names.of.size()), class_name(name, key));
   } else if (value.is_object()) {
     for (const auto& [left, right] : value.items()) {
       const std::string number = !by_name ? left : right.is_string() ? word(right, key) : "";
       const int k = by_name && number.empty() ? whole(right, key) : class_number(number, key);
-      if (!names.of.emplace(k, by_name ? left : word(right, key)).second)
+      if (!names.of.emplace(k, by_name ? left : class_name(right, key)).second)
         throw Error(fmt::format("\"{}\" names class {} twice", key, k));
     }
   } else {
@@ -84,7 +90,8 @@ void read_labels(const json& root, const json& pretrained, int classes, ModelCon
     if (last >= classes)
       throw Error(
           fmt::format("\"{}\" names class {}, expected 0 to {}", names->key, last, classes - 1));
-    for (const auto& [k, name] : names->of) model.labels[static_cast<size_t>(k)] = name;
+    for (const auto& [k, name] : names->of)
+      if (!name.empty()) model.labels[static_cast<size_t>(k)] = name;
   }
   for (const json* holder : {&pretrained, &root})
     if (const json* texts = find(*holder, "label_descriptions")) {

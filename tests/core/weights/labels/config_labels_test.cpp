@@ -52,6 +52,12 @@ TEST(ConfigLabels, ClassesWithoutNamesAreNumbered) {
 }
 
 // What transformers writes for two classes when it was told none, whatever the model has.
+TEST(ConfigLabels, NumbersAreNamesAndNullIsNone) {
+  EXPECT_THAT(labels_of(R"({"id2label": {"0": 7, "1": null, "2": "9"}})"),
+              ElementsAre("7", "class 1", "9"));
+  EXPECT_THAT(labels_of(R"({"label_names": [7, 8, null]})"), ElementsAre("7", "8", "class 2"));
+}
+
 TEST(ConfigLabels, TransformersOwnPlaceholdersAreNoNames) {
   const char* text = R"({"id2label": {"0": "LABEL_0", "1": "LABEL_1"},
                          "label2id": {"LABEL_0": 0, "LABEL_1": 1}})";
@@ -76,7 +82,7 @@ TEST(ConfigLabels, FormsThatLie) {
   EXPECT_THAT(refusal(R"({"id2label": {"-1": "a"}})"), HasSubstr("\"-1\""));
   EXPECT_THAT(refusal(R"({"id2label": {"99999999999": "a"}})"), HasSubstr("id2label"));
   EXPECT_THAT(refusal(R"({"id2label": {"9999999": "a"}})"), HasSubstr("1048576"));
-  EXPECT_THAT(refusal(R"({"id2label": {"0": 5}})"), HasSubstr("a text"));
+  EXPECT_THAT(refusal(R"({"id2label": {"0": 5.5}})"), HasSubstr("a text"));
   EXPECT_THAT(refusal(R"({"id2label": "cat"})"), HasSubstr("a list of names"));
   EXPECT_THAT(refusal(R"({"id2label": {"1": "a", "01": "b"}})"), HasSubstr("class 1 twice"));
   EXPECT_THAT(refusal(R"({"label2id": {"a": 1, "b": 1}})"), HasSubstr("class 1 twice"));
