@@ -63,7 +63,7 @@ class EvaluatedData : public ::testing::Test {
     return data;
   }
 
-  const DataDir folder;
+  DataDir folder;
   std::string said_;
 };
 

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "base/system/sanitized.h"
+
 namespace nestvit {
 namespace {
 
@@ -25,7 +27,7 @@ TEST(Buffer, IsAlignedAndGrowsOnly) {
 }
 
 TEST(Buffer, TooLargeIsAnError) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef NESTVIT_SANITIZED
   GTEST_SKIP() << "the sanitizer ends a program that asks for so much";
 #endif
   Buffer buffer;

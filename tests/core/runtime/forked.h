@@ -6,11 +6,13 @@
 
 #include <functional>
 
+#include "base/system/sanitized.h"
+
 namespace nestvit::testing {
 
-// The address sanitizer of g++ 12 does not keep its own locks sound across fork(): a child of a
-// program whose other threads allocate may hang in malloc, whatever the program does.
-#ifdef __SANITIZE_ADDRESS__
+// The address sanitizers of g++ 12 and clang 14 do not keep their locks sound across fork(): a
+// child of a program whose other threads allocate may hang in malloc, whatever the program does.
+#ifdef NESTVIT_SANITIZED
 inline constexpr bool kForkAmidThreadsHangs = true;
 #else
 inline constexpr bool kForkAmidThreadsHangs = false;

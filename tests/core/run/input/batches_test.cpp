@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "base/system/sanitized.h"
 #include "data/formats/file_dataset.h"
 #include "run/recipe/resolve.h"
 #include "support/brightness.h"
@@ -105,7 +106,7 @@ int64_t peak_bytes() {
 
 // bench/scale_bench shows the same of ten million.
 TEST(Batches, AMillionSamplesTakeAHundredBytesEach) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef NESTVIT_SANITIZED
   GTEST_SKIP() << "sanitizers take memory of their own";
 #endif
   constexpr int64_t kImages = 1'000'000;
