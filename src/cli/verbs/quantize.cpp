@@ -88,7 +88,8 @@ void measure(const QuantizeOptions& options, const LoadedModel& model, const Loa
   const double drop = c.before.top1() - c.after.top1();
   fmt::print("data       {}: {} images\n", options.data.text(), human_count(c.before.count()));
   fmt::print("top-1      {:.2f} % in f32, {:.2f} % with {} weights computed in {}: {:+.2f}\n",
-             c.before.top1(), c.after.top1(), options.type, number_type_name(precision), -drop);
+             c.before.top1(), c.after.top1(), options.type, number_type_name(precision),
+             c.after.top1() - c.before.top1());
   fmt::print("agreement  {:.2f} % of first answers\n",
              100 * static_cast<double>(c.same) / static_cast<double>(c.before.count()));
   if (drop > options.max_drop)

@@ -58,7 +58,8 @@ std::vector<std::string> Augmentation::describe() const {
   if (settings_.randaugment) lines.push_back(nestvit::describe(*settings_.randaugment));
   if (settings_.timm_randaugment) lines.push_back(nestvit::describe(*settings_.timm_randaugment));
   if (settings_.jitter) lines.push_back(nestvit::describe(*settings_.jitter));
-  if (settings_.erasing) lines.push_back(nestvit::describe(*settings_.erasing));
+  if (settings_.erasing && settings_.erasing->erase_prob > 0)
+    lines.push_back(nestvit::describe(*settings_.erasing));
   return lines;
 }
 

@@ -175,7 +175,11 @@ RunSetup set_up_resumed(const RunRequest& request) {
   setup.base = config.string();
   Recipe before = apply(Recipe(), {config, {}});
   make_paths_absolute(before);
-  setup.recipe = with_settings(before, request);
+  RunRequest changes = request;
+  std::erase_if(changes.settings.values, [&](const auto& value) {  // it is that model
+    return value.first == "model_name" && value.second == before.model_name;
+  });
+  setup.recipe = with_settings(before, changes);
   if (setup.recipe.eval_only)
     throw UsageError(
         "eval_only evaluates init_checkpoint, not a run",

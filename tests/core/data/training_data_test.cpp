@@ -52,7 +52,7 @@ class TrainingData : public ::testing::Test {
     return ::testing::internal::GetCapturedStderr();
   }
 
-  const DataDir folder;
+  DataDir folder;
 };
 
 TEST_F(TrainingData, TheRecordSaysHowTheImagesWereDivided) {

@@ -96,6 +96,18 @@ TEST_F(SetupTest, FileAndNamedRecipeAreBasesOfTheirOwn) {
   EXPECT_EQ(setup.recipe.model_ema_decay, 0.9) << "the settings'";
 }
 
+// A job's script names its model each time; the run may have begun by other keys as well.
+TEST_F(SetupTest, AResumedRunMayBeToldItsOwnModel) {
+  const Recipe first =
+      set_up(request({{"model_name", "nest_tiny_s16_32"}, {"nest.embedding_dim", "48"}}),
+             no_weights)
+          .recipe;
+  EXPECT_EQ(first.nest.embedding_dim, 48);
+  RunRequest again = request({{"model_name", "nest_tiny_s16_32"}});
+  again.resume = begun(first);
+  EXPECT_EQ(set_up(again, no_weights).recipe.nest, first.nest);
+}
+
 // A run that began in the data's folder goes on from any other.
 TEST_F(SetupTest, RelativePathsCountFromTheCurrentFolderAndAreKeptAbsolute) {
   const std::filesystem::path before = std::filesystem::current_path();

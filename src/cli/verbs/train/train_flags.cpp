@@ -137,7 +137,7 @@ void declare_folder_flags(CLI::App& app, TrainArguments& a) {
 void declare_recipe_flags(CLI::App& app, TrainArguments& a) {
   add_text(app, "--recipe", &a.recipe, "paper|timm",
            "How to train, before --config and flags go over it: augmentation, mixing, decay and "
-           "averaging as the paper's code or as timm's users do. docs/training.md has the "
+           "averaging as the paper's code or as timm's users do. docs/recipes.md has the "
            "numbers.");
   add_flag(app, "--linear-probe", &a.linear_probe, "Train the head alone: --freeze backbone.");
   add_flag(app, "--use-ema", &a.use_ema,
@@ -176,7 +176,7 @@ void declare_machine_flags(CLI::App& app, TrainArguments& a) {
            "Record forward and backward as a CUDA graph, and replay it for every whole batch.");
   add_text(app, "--device", &a.device, "cpu|cuda|cuda:I",
            "Where the network computes. A GPU needs libtorch's CUDA library: see NESTVIT_TORCH_LIB "
-           "in docs/training.md.");
+           "in docs/gpu.md.");
 }
 
 // A flag's text as its key takes it: `--freeze a,b` is a list, timm's bfloat16 is bf16.

@@ -56,8 +56,11 @@ Recipe apply(Recipe base, const Settings& settings) {
     for (const auto& [key, text] : settings.values) f.set(key, text);
   };
   Recipe seen = base;
+  seen.model_name.clear();
   read(seen);
-  if (seen.model_name != base.model_name) {
+  // The default recipe's network has a variant's name and other sizes: naming it asks for its own.
+  const bool same = seen.model_name == base.model_name && !base.init_checkpoint.empty();
+  if (!seen.model_name.empty() && !same) {
     const Architecture named = architecture(seen.model_name);
     const NestConfig before =
         std::exchange(base.nest, named.nest() ? *named.nest() : Recipe().nest);

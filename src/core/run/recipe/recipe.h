@@ -168,10 +168,10 @@ struct Settings {
   Values values;
 };
 
-// `base` with the settings over it. Another model_name than the base's replaces nest.* and
-// input_size by that model's own before any other key is read; in a base that starts from weights
-// (init_checkpoint) the image size, GELU, pooling and norm stay the weights'. Another
-// number of epochs shortens a warm-up that the settings do not ask for to a fifth of them.
+// `base` with the settings over it. A model_name replaces nest.* and input_size by that
+// model's own before any other key is read; in a base that starts from weights (init_checkpoint)
+// the image size, GELU, pooling and norm stay the weights', and its own name changes nothing.
+// Another number of epochs shortens a warm-up that the settings do not ask for to a fifth of them.
 Recipe apply(Recipe base, const Settings& settings);
 
 // Makes the paths of data and weights absolute, so that config.yaml of a run holds where anywhere

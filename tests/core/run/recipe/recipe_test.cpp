@@ -104,6 +104,18 @@ TEST(Recipe, ModelNameGoesBeforeNestKeysInAnyOrder) {
   EXPECT_EQ(recipe.input_size, 0) << "the model's own";
 }
 
+TEST(Recipe, TheDefaultRecipesVariantMayBeNamedToo) {
+  const Recipe base = default_recipe(facts("image folder", 700, 3, 300), 0);
+  const Recipe recipe = apply(base, {"", {{"model_name", base.model_name}}});
+  EXPECT_EQ(recipe.nest, variant(base.model_name));
+  EXPECT_EQ(recipe.input_size, 0) << "the model's own";
+  EXPECT_NE(apply(base, {"", {{"num_epochs", "3"}}}).nest, recipe.nest) << "of 700 images";
+  Recipe finetuned = base;
+  finetuned.init_checkpoint = "some/where";
+  EXPECT_EQ(apply(finetuned, {"", {{"model_name", base.model_name}}}).nest, base.nest)
+      << "the weights'";
+}
+
 TEST(Recipe, ListsAndNestedKeysFromTheCommandLine) {
   const Recipe recipe =
       apply(Recipe(), {"", {{"nest.num_layers_per_block", "[1,1,2]"}, {"mix.smoothing", "0.2"}}});
