@@ -18,9 +18,9 @@ inline float int8_scale(std::span<const float> values) {
   return std::bit_cast<float>(largest) / 127;
 }
 
-// round(value / scale), ties to even, within [-127, 127]; 0 where the scale is 0 or NaN.
+// round(value / scale), ties to even, within [-127, 127]; 0 where the scale is 0 or not finite.
 inline int8_t int8_value(float value, float scale) {
-  if (!(scale > 0)) return 0;
+  if (!(scale > 0) || std::isinf(scale)) return 0;
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));
 }
 

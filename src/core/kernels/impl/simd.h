@@ -13,11 +13,14 @@ constexpr int kLanes = 8, kTileRows = 4;  // 4 x 3 sums, of 16 registers
 #else
 constexpr int kLanes = 4, kTileRows = 4;
 #endif
-// A register of floats, at any address.
-typedef float Vec __attribute__((vector_size(sizeof(float) * kLanes), aligned(4), may_alias));
+// A register of floats. In memory they may begin at any float: a type of its own, since clang keeps
+// a register's variables where their type says, but reads them as if at a whole register's border.
+typedef float Vec __attribute__((vector_size(sizeof(float) * kLanes), may_alias));
+typedef float UnalignedVec
+    __attribute__((vector_size(sizeof(float) * kLanes), aligned(4), may_alias));
 
-inline Vec load(const float* x) { return *reinterpret_cast<const Vec*>(x); }
-inline void store(const Vec& v, float* x) { *reinterpret_cast<Vec*>(x) = v; }
+inline Vec load(const float* x) { return *reinterpret_cast<const UnalignedVec*>(x); }
+inline void store(const Vec& v, float* x) { *reinterpret_cast<UnalignedVec*>(x) = v; }
 
 // Lane numbers as a parameter pack: __builtin_shufflevector takes each as an argument.
 template <int... kLane>
