@@ -19,6 +19,15 @@ Image decoded(const Sample& sample, const Preprocessing& preprocessing);
 // transforms_imagenet_eval (kPil).
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing);
 
+// Where the pixels of the S x S input lie on the image that they were made of: a position of the
+// input is at `scale * position + shift` of the image, per axis, edges mapped to edges. Positions
+// outside the image are padding.
+struct View {
+  double scale_y = 1, scale_x = 1, shift_y = 0, shift_x = 0;
+};
+// Of evaluation_pixels(), for a decoded image of this size, by the code that resizes it.
+View evaluation_view(int height, int width, const Preprocessing& preprocessing);
+
 // The reference's basic training steps, and timm's. kCrop (D.4): random box of area 5 to 100 %,
 // resize, flip. kRrc: timm's RandomResizedCropAndInterpolation, area 8 to 100 %, by Pillow's
 // bilinear or bicubic, then flip. kPad (D.5): pad by 2, crop S, flip. kFlip: evaluation transform,

@@ -1,0 +1,31 @@
+// Heat maps of the methods without a tree, from gradients (docs/explain.md has each in two
+// sentences).
+#pragma once
+
+#include <span>
+
+#include "explain/explanation.h"
+#include "explain/tree.h"
+#include "runtime/gradients.h"
+
+namespace nestvit {
+
+// The token scores of a level as a plane [map, map].
+HeatMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token);
+
+// Class activation map on the top plane: cam[n] = (1/N) sum over c of w[c] * z[n, c], where w = sum
+// over k of t[k] * head row k. Its sum is Y less the head's biases, exactly. head [K, C].
+HeatMap cam(const Activation& final_norm, std::span<const float> head,
+            std::span<const float> target, const Level& top, int pixels_per_token);
+
+// Sum over c of values * gradients on the plane of ConvPool k (level k's aggregated), [side, side];
+// with the pixels of the image, [S, S], summed over channels.
+HeatMap relevance(const Gradients& gradients, const NestConfig& config, int k);
+HeatMap pixel_relevance(const Gradients& gradients, const NestConfig& config);
+
+// max(0, sum over c of values * max(gradients, 0)) on the same plane (Jiang et al. 2021).
+HeatMap layer_cam(const Gradients& gradients, const NestConfig& config, int k);
+// max(0, sum over c of mean gradient of the plane * values) on the same plane (Selvaraju 2017).
+HeatMap grad_cam(const Gradients& gradients, const NestConfig& config, int k);
+
+}  // namespace nestvit
