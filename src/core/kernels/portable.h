@@ -53,4 +53,40 @@ int64_t same_padding(int64_t size);
 void patchify(const float* image, int64_t channels, int64_t patch, int64_t grid, int64_t edge,
               int64_t t, float* y);
 
+// The inverse: y [edge*edge, channels * patch * patch] into the pixels of block t.
+void unpatchify(const float* y, int64_t channels, int64_t patch, int64_t grid, int64_t edge,
+                int64_t t, float* image);
+
+// ---- backward to the input: what the kernels of training do not have ----
+
+// dy[i] *= gelu(h[i]) / h[i], the factor by which GELU lets its input through: 1/2 at 0. `y` is
+// gelu(h).
+void pass_gate(const float* h, const float* y, int64_t count, float* dy);
+
+// Layer norm whose deviation counts as a constant: with g = dy * gamma, d[r] += (g - mean(g)) /
+// sqrt(variance(x[r]) + eps).
+void centred_backward(const float* x, const float* dy, int64_t rows, int64_t C, const float* gamma,
+                      float eps, float* d);
+
+// Batch norm: d[r, c] += dy[r, c] * scale[c].
+void add_scaled(const float* dy, int64_t rows, int64_t C, const float* scale, float* d);
+
+// The backward of group norm, of ONE sample, as an affine map of dy and x:
+//   d[r, c] += scale[c] * dy[r, c] + slope[c] * (x[r, c] - mean[c]) + shift[c].
+// `constant_deviation`: as in centred_backward(); slope is 0 then. `scratch` has room for
+// 4 * channels doubles. The four results lie `apart` floats from each other.
+void group_backward(const GroupNorm& norm, const float* dy, bool constant_deviation,
+                    double* scratch, float* affine, int64_t apart);
+void add_group_backward(const float* x, const float* dy, int64_t rows, int64_t C,
+                        const float* affine, int64_t apart, float* d);
+
+// Where InferenceKernels::max_pool finds its results: chosen[i, c] = 3 * row + column of the pixel
+// in its window, the first of equal ones. Padding is never chosen.
+void max_pool_choice(const float* map, int64_t size, int64_t C, int64_t pad, int64_t oy, int64_t ox,
+                     int64_t count, uint8_t* chosen);
+// Adds dy [count, C], the gradients of such results, to those of their pixels that lie in row `row`
+// of the windows: d [size, C] is that row of the plane.
+void max_pool_backward(const float* dy, const uint8_t* chosen, int64_t size, int64_t C, int64_t pad,
+                       int64_t ox, int64_t count, int row, float* d);
+
 }  // namespace nestvit::kernels

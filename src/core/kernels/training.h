@@ -60,7 +60,7 @@ struct TrainingKernels {
   void (*attention)(const AttentionShape& shape, const float* q, const float* k, const float* v,
                     float* out, float* scratch);
   // Overwrites dq, dk and dv with the gradients from dout. Under multi-query dk and dv are sums
-  // over the heads.
+  // over the heads. Where dq is null the weights count as constants: only dv is computed.
   void (*attention_backward)(const AttentionShape& shape, const float* q, const float* k,
                              const float* v, const float* dout, float* dq, float* dk, float* dv,
                              float* scratch);

@@ -2,14 +2,11 @@
 // them on its own thread.
 #include "runtime/engine.h"
 
-#include <fmt/format.h>
-#include <nestvit/error.h>
-
 #include <algorithm>
-#include <new>
 #include <optional>
 
 #include "base/system/processors.h"
+#include "runtime/call.h"
 #include "runtime/compute_thread.h"
 #include "runtime/forward.h"
 #include "runtime/precision.h"
@@ -21,16 +18,6 @@ namespace {
 // them cost memory and bring no speed.
 constexpr int64_t kMostImages = 32;
 constexpr int64_t kMostFloats = 64 << 20;  // 256 MB of buffers
-
-template <class Body>
-void with_memory(const NestConfig& config, Body body) {
-  try {
-    body();
-  } catch (const std::bad_alloc&) {
-    throw Error(fmt::format("no memory left to run {}", config.variant),
-                "use a smaller batch, image or model, or fewer threads");
-  }
-}
 
 }  // namespace
 
@@ -55,20 +42,6 @@ struct Engine::Impl {
 
   int64_t image_size() const {
     return int64_t{config.in_channels} * config.image_size * config.image_size;
-  }
-
-  void check(std::span<const float> input, int batch) const {
-    if (batch < 1)
-      throw Error(fmt::format("a batch of {} images cannot be run", batch),
-                  "give at least one image");
-    const int64_t wanted = batch * image_size();
-    if (static_cast<int64_t>(input.size()) != wanted)
-      throw Error(
-          fmt::format(
-              "the input of {} holds {} numbers; a batch of {} is [{}, {}, {}, {}], {} numbers",
-              config.variant, input.size(), batch, batch, config.in_channels, config.image_size,
-              config.image_size, wanted),
-          "resize the images to the model's input size");
   }
 
   Output run(std::span<const float> input, int64_t batch, bool features,
@@ -97,7 +70,7 @@ Engine::Engine(const LoadedModel& model, const EngineOptions& options)
 Engine::~Engine() = default;
 
 Output Engine::run(std::span<const float> input, int batch, bool features) const {
-  impl_->check(input, batch);
+  check_images(impl_->config, input, batch);
   Output output;
   with_memory(impl_->config,
               [&] { impl_->compute.run([&] { output = impl_->run(input, batch, features); }); });
@@ -105,7 +78,7 @@ Output Engine::run(std::span<const float> input, int batch, bool features) const
 }
 
 Profile Engine::profile(std::span<const float> input, int batch, int runs) const {
-  impl_->check(input, batch);
+  check_images(impl_->config, input, batch);
   Profile profile(static_cast<int>(impl_->levels.size()), impl_->compute.threads());
   with_memory(impl_->config, [&] {
     impl_->compute.run([&] {

@@ -16,54 +16,14 @@
 #include "kernels/dispatch.h"
 #include "kernels/isa.h"
 #include "kernels/portable.h"
+#include "runtime/norms.h"
 
 namespace nestvit {
 namespace {
 
-constexpr auto kEps = static_cast<float>(kNormEps);
-// Floats of a piece's hidden layer, its widest array: a block of nest_base's last level. A part of
-// it fits a core's cache, and pieces of whole blocks, whose keys are prepared once, are worth more.
-constexpr int64_t kPieceFloats = 400 * 1024;
-constexpr int64_t kMostRows = 256;
-// Groups of group norm whose sums one thread makes at a time: eight threads can share an image, and
-// the part of a row that each reads is about a cache line.
-constexpr int64_t kGroupsTogether = 4;
-
-int64_t rows_of(const Level& level) { return int64_t{level.blocks} * level.tokens; }
-int64_t most_rows(const PackedLevel& level) {  // of a piece
-  return std::clamp<int64_t>(kPieceFloats / level.mlp, 4, kMostRows);
-}
-
 // Floats that an operation on `rows` rows needs beside its input and output.
 int64_t scratch_size(const PackedLevel& level, int64_t rows) {
-  int64_t most = kernels::attend_scratch(level.attention);
-  for (const PackedLayer& layer : level.layers)
-    for (const Linear* linear : {&layer.qkv, &layer.proj, &layer.fc1, &layer.fc2})
-      most = std::max(most, linear->scratch_size(rows));
-  return most;
-}
-
-void apply(const Linear& linear, bool use_strassen, Linear::Call call, float* scratch) {
-  if (use_strassen) return linear.strassen(call, scratch);
-  call.x = linear.prepare_rows(call.x, call.m, scratch);
-  linear(call);
-}
-
-// Dynamic: a disturbed core takes fewer.
-template <class Body>
-void parallel_for(int64_t count, const Body& body) {
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < count; ++i) body(i);
-}
-
-// body(row, rows) for the rows of a piece that lie in the same block, or image, of `size` rows.
-template <class Body>
-void each_part(const Piece& piece, int64_t size, const Body& body) {
-  const int64_t end = piece.first + piece.rows;
-  for (int64_t row = piece.first, next = 0; row < end; row = next) {
-    next = std::min(end, (row / size + 1) * size);
-    body(row, next - row);
-  }
+  return std::max(kernels::attend_scratch(level.attention), linear_scratch(level, rows));
 }
 
 }  // namespace
@@ -79,9 +39,11 @@ Forward::Forward(const LoadedModel& model, int threads, NumberType precision)
       sizes_(sizes()) {}
 
 void Forward::operator()(const float* images, int64_t B, float* logits,
-                         const std::vector<float*>& features, Profile* profile) {
+                         const std::vector<float*>& features, Profile* profile,
+                         const std::vector<LevelTrace>& trace) {
   B_ = B;
   profile_ = profile;
+  trace_ = trace.empty() ? nullptr : &trace;
   reserve();
   patch_embedding(images);  // [B, channels, S, S] -> x [B, T, N, C]
   for (const PackedLevel& level : model_.levels) {
@@ -118,21 +80,10 @@ void Forward::patch_embedding(const float* images) {
   });
 }
 
-// x [b, T, N, C] -> row y of the plane with its border: the blocks beside each other.
-void Forward::plane_row(const Level& level, int64_t b, int64_t y, float* row) const {
-  const int64_t T = level.blocks, N = level.tokens, C = level.width, size = level.map();
-  std::fill_n(row, (size + 2) * C, 0.0f);
-  if (y < 0 || y >= size) return;
-  for (int64_t g = 0; g < level.grid; ++g) {
-    const int64_t t = y / level.edge * level.grid + g;
-    const int64_t first = (b * T + t) * N + y % level.edge * level.edge;
-    std::copy_n(residual_.data() + first * C, level.edge * C, row + (1 + g * level.edge) * C);
-  }
-}
-
-// The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot,
-// 3x3 max-pool of stride 2 into the next level's block order.
-void Forward::conv_pool(const PackedLevel& level, const Level& below) {
+// The 3x3 convolution on a plane with a border of zeros, layer norm row by row while it is hot.
+// x [B, T, N, C] -> [B, size, size, C']
+float* Forward::convolve(const PackedLevel& level, const Level& below, const float* x,
+                         float* convolved) {
   const int64_t size = below.map(), side = size + 2, C2 = level.shape.width;
   const Convolution& conv = *level.conv;
   const Level& to = level.shape;
@@ -143,22 +94,34 @@ void Forward::conv_pool(const PackedLevel& level, const Level& below) {
     timed(to, Part::kPlanes, [&] {
       float* place = bordered + i * in_row;
       float* row = conv.reads_f32() ? place : scratch_of_thread();
-      plane_row(below, i / side, i % side - 1, row);
+      plane_row(below, x + i / side * rows_of(below) * below.width, i % side - 1, row);
       conv.prepare_pixels(row, side, place);
     });
   });
   const PackedNorm& norm = *level.pool_norm;
   parallel_for(B_ * size / together, [&](int64_t i) {  // -> map, one or two rows at a time
     const int64_t y = i * together;
-    float* rows = map + y * size * C2;
+    float *rows = map + y * size * C2, *made = convolved ? convolved + y * size * C2 : rows;
     timed(to, Part::kConv, [&] {
-      conv(bordered + (y / size * side + y % size) * in_row, rows, scratch_of_thread());
+      conv(bordered + (y / size * side + y % size) * in_row, made, scratch_of_thread());
     });
     timed(to, Part::kNorm, [&] {
-      kernels_.layer_norm(rows, together * size, C2, norm.scale.data(), norm.shift.data(), kEps,
-                          rows);
+      kernels_.layer_norm(made, together * size, C2, norm.scale.data(), norm.shift.data(),
+                          norms::kEps, rows);
     });
   });
+  return map;
+}
+
+const float* Forward::aggregate(int level, const float* x, float* convolved) {
+  return convolve(model_.levels[level], model_.levels[level - 1].shape, x, convolved);
+}
+
+// 3x3 max-pool of stride 2 of the convolved plane into the next level's block order.
+void Forward::conv_pool(const PackedLevel& level, const Level& below) {
+  const int64_t size = below.map(), C2 = level.shape.width;
+  const Level& to = level.shape;
+  const float* map = convolve(level, below, residual_.data(), nullptr);
   const int64_t pad = config_.pool_padding == PoolPadding::kSame ? kernels::same_padding(size) : 1;
   parallel_for(B_ * to.blocks * to.edge, [&](int64_t i) {  // -> x [B, T/4, N, C'], a row of a block
     const int64_t t = i / to.edge, b = t / to.blocks, block = t % to.blocks;
@@ -194,13 +157,17 @@ void Forward::encode_by_piece(const PackedLevel& level) {
   float* halves[2] = {wide_.data(), wide_.data() + B_ * rows_of(level.shape) * level.attention.ld};
   each_piece(level, [&](const Piece& piece, float* scratch) {
     add_position(level, piece);
+    keep(level.shape, piece, traced(level.shape, 0).before);
     queries(level, layers.front(), piece, halves[0], scratch);
   });
   for (size_t j = 0; j < layers.size(); ++j)
     each_piece(level, [&](const Piece& piece, float* scratch) {
       attention(level, layers[j], piece, halves[j % 2], scratch);
+      keep(level.shape, piece, traced(level.shape, j).between);
       mlp(level, layers[j], piece, scratch);
-      if (j + 1 < layers.size()) queries(level, layers[j + 1], piece, halves[(j + 1) % 2], scratch);
+      if (j + 1 == layers.size()) return;
+      keep(level.shape, piece, traced(level.shape, j + 1).before);
+      queries(level, layers[j + 1], piece, halves[(j + 1) % 2], scratch);
     });
 }
 
@@ -208,13 +175,16 @@ void Forward::encode_by_piece(const PackedLevel& level) {
 void Forward::encode_by_step(const PackedLevel& level) {
   float* qkv = wide_.data();
   each_piece(level, [&](const Piece& piece, float*) { add_position(level, piece); });
-  for (const PackedLayer& layer : level.layers) {
+  for (size_t j = 0; j < level.layers.size(); ++j) {
+    const PackedLayer& layer = level.layers[j];
     measure_groups(layer.norm1, level.shape);
     each_piece(level, [&](const Piece& piece, float* scratch) {
+      keep(level.shape, piece, traced(level.shape, j).before);
       queries(level, layer, piece, qkv, scratch);
     });
     each_piece(level, [&](const Piece& piece, float* scratch) {
       attention(level, layer, piece, qkv, scratch);
+      keep(level.shape, piece, traced(level.shape, j).between);
     });
     measure_groups(layer.norm2, level.shape);
     each_piece(level,
@@ -222,8 +192,21 @@ void Forward::encode_by_step(const PackedLevel& level) {
   }
 }
 
+LayerTrace Forward::traced(const Level& level, size_t layer) const {
+  if (!trace_) return {};
+  const std::vector<LayerTrace>& layers = (*trace_)[static_cast<size_t>(level.index)].layers;
+  return layers.empty() ? LayerTrace{} : layers[layer];
+}
+
+// A piece of x to its place in an array of the trace, unless that is null.
+void Forward::keep(const Level& level, const Piece& piece, float* array) const {
+  const int64_t at = piece.first * level.width;
+  if (array) std::copy_n(residual_.data() + at, piece.rows * level.width, array + at);
+}
+
 void Forward::add_position(const PackedLevel& level, const Piece& piece) const {
   const int64_t image = rows_of(level.shape), C = level.shape.width;
+  if (trace_) keep(level.shape, piece, (*trace_)[static_cast<size_t>(level.shape.index)].input);
   for (int64_t r = piece.first; r < piece.first + piece.rows; ++r)
     kernels::add(level.position.data() + r % image * C, C, residual_.data() + r * C);
 }
@@ -282,44 +265,17 @@ void Forward::mlp(const PackedLevel& level, const PackedLayer& layer, const Piec
 // y [rows, C] <- norm(x) of a piece; with group norm, after measure_groups().
 void Forward::normalise(const PackedNorm& norm, const Level& level, const Piece& piece,
                         float* y) const {
-  const int64_t C = level.width, image = rows_of(level);
-  const float* x = residual_.data() + piece.first * C;
-  const float *scale = norm.scale.data(), *shift = norm.shift.data();
   timed(level, Part::kNorm, [&] {
-    switch (norm.kind) {
-      case Norm::kLayer:  // by the values of each token
-        return kernels_.layer_norm(x, piece.rows, C, scale, shift, kEps, y);
-      case Norm::kBatch:  // by running statistics
-        return kernels::channel_affine(x, piece.rows, C, scale, shift, y);
-      case Norm::kGroup:  // by the values of each image
-        return each_part(piece, image, [&](int64_t row, int64_t rows) {
-          const float* affine = group_affine_.data() + row / image * 2 * C;
-          const int64_t at = (row - piece.first) * C;
-          kernels::channel_affine(x + at, rows, C, affine, affine + C, y + at);
-        });
-    }
+    norms::normalise(norm, {residual_.data(), rows_of(level), level.width}, piece,
+                     group_affine_.data(), y);
   });
 }
 
-// Group norm of x as an affine map of each image's channels. One thread adds up all rows of its
-// groups, so that the order of the sums does not depend on the number of threads.
 void Forward::measure_groups(const PackedNorm& norm, const Level& level) {
-  constexpr int64_t kShares = kGroupNormGroups / kGroupsTogether;
-  const int64_t rows = rows_of(level), C = level.width, width = C / kGroupNormGroups;
-  const int64_t channels = width * kGroupsTogether;
-  parallel_for(B_ * kShares, [&](int64_t i) {
-    const int64_t b = i / kShares, first = i % kShares * channels;
-    float* scale = group_affine_.data() + b * 2 * C + first;
+  parallel_for(B_ * norms::kShares, [&](int64_t i) {
     timed(level, Part::kNorm, [&] {
-      kernels::group_affine({.x = residual_.data() + b * rows * C + first,
-                             .rows = rows,
-                             .ld = C,
-                             .channels = channels,
-                             .width = width,
-                             .gamma = norm.scale.data() + first,
-                             .beta = norm.shift.data() + first,
-                             .eps = kEps},
-                            reinterpret_cast<double*>(scratch_of_thread()), scale, scale + C);
+      norms::measure_share(norm, {residual_.data(), rows_of(level), level.width}, i,
+                           scratch_of_thread(), group_affine_.data());
     });
   });
 }
@@ -336,26 +292,6 @@ void Forward::head(const Level& level, float* logits) {
       model_.head({.x = mean, .m = 1, .y = logits + b * K, .ldy = K});
     });
   });
-}
-
-std::vector<Piece> pieces(int64_t images, const Level& level, int64_t most, int threads) {
-  constexpr int64_t kFour = 4;
-  const int64_t N = level.tokens, image = int64_t{level.blocks} * N, all = images * image;
-  const bool whole_blocks = N % kFour == 0 && N <= most && images * level.blocks % threads == 0;
-  const int64_t unit = whole_blocks ? N : kFour;
-  // A run is cut by itself: the whole batch, or each image where it does not end with a four.
-  const int64_t run = image % kFour == 0 ? all : image;
-  const int64_t longest = most / unit * unit;
-  int64_t per_run = (run + longest - 1) / longest;
-  while (all / run * per_run % threads != 0) ++per_run;
-  std::vector<Piece> result;
-  for (int64_t start = 0; start < all; start += run)
-    for (int64_t i = 0, first = 0; i < per_run; ++i) {
-      const int64_t end = i + 1 == per_run ? run : run * (i + 1) / per_run / unit * unit;
-      if (end > first) result.push_back({start + first, end - first});
-      first = std::max(first, end);
-    }
-  return result;
 }
 
 float* Forward::scratch_of_thread() const {

@@ -9,13 +9,20 @@
 #include "kernels/inference.h"
 #include "model/nest.h"
 #include "runtime/buffer.h"
+#include "runtime/pieces.h"
 #include "runtime/profile.h"
 #include "runtime/weights.h"
 
 namespace nestvit {
 
-struct Piece {
-  int64_t first, rows;  // of the B * T * N rows of a level
+// What a backward reads of a forward: arrays [B, T, N, C] of a level that the forward fills.
+struct LayerTrace {
+  float* before;   // x before the layer
+  float* between;  // x + attention(norm1(x))
+};
+struct LevelTrace {
+  float* input;                    // before the position embedding
+  std::vector<LayerTrace> layers;  // of all layers, or of none
 };
 
 class Forward {
@@ -26,9 +33,18 @@ class Forward {
   // images [B, channels, S, S] -> logits [B, K]. `features` is empty, or says per level where the
   // output of its last encoder layer goes, [B, T, N, C]. Neither the number of threads nor the
   // other images of the batch change a bit. Adds the time that it takes to `profile`, which has as
-  // many levels and threads.
+  // many levels and threads. `trace` is empty, or has an entry for each level.
   void operator()(const float* images, int64_t B, float* logits,
-                  const std::vector<float*>& features, Profile* profile = nullptr);
+                  const std::vector<float*>& features, Profile* profile = nullptr,
+                  const std::vector<LevelTrace>& trace = {});
+
+  // Once more, for images of the last call: what ConvPool of `level` makes of x [B, T, N, C], the
+  // output of the level below, before its max-pool, bit by bit. -> [B, size, size, C'], a plane of
+  // the level below, until the next call. `convolved` has the same shape and gets the values before
+  // the norm, unless it is null.
+  const float* aggregate(int level, const float* x, float* convolved);
+
+  const PackedModel& model() const { return model_; }
 
   // Floats of the buffers that each image of a call takes.
   int64_t floats_per_image() const;
@@ -41,7 +57,9 @@ class Forward {
 
   void patch_embedding(const float* images);
   void conv_pool(const PackedLevel& level, const Level& below);
-  void plane_row(const Level& level, int64_t b, int64_t y, float* row) const;
+  float* convolve(const PackedLevel& level, const Level& below, const float* x, float* convolved);
+  LayerTrace traced(const Level& level, size_t layer) const;
+  void keep(const Level& level, const Piece& piece, float* array) const;
   void encode(const PackedLevel& level);
   void encode_by_piece(const PackedLevel& level);
   void encode_by_step(const PackedLevel& level);
@@ -77,23 +95,11 @@ class Forward {
   // Of this call.
   int64_t B_ = 0;
   Profile* profile_ = nullptr;
+  const std::vector<LevelTrace>* trace_ = nullptr;
   Buffer residual_;      // x, the residual stream [B, T, N, C]
   Buffer wide_;          // queries, keys and values, twice; the planes of ConvPool
   Buffer group_affine_;  // scale and shift of each image's channels [B, 2, C], for group norm
   Buffer scratch_;       // of each thread
 };
-
-// Cuts the rows of `images` images into about equal pieces, as many for each thread. A piece has at
-// most `most` rows (at least 4), or up to 3 more where an image does not end with a group of four.
-// Pieces are whole blocks where each thread gets as many blocks: a block's keys are then prepared
-// once. Elsewhere they end where a group of four rows of an image does, because the rounding of
-// Linear::strassen() depends on the group. For 2 threads and at most 256 rows:
-//
-//   4 images of one block of 196 rows   4 pieces of 196: a block each, two for each thread
-//   3 images of one block of 196 rows   3 blocks cannot be shared evenly, so the 588 rows are cut
-//                                       into 4 pieces of 144, 148, 148 and 148
-//   3 images of one block of 49 rows    49 does not end with a group of four, so each image is cut
-//                                       by itself, into 24 and 25
-std::vector<Piece> pieces(int64_t images, const Level& level, int64_t most, int threads);
 
 }  // namespace nestvit

@@ -4,8 +4,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -47,41 +47,78 @@ class ReferenceForward {
  public:
   using Rows = std::vector<std::vector<double>>;  // [T * N][C], block by block
 
-  explicit ReferenceForward(const LoadedModel& model) : model_(model), config_(model.config) {}
+  explicit ReferenceForward(const LoadedModel& model)
+      : model_(model), config_(model.config), geometry_(geometry(config_)) {
+    for (const Level& level : geometry_) kept_.emplace_back().layers.resize(level.depth);
+  }
 
   std::vector<double> logits;  // [K]
   std::vector<Rows> levels;    // output of each level's last encoder layer
 
   // `image` is [channels, S, S].
-  void run(std::span<const float> image) {
-    levels.clear();
-    Rows x;
-    const auto geometry_levels = geometry(config_);
-    for (const Level& level : geometry_levels) {
-      x = level.index == 0 ? patch_embedding(level, image)
-                           : conv_pool(geometry_levels[level.index - 1], level, x);
-      const std::string prefix = "levels." + std::to_string(level.index) + ".";
-      const auto position = tensor(prefix + "pos_embed");
-      for (size_t r = 0; r < x.size(); ++r)
-        for (int c = 0; c < level.width; ++c) x[r][c] += position[r * level.width + c];
-      for (int j = 0; j < level.depth; ++j) {
-        const std::string layer = prefix + "transformer_encoder." + std::to_string(j) + ".";
-        add(x, attention(level, layer + "attn.", norm(layer + "norm1", config_.norm_type, x)));
-        Rows hidden = linear(layer + "mlp.fc1", norm(layer + "norm2", config_.norm_type, x));
-        for (auto& row : hidden)
-          for (double& value : row) value = gelu(value);
-        add(x, linear(layer + "mlp.fc2", hidden));
-      }
-      levels.push_back(x);
+  template <class Image>
+  void run(const Image& image) {
+    from_input(0, patch_embedding(geometry_[0], image));
+  }
+
+ protected:
+  struct Kept {              // of a level
+    Rows input, aggregated;  // before the position embedding; before the max-pool, of all pixels
+    std::vector<std::array<Rows, 2>> layers;  // x before the layer, and after its attention
+    size_t input_factors, output_factors, aggregated_factors;  // recorded before them
+  };
+
+  // The rest of the forward from one of a level's arrays on.
+  void from_input(int i, Rows x) {
+    const Level& level = geometry_[i];
+    kept_[i].input = x;
+    kept_[i].input_factors = factors();
+    const std::string prefix = "levels." + std::to_string(i) + ".";
+    const auto position = tensor(prefix + "pos_embed");
+    for (size_t r = 0; r < x.size(); ++r)
+      for (int c = 0; c < level.width; ++c) x[r][c] += position[r * level.width + c];
+    for (int j = 0; j < level.depth; ++j) {
+      const std::string layer = prefix + "transformer_encoder." + std::to_string(j) + ".";
+      kept_[i].layers[j][0] = x;
+      add(x, attention(level, layer + "attn.", norm(layer + "norm1", config_.norm_type, x)));
+      kept_[i].layers[j][1] = x;
+      Rows hidden = linear(layer + "mlp.fc1", norm(layer + "norm2", config_.norm_type, x));
+      for (auto& row : hidden)
+        for (double& value : row) value *= factor(gate(value));
+      add(x, linear(layer + "mlp.fc2", hidden));
     }
-    x = norm("norm", config_.norm_type, x);
+    from_output(i, x);
+  }
+  void from_output(int i, Rows x) {
+    kept_[i].output_factors = factors();
+    levels.resize(i);
+    levels.push_back(x);
+    if (i + 1 < static_cast<int>(geometry_.size()))
+      return from_aggregated(i + 1, aggregate(geometry_[i], geometry_[i + 1], x));
+    from_final_norm(norm("norm", config_.norm_type, x));
+  }
+  void from_aggregated(int i, const Rows& plane) {
+    kept_[i].aggregated = plane;
+    kept_[i].aggregated_factors = factors();
+    from_input(i, max_pool(geometry_[i - 1], geometry_[i], plane));
+  }
+  void from_final_norm(const Rows& x) {
+    final_norm_ = x;
     Rows mean(1, std::vector<double>(x[0].size()));
     for (const auto& row : x)
       for (size_t c = 0; c < row.size(); ++c) mean[0][c] += row[c] / static_cast<double>(x.size());
     logits = linear("head", mean)[0];
   }
 
- private:
+  // A factor that conservative propagation takes as constant: attention's weights, a norm's
+  // 1/deviation, GELU's gate. While a tape is played, the recorded factors take their place.
+  double factor(double value) const {
+    if (!tape_) return value;
+    if (!playing_) return tape_->push_back(value), value;
+    return tape_->at(played_++);
+  }
+  size_t factors() const { return tape_ ? tape_->size() : 0; }
+
   std::vector<float> tensor(const std::string& name) const {
     return model_.tensors.at(name).to_f32();
   }
@@ -97,9 +134,10 @@ class ReferenceForward {
       for (size_t c = 0; c < x[r].size(); ++c) x[r][c] += y[r][c];
   }
 
-  double gelu(double x) const {
-    if (config_.gelu == Gelu::kErf) return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-    return 0.5 * x * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+  // gelu(x) / x
+  double gate(double x) const {
+    if (config_.gelu == Gelu::kErf) return 0.5 * (1 + std::erf(x / std::sqrt(2.0)));
+    return 0.5 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
   }
 
   Rows linear(const std::string& name, const Rows& x) const {
@@ -127,9 +165,9 @@ class ReferenceForward {
         for (size_t c = c0; c < c1; ++c) mean += x[r][c] / count;
       for (size_t r = r0; r < r1; ++r)
         for (size_t c = c0; c < c1; ++c) variance += (x[r][c] - mean) * (x[r][c] - mean) / count;
+      const double inverse = factor(1 / std::sqrt(variance + 1e-6));
       for (size_t r = r0; r < r1; ++r)
-        for (size_t c = c0; c < c1; ++c)
-          x[r][c] = (x[r][c] - mean) / std::sqrt(variance + 1e-6) * gamma[c] + beta[c];
+        for (size_t c = c0; c < c1; ++c) x[r][c] = (x[r][c] - mean) * inverse * gamma[c] + beta[c];
     };
     if (kind == Norm::kLayer)
       for (size_t r = 0; r < x.size(); ++r) normalise(r, r + 1, 0, C);
@@ -144,7 +182,8 @@ class ReferenceForward {
     return x;
   }
 
-  Rows patch_embedding(const Level& level, std::span<const float> image) const {
+  template <class Image>
+  Rows patch_embedding(const Level& level, const Image& image) const {
     const auto weight = tensor("patch_embed.proj.weight"), bias = tensor("patch_embed.proj.bias");
     const int e = config_.init_patch_embed_size, channels = config_.in_channels,
               S = config_.image_size;
@@ -163,7 +202,12 @@ class ReferenceForward {
     return out;
   }
 
-  Rows conv_pool(const Level& below, const Level& level, const Rows& in) const {
+  // A row for each row of the level below.
+  Rows aggregate(const Level& below, const Level& level, const Rows& in) const {
+    return norm("levels." + std::to_string(level.index) + ".pool.norm", Norm::kLayer,
+                convolved(below, level, in));
+  }
+  Rows convolved(const Level& below, const Level& level, const Rows& in) const {
     const std::string name = "levels." + std::to_string(level.index) + ".pool.";
     const auto weight = tensor(name + "conv.weight"), bias = tensor(name + "conv.bias");
     const int size = below.map();
@@ -182,20 +226,28 @@ class ReferenceForward {
             }
           plane[row_of(below, y, x)][o] = sum;
         }
-    plane = norm(name + "norm", Norm::kLayer, plane);
+    return plane;
+  }
+
+  // body(row of the result, row of the plane) for each pixel of each window, row by row.
+  template <class Body>
+  void each_pooled(const Level& below, const Level& level, const Body& body) const {
+    const int size = below.map();
     // The plane's size is even, so SAME pads nothing before it.
     const int before = config_.pool_padding == PoolPadding::kSymmetric ? 1 : 0;
-    Rows out(level.blocks * level.tokens, std::vector<double>(level.width, -INFINITY));
     for (int y = 0; y < size / 2; ++y)
       for (int x = 0; x < size / 2; ++x)
         for (int iy = 2 * y - before; iy < 2 * y - before + 3; ++iy)
-          for (int ix = 2 * x - before; ix < 2 * x - before + 3; ++ix) {
-            if (iy < 0 || ix < 0 || iy >= size || ix >= size) continue;
-            for (int c = 0; c < level.width; ++c) {
-              double& best = out[row_of(level, y, x)][c];
-              best = std::max(best, plane[row_of(below, iy, ix)][c]);
-            }
-          }
+          for (int ix = 2 * x - before; ix < 2 * x - before + 3; ++ix)
+            if (iy >= 0 && ix >= 0 && iy < size && ix < size)
+              body(row_of(level, y, x), row_of(below, iy, ix));
+  }
+
+  Rows max_pool(const Level& below, const Level& level, const Rows& plane) const {
+    Rows out(level.blocks * level.tokens, std::vector<double>(level.width, -INFINITY));
+    each_pooled(below, level, [&](int to, int from) {
+      for (int c = 0; c < level.width; ++c) out[to][c] = std::max(out[to][c], plane[from][c]);
+    });
     return out;
   }
 
@@ -217,9 +269,11 @@ class ReferenceForward {
           const double largest = *std::max_element(weights.begin(), weights.end());
           double total = 0;
           for (double& weight : weights) total += weight = std::exp(weight - largest);
-          for (int m = 0; m < N; ++m)
+          for (int m = 0; m < N; ++m) {
+            const double weight = factor(weights[m] / total);
             for (int d = 0; d < D; ++d)  // the projection's columns are d*H+h
-              out[t * N + n][d * H + h] += weights[m] / total * kv[t * N + m][v + d];
+              out[t * N + n][d * H + h] += weight * kv[t * N + m][v + d];
+          }
         }
       }
     return linear(name + "proj", out);
@@ -227,6 +281,12 @@ class ReferenceForward {
 
   const LoadedModel& model_;
   const NestConfig config_;
+  const std::vector<Level> geometry_;
+  std::vector<Kept> kept_;  // of each level, of the last run
+  Rows final_norm_;
+  std::vector<double>* tape_ = nullptr;
+  bool playing_ = false;
+  mutable size_t played_ = 0;
 };
 
 }  // namespace nestvit::testing

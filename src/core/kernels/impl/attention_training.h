@@ -125,6 +125,7 @@ void attention_backward(const AttentionShape& shape, const float* q, const float
     weights(shape, q + at, k + kv, scale, s);
     small_gemm(p_transposed, columns(dout + at, shape.ld_out, N, D, s.dp, s.copy), N, D, N,
                {dv + kv, ld}, add);
+    if (!dq) continue;
     transpose(v + kv, ld, N, D, s.np, s.transposed);
     small_gemm({dout + at, shape.ld_out, 1}, {s.transposed, s.np}, N, s.np, D, {s.ds, s.np});
     softmax_backward(s, N, scale);
