@@ -48,8 +48,56 @@ Span centre_floor(int64_t side, int size) {
   return {static_cast<int>((side - size) / 2), size, 0};
 }
 
-ResizeTarget target_of(int64_t height, int64_t width, Span rows, Span columns) {
-  return {height, width, {rows.begin, columns.begin, rows.count, columns.count}};
+// Where an image of another size lies on the input: resized as a whole to `target`, whose window
+// fills `rows` and `columns`.
+struct Placement {
+  ResizeTarget target;
+  Span rows, columns;
+};
+
+Placement placed(int64_t height, int64_t width, Span rows, Span columns) {
+  return {{height, width, {rows.begin, columns.begin, rows.count, columns.count}}, rows, columns};
+}
+
+Placement place_tf(int image_height, int image_width, const Preprocessing& p) {
+  const int size = p.image_size;
+  // For 0.875 the reference computes 256/224 * S, which may differ from S / 0.875 by one.
+  const int shorter =
+      static_cast<int>(p.crop_pct == 0.875 ? 256.0 / 224.0 * size : size / p.crop_pct);
+  const float ratio =
+      static_cast<float>(shorter) / static_cast<float>(std::min(image_height, image_width));
+  const auto side = [&](int length) {
+    return std::max<int64_t>(std::llrint(static_cast<float>(length) * ratio), 1);
+  };
+  const int64_t height = side(image_height), width = side(image_width);
+  return placed(height, width, centre_floor(height, size), centre_floor(width, size));
+}
+
+// timm's transforms_imagenet_eval.
+Placement place_pil(int image_height, int image_width, const Preprocessing& p) {
+  const int size = p.image_size;
+  const auto scaled = static_cast<int64_t>(std::floor(size / p.crop_pct));
+  int64_t height = scaled, width = scaled;  // kSquash
+  if (p.crop_mode == CropMode::kCenter) {
+    // torchvision: int(size * long / short)
+    const auto longer =
+        static_cast<int64_t>(static_cast<double>(scaled * std::max(image_height, image_width)) /
+                             std::min(image_height, image_width));
+    if (image_height < image_width)
+      width = longer;
+    else
+      height = longer;
+  } else if (p.crop_mode == CropMode::kBorder) {
+    const double ratio =
+        static_cast<double>(std::max(image_height, image_width)) / static_cast<double>(scaled);
+    height = std::max<int64_t>(static_cast<int64_t>(round_even(image_height / ratio)), 1);
+    width = std::max<int64_t>(static_cast<int64_t>(round_even(image_width / ratio)), 1);
+  }
+  return placed(height, width, centre_rounded(height, size), centre_rounded(width, size));
+}
+
+Placement place(int height, int width, const Preprocessing& p) {
+  return p.resampler == Resampler::kTf ? place_tf(height, width, p) : place_pil(height, width, p);
 }
 
 // `pixels` placed on S x S of `fill`.
@@ -67,52 +115,22 @@ Pixels padded(Pixels pixels, int size, Span rows, Span columns, const std::vecto
   return result;
 }
 
-Pixels evaluate_tf(const Image& image, const Preprocessing& p) {
-  const int size = p.image_size;
-  // For 0.875 the reference computes 256/224 * S, which may differ from S / 0.875 by one.
-  const int shorter =
-      static_cast<int>(p.crop_pct == 0.875 ? 256.0 / 224.0 * size : size / p.crop_pct);
-  const float ratio =
-      static_cast<float>(shorter) / static_cast<float>(std::min(image.height, image.width));
-  const auto side = [&](int length) {
-    return std::max<int64_t>(std::llrint(static_cast<float>(length) * ratio), 1);
-  };
-  const int64_t height = side(image.height), width = side(image.width);
-  const Span rows = centre_floor(height, size), columns = centre_floor(width, size);
-  return padded(resize_tf(image, target_of(height, width, rows, columns)), size, rows, columns,
-                std::vector<float>(static_cast<size_t>(image.channels), 0.0f));
-}
-
-// timm's transforms_imagenet_eval.
-Pixels evaluate_pil(const Image& image, const Preprocessing& p) {
-  const int size = p.image_size;
-  const auto scaled = static_cast<int64_t>(std::floor(size / p.crop_pct));
-  std::vector<float> fill(static_cast<size_t>(image.channels), 0.0f);
-  int64_t height = scaled, width = scaled;  // kSquash
-  if (p.crop_mode == CropMode::kCenter) {
-    // torchvision: int(size * long / short)
-    const auto longer =
-        static_cast<int64_t>(static_cast<double>(scaled * std::max(image.height, image.width)) /
-                             std::min(image.height, image.width));
-    if (image.height < image.width)
-      width = longer;
-    else
-      height = longer;
-  } else if (p.crop_mode == CropMode::kBorder) {
-    const double ratio =
-        static_cast<double>(std::max(image.height, image.width)) / static_cast<double>(scaled);
-    height = std::max<int64_t>(static_cast<int64_t>(round_even(image.height / ratio)), 1);
-    width = std::max<int64_t>(static_cast<int64_t>(round_even(image.width / ratio)), 1);
+// The colour of what the image does not cover.
+std::vector<float> border_colour(int channels, const Preprocessing& p) {
+  std::vector<float> fill(static_cast<size_t>(channels), 0.0f);
+  if (p.resampler == Resampler::kPil && p.crop_mode == CropMode::kBorder)
     for (size_t c = 0; c < std::min(fill.size(), p.mean.size()); ++c)
       fill[c] = static_cast<float>(std::clamp(round_even(255 * p.mean[c]), 0.0, 255.0));
-  }
-  const Span rows = centre_rounded(height, size), columns = centre_rounded(width, size);
-  const Image part = resize_pil(image, target_of(height, width, rows, columns), p.interpolation);
-  return padded(to_pixels(part), size, rows, columns, fill);
+  return fill;
 }
 
 Pixels evaluate(const Image& image, const Preprocessing& p) {
-  return p.resampler == Resampler::kTf ? evaluate_tf(image, p) : evaluate_pil(image, p);
+  const Placement at = place(image.height, image.width, p);
+  Pixels part = p.resampler == Resampler::kTf
+                    ? resize_tf(image, at.target)
+                    : to_pixels(resize_pil(image, at.target, p.interpolation));
+  return padded(std::move(part), p.image_size, at.rows, at.columns,
+                border_colour(image.channels, p));
 }
 
 bool coin(Rng& rng) { return rng.uniform() < 0.5f; }
@@ -225,6 +243,18 @@ Image decoded(const Sample& sample, const Preprocessing& p) {
 Pixels evaluation_pixels(const Sample& sample, const Preprocessing& preprocessing) {
   check_settings(preprocessing);
   return evaluate(decoded(sample, preprocessing), preprocessing);
+}
+
+View evaluation_view(int height, int width, const Preprocessing& preprocessing) {
+  check_settings(preprocessing);
+  NESTVIT_CHECK(height > 0 && width > 0);
+  const Placement at = place(height, width, preprocessing);
+  View view;
+  view.scale_y = static_cast<double>(height) / static_cast<double>(at.target.height);
+  view.scale_x = static_cast<double>(width) / static_cast<double>(at.target.width);
+  view.shift_y = (at.rows.begin - at.rows.before) * view.scale_y;
+  view.shift_x = (at.columns.begin - at.columns.before) * view.scale_x;
+  return view;
 }
 
 Pixels training_pixels(const Sample& sample, const Preprocessing& preprocessing,
