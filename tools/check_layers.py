@@ -35,11 +35,12 @@ ROOMS = {
     "weights": ("base model", "safetensors, torch, flax"),
     "hub": ("base", "fetches models and data"),
     "metrics": ("base", "accuracy, loss, confusion"),
-    "report": ("base image metrics", "tables, pictures, pages"),
+    "report": ("base image metrics explain/explanation.h", "tables, pictures, pages"),
     "kernels": ("base kernels/impl kernels/isa", "contracts, reference loops"),
     "kernels/impl": ("kernels", "the loops, for any instruction set"),
     "kernels/isa": ("kernels kernels/impl", "a file for each instruction set"),
     "runtime": ("base model weights kernels", "the forward without libtorch"),
+    "explain": ("base model image metrics weights runtime", "trees and maps of why"),
     "run/recipe": ("base model image data weights", "the keys of a training run"),
     "run/input": ("base image data run/recipe", "order and pixels of the batches"),
     "run/record": (

@@ -53,7 +53,7 @@ struct TreeNode {
   int parent = -1;    // its place in Tree::nodes; -1: the root
   int quadrant = -1;  // of its parent's block; -1: the root
   double score = 0;   // sum of the parent's token scores in the quadrant; the root: of its own
-  double share = 0;   // score / sum of |score| of the four
+  double share = 0;   // score / sum of |score| of the four; the root: 1
   bool chosen = false;
   PixelBox input_box{};
   OriginalBox box;
@@ -96,11 +96,13 @@ struct Explanation {
   // As in the options: "gradcat", "input", "conservative", "ascent", ...; site, propagation and
   // sign are empty where the method has none.
   std::string method, site, propagation, sign;
-  // gradcat: a map for each level from L-1 down to 1; other methods: one map.
+  // gradcat: a map for each level from L-1 down to 1; occlusion of every node: the drops of the
+  // blocks of level 0, of the path alone: none; other methods: one map.
   std::vector<HeatMap> maps;
   std::optional<Tree> tree;
-  // What the first map explains of Y; the constants are Y less that: biases and position
-  // embeddings.
+  // Whether the values of the first map add up to a part of Y: `explained`. The constants are Y
+  // less that: biases and position embeddings.
+  bool additive = false;
   double explained = 0, constants = 0;
 };
 

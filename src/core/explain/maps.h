@@ -1,8 +1,9 @@
-// Heat maps of the methods without a tree, from gradients (docs/explain.md has each in two
-// sentences).
+// Heat maps of all methods, from gradients (docs/explain.md has each in two sentences). All throw
+// Error where a value is not finite.
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "explain/explanation.h"
 #include "explain/tree.h"
@@ -12,6 +13,11 @@ namespace nestvit {
 
 // The token scores of a level as a plane [map, map].
 HeatMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token);
+
+// The scores of the blocks of level 0 of a tree that has them all. `magnitude`: of what each score
+// is a difference of.
+HeatMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_per_token,
+                 double magnitude);
 
 // Class activation map on the top plane: cam[n] = (1/N) sum over c of w[c] * z[n, c], where w = sum
 // over k of t[k] * head row k. Its sum is Y less the head's biases, exactly. head [K, C].

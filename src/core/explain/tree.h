@@ -3,6 +3,7 @@
 // docs/explain.md).
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,20 @@ TokenScores token_scores(const Activation& activation, const Level& level, Sign 
 // those on the original are not.
 Tree build_tree(const std::vector<Level>& levels, int pixels_per_token,
                 const std::vector<TokenScores>& scores);
+
+// The parts of build_tree(), for trees that are scored otherwise (explain/occlusion.h).
+TreeNode root_node(const Level& top, int pixels_per_token);
+// Adds the four children of node `parent` with these scores, shares and boxes filled in; the place
+// of the first. Throws Error where a score is not finite.
+int add_children(Tree& tree, int parent, const std::vector<Level>& levels, int pixels_per_token,
+                 const std::array<double, 4>& scores);
+// Extends the path by the best of the four siblings from `first` on; its place. `magnitude`: of
+// what the scores are sums or differences of.
+int choose_child(Tree& tree, int first, double magnitude);
+
+// Whether scores, whose absolute values sum to the first number, are more than rounding of what
+// they are made of.
+bool is_decided(double sum_of_absolutes, double magnitude);
 
 // The S x S input's pixels of a block.
 PixelBox input_box(const Level& level, int block, int pixels_per_token);
