@@ -10,17 +10,9 @@
 
 #include "explain/maps.h"
 #include "image/codecs/codec.h"
-#include "metrics/metrics.h"
 
 namespace nestvit {
 namespace {
-
-constexpr int kPredictions = 5;  // named beside an explanation
-
-struct Target {
-  ExplainedTarget description;
-  std::vector<float> weights;  // t [K]
-};
 
 // One image, prepared.
 struct Prepared {
@@ -29,125 +21,6 @@ struct Prepared {
   std::vector<float> logits;  // [K]
   std::vector<Target> targets;
 };
-
-void check_class(int index, int classes) {
-  if (index < 0 || index >= classes)
-    throw UsageError(fmt::format("class {} is not one of the model's {}", index, classes),
-                     fmt::format("0 is the first, {} the last", classes - 1));
-}
-
-// The ConvPool whose plane a heat map shows, or kPixelLevel.
-int plane_of(const ExplainRequest& request, int levels) {
-  const bool pixels_allowed = request.method == ExplainMethod::kRelevance;
-  const int level = request.level.value_or(levels > 1 || !pixels_allowed ? 1 : kPixelLevel);
-  if (level == kPixelLevel && pixels_allowed) return level;
-  if (levels == 1)
-    throw UsageError("a model of one level has no ConvPool whose plane could be shown",
-                     "use relevance on pixels, cam or occlusion");
-  if (level < 1 || level >= levels)
-    throw UsageError(level == kPixelLevel ? "only relevance is shown on pixels"
-                                          : fmt::format("level {} has no plane to show", level),
-                     fmt::format("levels 1 to {} begin with a ConvPool", levels - 1));
-  return level;
-}
-
-bool shows_plane(ExplainMethod method) {
-  return method == ExplainMethod::kRelevance || method == ExplainMethod::kLayerCam ||
-         method == ExplainMethod::kGradCam;
-}
-
-void check_request(const ExplainRequest& request, const NestConfig& config, int levels) {
-  for (const int index : request.classes) check_class(index, config.num_classes);
-  if (request.against) {
-    check_class(*request.against, config.num_classes);
-    if (std::count(request.classes.begin(), request.classes.end(), *request.against) > 0)
-      throw UsageError(fmt::format("class {} cannot be explained against itself", *request.against),
-                       "name another class");
-    if (request.target == TargetKind::kLogProbability)
-      throw UsageError("the difference of two log-probabilities is that of their logits",
-                       "leave out the log-probability, or the class to compare with");
-  }
-  if (request.classes.empty() && request.topk < 1)
-    throw UsageError(fmt::format("{} classes cannot be explained", request.topk),
-                     "ask for one or more");
-  if (shows_plane(request.method))
-    plane_of(request, levels);
-  else if (request.level)
-    throw UsageError("a level belongs to relevance, layercam and gradcam",
-                     "leave it out, or choose one of these methods");
-  if (request.verify && request.method != ExplainMethod::kGradCat)
-    throw UsageError("only the path of gradcat can be verified by masking",
-                     "leave out the verification, or use the method occlusion");
-}
-
-// What to explain of an image with these logits.
-std::vector<int> chosen_classes(const ExplainRequest& request, std::span<const float> logits) {
-  if (!request.classes.empty()) return request.classes;
-  const int wanted = request.topk + (request.against ? 1 : 0);
-  std::vector<int> best =
-      top_indices(logits, std::min(wanted, static_cast<int>(std::ssize(logits))));
-  if (request.against) std::erase(best, *request.against);
-  if (std::ssize(best) > request.topk) best.resize(static_cast<size_t>(request.topk));
-  return best;
-}
-
-// One-hot less softmax. The entry of the class is the sum of the other probabilities: 1 - p would
-// lose them where p is almost 1.
-std::vector<float> log_probability_weights(std::span<const float> logits, size_t index) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> powers;
-  double sum = 0, others = 0;
-  for (size_t k = 0; k < logits.size(); ++k) {
-    powers.push_back(std::exp(logits[k] - largest));
-    sum += powers.back();
-    if (k != index) others += powers.back();
-  }
-  std::vector<float> weights;
-  for (size_t k = 0; k < logits.size(); ++k)
-    weights.push_back(static_cast<float>((k == index ? others : -powers[k]) / sum));
-  return weights;
-}
-
-Target target_of(int index, const ExplainRequest& request, std::span<const float> logits,
-                 const std::vector<std::string>& labels) {
-  Target target;
-  target.description.kind = request.target;
-  target.description.index = index;
-  target.description.label = labels.at(static_cast<size_t>(index));
-  if (request.target == TargetKind::kLogProbability) {
-    target.weights = log_probability_weights(logits, static_cast<size_t>(index));
-  } else {
-    target.weights.assign(logits.size(), 0.0f);
-    target.weights[static_cast<size_t>(index)] = 1;
-    if (request.against) {
-      target.weights[static_cast<size_t>(*request.against)] = -1;
-      target.description.against = request.against;
-      target.description.against_label = labels.at(static_cast<size_t>(*request.against));
-    }
-  }
-  for (size_t k = 0; k < logits.size(); ++k)
-    target.description.value += static_cast<double>(target.weights[k]) * logits[k];
-  return target;
-}
-
-// The best classes, and those that the target is about where they are not among them.
-std::vector<ExplainedClass> predictions(std::span<const float> logits, const Target& target,
-                                        const std::vector<std::string>& labels) {
-  const std::vector<float> probabilities = softmax(logits);
-  std::vector<ExplainedClass> result;
-  const auto add = [&](int index) {
-    const auto k = static_cast<size_t>(index);
-    result.push_back({index, labels.at(k), probabilities[k], logits[k]});
-  };
-  std::vector<int> listed =
-      top_indices(logits, std::min(kPredictions, static_cast<int>(std::ssize(logits))));
-  for (const int index : top_indices(logits, static_cast<int>(std::ssize(logits))))
-    if (std::find(listed.begin(), listed.end(), index) == listed.end() &&
-        (index == target.description.index || target.description.against == index))
-      listed.push_back(index);
-  for (const int index : listed) add(index);
-  return result;
-}
 
 // Runs `act`; an Error that it throws names the image.
 template <class F>
@@ -162,12 +35,6 @@ auto named(const std::string& image, F&& act) {
 }
 
 }  // namespace
-
-const std::vector<std::string>& explain_method_names() {
-  static const std::vector<std::string> names = {"gradcat",  "relevance", "cam",
-                                                 "layercam", "gradcam",   "occlusion"};
-  return names;
-}
 
 OriginalBox on_original(const PixelBox& box, const View& view, int height, int width) {
   const auto x = [&](double at) {
@@ -235,16 +102,14 @@ struct Explainer::Impl {
       throw Error(fmt::format("{}: logits are not finite", image.frame.file),
                   "the weights or the input hold NaN or infinity");
     image.logits.assign(logits.begin(), logits.end());
-    image.targets.clear();
-    for (const int index : chosen_classes(request, logits))
-      image.targets.push_back(target_of(index, request, logits, labels));
+    image.targets = targets_of(request, logits, labels);
   }
 
   Explanation begun(const Prepared& image, const Target& target,
                     const ExplainRequest& request) const {
     Explanation result = image.frame;
     result.target = target.description;
-    result.predictions = predictions(image.logits, target, labels);
+    result.predictions = named_classes(image.logits, target, labels);
     result.method = explain_method_names().at(static_cast<size_t>(request.method));
     return result;
   }
@@ -309,8 +174,7 @@ struct Explainer::Impl {
     options.propagation = request.propagation;
     if (request.method == ExplainMethod::kLayerCam || request.method == ExplainMethod::kGradCam)
       options.propagation = Propagation::kGradient;
-    // The plane of the first ConvPool lies below the input of level 1.
-    if (shows_plane(request.method) && plane_of(request, depth()) <= 1)
+    if (shows_plane(request.method) && plane_of(request, depth()) == kPixelLevel)
       options.depth = Depth::kPixels;
     return options;
   }
@@ -342,33 +206,46 @@ struct Explainer::Impl {
     return result;
   }
 
+  // Sets the targets of all images.
+  void look_at_logits(std::vector<Prepared>& images, std::span<const float> batch,
+                      const ExplainRequest& request) const {
+    const std::vector<float> logits = engine.logits(batch, static_cast<int>(images.size()));
+    const size_t classes = logits.size() / images.size();
+    for (size_t i = 0; i < images.size(); ++i)
+      set_targets(images[i], std::span(logits).subspan(i * classes, classes), request);
+  }
+
+  std::vector<std::vector<Gradients>> run(std::vector<Prepared>& images,
+                                          std::span<const float> batch,
+                                          const ExplainRequest& request) const {
+    const auto targets = [&](int i, std::span<const float> logits) {
+      Prepared& image = images.at(static_cast<size_t>(i));
+      set_targets(image, logits, request);
+      std::vector<std::vector<float>> weights;
+      for (const Target& target : image.targets) weights.push_back(target.weights);
+      return weights;
+    };
+    try {
+      return engine.run(batch, static_cast<int>(images.size()), targets, options(request));
+    } catch (const Error&) {
+      look_at_logits(images, batch, request);  // throws an Error that names the image
+      throw;
+    }
+  }
+
   std::vector<std::vector<Explanation>> explain(std::span<const Sample> samples,
                                                 const ExplainRequest& request) const {
-    check_request(request, config, depth());
+    check_request(request, config);
     std::vector<float> batch;
     std::vector<Prepared> images;
     for (const Sample& sample : samples) images.push_back(prepare(sample, batch));
     if (images.empty()) return {};
-    const int size = static_cast<int>(images.size());
     const bool masks = request.method == ExplainMethod::kOcclusion;
     std::vector<std::vector<Gradients>> gradients;
-    if (masks) {
-      const std::vector<float> logits = engine.logits(batch, size);
-      const size_t classes = logits.size() / images.size();
-      for (size_t i = 0; i < images.size(); ++i)
-        set_targets(images[i], std::span(logits).subspan(i * classes, classes), request);
-    } else {
-      gradients = engine.run(
-          batch, size,
-          [&](int i, std::span<const float> logits) {
-            Prepared& image = images.at(static_cast<size_t>(i));
-            set_targets(image, logits, request);
-            std::vector<std::vector<float>> weights;
-            for (const Target& target : image.targets) weights.push_back(target.weights);
-            return weights;
-          },
-          options(request));
-    }
+    if (masks)
+      look_at_logits(images, batch, request);
+    else
+      gradients = run(images, batch, request);
     const size_t pixels = batch.size() / images.size();
     std::vector<std::vector<Explanation>> results;
     for (size_t i = 0; i < images.size(); ++i)

@@ -84,7 +84,9 @@ TEST_F(Occlusion, MasksChangeTheirBlocksAloneAtLevelZero) {
       forward.run(masked(input_box(level, block, 1), fill), 1, true).levels.at(0).values;
   const size_t size = static_cast<size_t>(level.tokens) * level.width;
   for (size_t i = 0; i < before.size(); ++i)
-    if (i / size != block) EXPECT_EQ(before[i], after[i]) << i;
+    if (i / size != block) {
+      EXPECT_EQ(before[i], after[i]) << i;
+    }
   EXPECT_NE(before, after);
 }
 
@@ -93,7 +95,9 @@ TEST_F(Occlusion, TreeHasTheDropsOfItsBoxes) {
   ASSERT_EQ(tree.nodes.size(), 21u);
   ASSERT_EQ(tree.path.size(), 2u);
   for (const TreeNode& node : tree.nodes)
-    if (node.parent >= 0) EXPECT_EQ(node.score, value(image) - value(masked(node.input_box, fill)));
+    if (node.parent >= 0) {
+      EXPECT_EQ(node.score, value(image) - value(masked(node.input_box, fill)));
+    }
   for (const PathStep& step : tree.path) {
     const int first = step.node - step.quadrant;
     for (int k = 0; k < 4; ++k) EXPECT_LE(tree.nodes[first + k].score, tree.nodes[step.node].score);

@@ -267,8 +267,9 @@ TEST(BuildTree, TransposedScoresTransposeTheTree) {
       const int grid = levels[node.level].grid;
       const int block = node.block % grid * grid + node.block / grid;
       for (const TreeNode& twin : other.nodes)
-        if (twin.level == node.level && twin.block == block)
+        if (twin.level == node.level && twin.block == block) {
           EXPECT_NEAR(twin.score, node.score, 1e-12);
+        }
     }
   }
 }
