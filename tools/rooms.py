@@ -25,6 +25,7 @@ COLUMNS = {
     "data": 0,
     "report": 1,
     "runtime": 2.3,
+    "explain": 1.9,
     "run": 0.5,
     "api": 3,
     "train": 1,

@@ -21,14 +21,14 @@ const std::vector<std::string>& explain_method_names();
 
 struct ExplainRequest {
   // Classes to explain; empty: the `topk` most probable, `against` left out.
-  std::vector<int> classes;
+  std::vector<int> classes = {};
   int topk = 1;
-  std::optional<int> against;  // with kLogit only
+  std::optional<int> against = {};  // with kLogit only
   TargetKind target = TargetKind::kLogit;
   ExplainMethod method = ExplainMethod::kGradCat;
   // Of relevance, layercam and gradcam: the ConvPool whose plane is shown, 1 to L-1; unset: 1, or
   // pixels for a model of one level. kPixelLevel: the pixels (relevance only).
-  std::optional<int> level;
+  std::optional<int> level = {};
   Site site = Site::kInput;
   Propagation propagation = Propagation::kConservative;
   Sign sign = Sign::kAscent;
