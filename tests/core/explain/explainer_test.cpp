@@ -8,11 +8,11 @@
 #include <cmath>
 #include <limits>
 
+#include "core/explain/small_nest.h"
 #include "core/runtime/reference_forward.h"
 #include "image/codecs/codec.h"
 #include "support/encoders.h"
 #include "support/errors.h"
-#include "support/explain_levels.h"
 #include "support/random_image.h"
 
 namespace nestvit {

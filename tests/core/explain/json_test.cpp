@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "core/explain/json_schema.h"
+#include "core/explain/small_nest.h"
 #include "explain/tree.h"
-#include "support/explain_levels.h"
-#include "support/json_schema.h"
 
 namespace nestvit {
 namespace {

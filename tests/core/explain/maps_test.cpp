@@ -6,8 +6,8 @@
 
 #include <cmath>
 
+#include "core/explain/small_nest.h"
 #include "support/errors.h"
-#include "support/explain_levels.h"
 #include "support/random_floats.h"
 
 namespace nestvit {

@@ -6,9 +6,9 @@
 #include <array>
 #include <cmath>
 
+#include "core/explain/small_nest.h"
 #include "explain/tree.h"
 #include "runtime/engine.h"
-#include "support/explain_levels.h"
 #include "support/random_floats.h"
 #include "weights/model_dir.h"
 

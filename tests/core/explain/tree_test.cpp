@@ -8,8 +8,8 @@
 #include <limits>
 #include <set>
 
+#include "core/explain/small_nest.h"
 #include "support/errors.h"
-#include "support/explain_levels.h"
 #include "support/random_floats.h"
 
 namespace nestvit {
