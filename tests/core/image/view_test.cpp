@@ -5,11 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
+#include "base/file.h"
 #include "image/codecs/codec.h"
 #include "image/transform.h"
 #include "support/encoders.h"
+#include "support/golden.h"
 
 namespace nestvit {
 namespace {
@@ -115,6 +121,35 @@ TEST(EvaluationView, BorderModeStartsOutsideTheImage) {
   EXPECT_DOUBLE_EQ(view.scale_x, 50.0 / 32);
   EXPECT_DOUBLE_EQ(view.shift_x, -16 * 50.0 / 32);
   EXPECT_DOUBLE_EQ(view.shift_y, 0);
+}
+
+// Sizes and offsets that the official code, torchvision and timm pass on
+// (tools/goldens/explain_view.py).
+TEST(EvaluationViewGolden, EqualsTheRectanglesOfOtherPrograms) {
+  const auto file = testing::golden_root_with("explain/view.json") / "explain/view.json";
+  if (!std::filesystem::exists(file))
+    GTEST_SKIP() << file << " does not exist: there is nothing to compare";
+  const std::map<std::string, CropMode> modes = {{"jax", CropMode::kCenter},
+                                                 {"center", CropMode::kCenter},
+                                                 {"squash", CropMode::kSquash},
+                                                 {"border", CropMode::kBorder}};
+  std::set<std::string> compared;
+  const auto content = nlohmann::json::parse(read_text(file));
+  for (const auto& golden : content.at("views")) {
+    SCOPED_TRACE(golden.dump());
+    const auto mode = golden.at("mode").get<std::string>();
+    const int size = golden.at("size");
+    const View view = evaluation_view(golden.at("height"), golden.at("width"),
+                                      settings(mode == "jax" ? Resampler::kTf : Resampler::kPil,
+                                               modes.at(mode), golden.at("crop_pct"), size));
+    const auto rectangle = golden.at("rectangle").get<std::vector<double>>();
+    EXPECT_NEAR(view.shift_x, rectangle.at(0), 1e-9);
+    EXPECT_NEAR(view.shift_y, rectangle.at(1), 1e-9);
+    EXPECT_NEAR(view.scale_x * size + view.shift_x, rectangle.at(2), 1e-9);
+    EXPECT_NEAR(view.scale_y * size + view.shift_y, rectangle.at(3), 1e-9);
+    compared.insert(mode);
+  }
+  EXPECT_EQ(compared.size(), modes.size());
 }
 
 TEST(EvaluationView, MarkerLandsInTheMappedBox) {
