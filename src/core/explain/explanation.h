@@ -1,5 +1,5 @@
 // An explanation as plain data: what is written as JSON and CSV (explain/json.h), drawn
-// (report/explanation_card.h) and given out by the library. One image, one class, one method.
+// (report/explanation/card.h) and given out by the library. One image, one class, one method.
 //
 // Boxes are [x0, y0, x1, y1) in pixels, of the model's S x S input or of the original image as the
 // model's rule decodes it.
@@ -87,6 +87,7 @@ struct Explanation {
   int width = 0, height = 0;  // of the original image as decoded
   bool turned = false;        // by its EXIF orientation
   OriginalBox seen;           // what the crop left
+  PixelBox extent{};          // of the S x S input: beyond the image where padding is
   // The model.
   std::string variant, origin;
   int image_size = 0, levels = 0;

@@ -9,6 +9,7 @@
 #include <nestvit/error.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <set>
@@ -126,10 +127,33 @@ class Fonts {
   std::vector<Owned<cairo_font_face_t, cairo_font_face_destroy>> faces_;
 };
 
+using SurfacePtr = Owned<cairo_surface_t, cairo_surface_destroy>;
+
+// Null beyond kMaxEdge.
+SurfacePtr surface_of(const Image& image) {
+  NESTVIT_CHECK(image.pixels.size() == image.size() &&
+                (image.channels == 1 || image.channels == 3));
+  SurfacePtr surface(cairo_image_surface_create(CAIRO_FORMAT_RGB24, image.width, image.height));
+  if (cairo_surface_status(surface.get()) != CAIRO_STATUS_SUCCESS) return nullptr;
+  const int stride = cairo_image_surface_get_stride(surface.get());
+  unsigned char* bytes = cairo_image_surface_get_data(surface.get());
+  const uint8_t* from = image.pixels.data();
+  for (int row = 0; row < image.height; ++row) {
+    auto* to = reinterpret_cast<uint32_t*>(bytes + static_cast<ptrdiff_t>(row) * stride);
+    for (int column = 0; column < image.width; ++column, from += image.channels) {
+      const uint8_t g = image.channels == 3 ? from[1] : from[0];
+      const uint8_t b = image.channels == 3 ? from[2] : from[0];
+      to[column] = static_cast<uint32_t>(from[0]) << 16 | static_cast<uint32_t>(g) << 8 | b;
+    }
+  }
+  cairo_surface_mark_dirty(surface.get());
+  return surface;
+}
+
 }  // namespace
 
 struct Canvas::Drawing {
-  Owned<cairo_surface_t, cairo_surface_destroy> surface;
+  SurfacePtr surface;
   Owned<cairo_t, cairo_destroy> context;
   Fonts plain{false}, bold{true};
   Fonts* font = &plain;
@@ -151,6 +175,7 @@ Canvas::Canvas(int width, int height, const std::string& what) : drawing_(new Dr
 Canvas::~Canvas() = default;
 
 int Canvas::width() const { return cairo_image_surface_get_width(drawing_->surface.get()); }
+int Canvas::height() const { return cairo_image_surface_get_height(drawing_->surface.get()); }
 
 void Canvas::box(double x, double y, double width, double height, Colour c) {
   drawing_->colour(c);
@@ -171,6 +196,34 @@ void Canvas::rounded_box(double x, double y, double width, double height, double
   cairo_close_path(drawing_->cr());
   drawing_->colour(fill);
   cairo_fill(drawing_->cr());
+}
+
+void Canvas::disc(double x, double y, double radius, Colour fill) {
+  cairo_new_sub_path(drawing_->cr());
+  cairo_arc(drawing_->cr(), x, y, radius, 0, 2 * std::numbers::pi);
+  drawing_->colour(fill);
+  cairo_fill(drawing_->cr());
+}
+
+void Canvas::frame(double x, double y, double width, double height, double line, Colour c,
+                   bool dashed) {
+  const std::array<double, 2> dashes{3 * line, 2 * line};
+  cairo_save(drawing_->cr());
+  drawing_->colour(c);
+  cairo_set_line_width(drawing_->cr(), line);
+  if (dashed) cairo_set_dash(drawing_->cr(), dashes.data(), 2, 0);
+  cairo_rectangle(drawing_->cr(), x, y, width, height);
+  cairo_stroke(drawing_->cr());
+  cairo_restore(drawing_->cr());
+}
+
+void Canvas::branch(double x0, double y0, double x1, double y1, double line, Colour c) {
+  const double middle = (y0 + y1) / 2;
+  drawing_->colour(c);
+  cairo_set_line_width(drawing_->cr(), line);
+  cairo_move_to(drawing_->cr(), x0, y0);
+  cairo_curve_to(drawing_->cr(), x0, middle, x1, middle, x1, y1);
+  cairo_stroke(drawing_->cr());
 }
 
 void Canvas::font(double size, bool bold) {
@@ -220,24 +273,8 @@ void Canvas::upright_text(double x, double y, const std::string& text, Colour c,
 
 void Canvas::image(const Image& image, double x, double y, double edge) {
   if (image.width <= 0 || image.height <= 0) return;
-  NESTVIT_CHECK(image.pixels.size() == image.size() &&
-                (image.channels == 1 || image.channels == 3));
-  const Owned<cairo_surface_t, cairo_surface_destroy> source(
-      cairo_image_surface_create(CAIRO_FORMAT_RGB24, image.width, image.height));
-  if (cairo_surface_status(source.get()) != CAIRO_STATUS_SUCCESS) return;  // beyond kMaxEdge
-  const int stride = cairo_image_surface_get_stride(source.get());
-  unsigned char* bytes = cairo_image_surface_get_data(source.get());
-  const uint8_t* from = image.pixels.data();
-  for (int row = 0; row < image.height; ++row) {
-    auto* to = reinterpret_cast<uint32_t*>(bytes + static_cast<ptrdiff_t>(row) * stride);
-    for (int column = 0; column < image.width; ++column, from += image.channels) {
-      const uint8_t g = image.channels == 3 ? from[1] : from[0];
-      const uint8_t b = image.channels == 3 ? from[2] : from[0];
-      to[column] = static_cast<uint32_t>(from[0]) << 16 | static_cast<uint32_t>(g) << 8 | b;
-    }
-  }
-  cairo_surface_mark_dirty(source.get());
-
+  const SurfacePtr source = surface_of(image);
+  if (!source) return;
   double scale = edge / std::max(image.width, image.height);
   const bool sharp = scale >= kAtLeastEnlarged;
   if (sharp) scale = std::floor(scale);  // pixels of equal size
@@ -254,6 +291,14 @@ void Canvas::image(const Image& image, double x, double y, double edge) {
   cairo_pattern_set_extend(cairo_get_source(drawing_->cr()), CAIRO_EXTEND_PAD);
   cairo_paint(drawing_->cr());
   cairo_restore(drawing_->cr());
+}
+
+void Canvas::pixels(const Image& image, int x, int y) {
+  if (image.width <= 0 || image.height <= 0) return;
+  const SurfacePtr source = surface_of(image);
+  if (!source) return;
+  cairo_set_source_surface(drawing_->cr(), source.get(), x, y);
+  cairo_paint(drawing_->cr());
 }
 
 namespace {

@@ -22,11 +22,20 @@ class Canvas {
   ~Canvas();
 
   int width() const;
+  int height() const;
 
   void box(double x, double y, double width, double height, Colour c);
   void rounded_box(double x, double y, double width, double height, double radius, Colour fill);
+  void disc(double x, double y, double radius, Colour fill);
+  // The outline of a box: `line` wide, half of it inside.
+  void frame(double x, double y, double width, double height, double line, Colour c,
+             bool dashed = false);
+  // From (x0, y0) down to (x1, y1), upright at both ends: an edge of a tree.
+  void branch(double x0, double y0, double x1, double y1, double line, Colour c);
   // The whole image inside the square, centred; tiny ones with sharp pixels.
   void image(const Image& image, double x, double y, double edge);
+  // The image pixel by pixel, at whole x and y.
+  void pixels(const Image& image, int x, int y);
 
   // Texts are UTF-8. Each character comes from the first font that has it, DejaVu Sans before all.
   void font(double size, bool bold = false);

@@ -6,34 +6,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "report/canvas.h"
 #include "report/markup.h"
+#include "report/sheet.h"
 
 namespace nestvit {
 namespace {
 
-constexpr Colour kPaper{0.957, 0.961, 0.969}, kCard{1, 1, 1}, kEdge{0.87, 0.88, 0.90};
-constexpr Colour kInk{0.13, 0.15, 0.18}, kFaint{0.45, 0.48, 0.53};
-constexpr Colour kRight{0.13, 0.55, 0.33}, kWrong{0.80, 0.24, 0.22}, kAnswer{0.20, 0.42, 0.75};
-constexpr Colour kOther{0.70, 0.74, 0.80}, kTrack{0.925, 0.933, 0.945};
+constexpr Colour kRight{0.13, 0.55, 0.33}, kWrong{0.80, 0.24, 0.22};
 constexpr Colour kShade{0.10, 0.30, 0.62};  // a share of 1 in the confusion matrix
 
 // One card of the sheet.
-constexpr int kGap = 16, kPadding = 12, kImageEdge = 224, kTitleHeight = 27, kTruthHeight = 17,
-              kBarHeight = 32;
+constexpr int kImageEdge = 224, kTitleHeight = 27, kTruthHeight = 17;
 constexpr int kCardWidth = kImageEdge + 2 * kPadding;
 
 size_t shown_answers(const AnsweredImage& card) {
   return std::min(card.answers.size(), kMaxCardAnswers);
-}
-
-void draw_card_paper(Canvas& canvas, double x, double y, double width, double height) {
-  canvas.rounded_box(x - 1, y - 1, width + 2, height + 2, 9, kEdge);
-  canvas.rounded_box(x, y, width, height, 8, kCard);
 }
 
 // `title_height`: room between the image and the bars, the same on every card of a sheet.
@@ -57,16 +48,8 @@ void draw_card(Canvas& canvas, const AnsweredImage& card, double x, double y, do
   for (size_t i = 0; i < shown_answers(card); ++i, line += kBarHeight) {
     const Answer& answer = card.answers[i];
     const Colour shade = i > 0 ? kOther : !known ? kAnswer : right ? kRight : kWrong;
-    const double share =
-        std::isfinite(answer.probability) ? std::clamp(answer.probability, 0.0, 1.0) : 0;
-    canvas.font(12, i == 0);
-    const std::string percent = fmt::format("{:.1f} %", 100 * answer.probability);
-    const double room = kImageEdge - canvas.text_width(percent) - 8;
-    canvas.text(x + kPadding, line + 11, canvas.fitted(answer.label, room), i == 0 ? kInk : kFaint);
-    canvas.text(x + kPadding + kImageEdge, line + 11, percent, i == 0 ? kInk : kFaint, 1);
-    canvas.rounded_box(x + kPadding, line + 16, kImageEdge, 7, 3.5, kTrack);
-    if (share > 0)
-      canvas.rounded_box(x + kPadding, line + 16, std::max(kImageEdge * share, 3.0), 7, 3.5, shade);
+    draw_answer(canvas, answer.label, answer.probability, x + kPadding, line, kImageEdge, shade,
+                i == 0);
   }
 }
 
@@ -83,24 +66,6 @@ void draw_view(Canvas& canvas, const TrainingView& view, double x, double y) {
   canvas.text(x + kPadding, line, canvas.fitted(view.label, room), kInk);
   canvas.font(11);
   canvas.text(x + kPadding, line + kTruthHeight, canvas.fitted(view.title, room), kFaint);
-}
-
-// A sheet of `count` cards of one size, below `top`; draws each by its place.
-void write_sheet(const std::filesystem::path& path, int count, int columns, int top, int card_width,
-                 int card_height,
-                 const std::function<void(Canvas&, int card, double x, double y)>& draw) {
-  columns = std::clamp(columns, 1, count);
-  const int rows = (count + columns - 1) / columns;
-  const int64_t width = kGap + int64_t{columns} * (card_width + kGap);
-  const int64_t height = top + int64_t{rows} * (card_height + kGap);
-  Canvas canvas(static_cast<int>(std::min<int64_t>(width, Canvas::kMaxEdge + 1)),
-                static_cast<int>(std::min<int64_t>(height, Canvas::kMaxEdge + 1)), path.string());
-  canvas.box(0, 0, static_cast<double>(width), static_cast<double>(height), kPaper);
-  for (int i = 0; i < count; ++i) {
-    const int row = i / columns, column = i % columns;
-    draw(canvas, i, kGap + column * (card_width + kGap), top + row * (card_height + kGap));
-  }
-  canvas.write(path);
 }
 
 // The confusion matrix: the size of a cell, and the text that fits into it.
