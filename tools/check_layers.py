@@ -35,7 +35,11 @@ ROOMS = {
     "weights": ("base model", "safetensors, torch, flax"),
     "hub": ("base", "fetches models and data"),
     "metrics": ("base", "accuracy, loss, confusion"),
-    "report": ("base image metrics explain/explanation.h", "tables, pictures, pages"),
+    "report": ("base image metrics", "tables, pictures, pages"),
+    "report/explanation": (
+        "base image report explain/explanation.h",
+        "cards: nested boxes, trees, heat",
+    ),
     "kernels": ("base kernels/impl kernels/isa", "contracts, reference loops"),
     "kernels/impl": ("kernels", "the loops, for any instruction set"),
     "kernels/isa": ("kernels kernels/impl", "a file for each instruction set"),

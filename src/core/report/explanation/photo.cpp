@@ -15,21 +15,26 @@ namespace nestvit {
 namespace {
 
 constexpr double kUnseen = 0.35;
+constexpr int kSharpFrom = 3;                             // times larger than the pixels are
+constexpr double kLeastFrame = 10, kLeastWithBadge = 26;  // edges on the picture
 constexpr Colour kWhite{1, 1, 1}, kRim{0.08, 0.09, 0.11}, kUndecided{0.62, 0.64, 0.68};
 
 uint8_t rounded(double value) { return static_cast<uint8_t>(std::clamp(value + 0.5, 0.0, 255.0)); }
 
-Image repeated(const Image& image, int factor) {
-  Image large{image.height * factor, image.width * factor, image.channels, {}};
-  large.pixels.reserve(large.size());
-  for (int y = 0; y < large.height; ++y)
-    for (int x = 0; x < large.width; ++x) {
-      const size_t from = (static_cast<size_t>(y / factor) * image.width + x / factor) *
-                          static_cast<size_t>(image.channels);
+// Each pixel from the one that its centre lies in.
+Image sharply_resized(const Image& image, int height, int width) {
+  Image resized{height, width, image.channels, {}};
+  resized.pixels.reserve(resized.size());
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const auto row = static_cast<size_t>((y + 0.5) * image.height / height);
+      const auto column = static_cast<size_t>((x + 0.5) * image.width / width);
+      const size_t from =
+          (row * static_cast<size_t>(image.width) + column) * static_cast<size_t>(image.channels);
       for (size_t c = 0; c < static_cast<size_t>(image.channels); ++c)
-        large.pixels.push_back(image.pixels[from + c]);
+        resized.pixels.push_back(image.pixels[from + c]);
     }
-  return large;
+  return resized;
 }
 
 // The value at row y, column x, both in cells from the map's top left corner.
@@ -60,26 +65,22 @@ ScaledImage scaled_down(const Image& original, int edge) {
 ScaledImage enlarged(const ScaledImage& photo, int edge) {
   const int factor = edge / std::max(photo.image.height, photo.image.width);
   if (factor < 2) return photo;
-  return {repeated(photo.image, factor), photo.scale_y * factor, photo.scale_x * factor};
+  return {sharply_resized(photo.image, photo.image.height * factor, photo.image.width * factor),
+          photo.scale_y * factor, photo.scale_x * factor};
 }
 
-Image region_of(const ScaledImage& photo, const OriginalBox& box, int edge) {
-  if (!box) return {};
-  const auto [x0, y0, x1, y1] = *box;
+Image region_of(const ScaledImage& photo, const PixelBox& box, int height, int width) {
   const auto whole = [](double at, int most) {
     return std::clamp(static_cast<int>(std::lround(at)), 0, most);
   };
-  const int top = whole(y0 * photo.scale_y, photo.image.height - 1);
-  const int left = whole(x0 * photo.scale_x, photo.image.width - 1);
-  const int height = std::max(1, whole(y1 * photo.scale_y, photo.image.height) - top);
-  const int width = std::max(1, whole(x1 * photo.scale_x, photo.image.width) - left);
-  const Image part = crop(photo.image, Box{top, left, height, width});
-  const int longest = std::max(height, width);
-  if (longest * 3 <= edge) return repeated(part, edge / longest);
-  const double scale = static_cast<double>(edge) / longest;
-  return resize_pil(part, std::max(1, static_cast<int>(std::lround(height * scale))),
-                    std::max(1, static_cast<int>(std::lround(width * scale))),
-                    Interpolation::kBicubic);
+  const int top = whole(box[1] * photo.scale_y, photo.image.height - 1);
+  const int left = whole(box[0] * photo.scale_x, photo.image.width - 1);
+  const Box part{top, left, std::max(1, whole(box[3] * photo.scale_y, photo.image.height) - top),
+                 std::max(1, whole(box[2] * photo.scale_x, photo.image.width) - left)};
+  const Image cut = crop(photo.image, part);
+  if (height >= kSharpFrom * part.height && width >= kSharpFrom * part.width)
+    return sharply_resized(cut, height, width);
+  return resize_pil(cut, height, width, Interpolation::kBicubic);
 }
 
 void turn_grey(Image& image) {
@@ -148,12 +149,13 @@ Frame frame_within(const PixelBox& box, const ScaledImage& photo, const Frame& o
                     std::max(exact.top, outer.top + distance),
                     std::min(exact.right, outer.right - distance),
                     std::min(exact.bottom, outer.bottom - distance)};
-  constexpr double kLeast = 10;
-  return moved.right - moved.left < kLeast || moved.bottom - moved.top < kLeast ? exact : moved;
+  return moved.right - moved.left < kLeastFrame || moved.bottom - moved.top < kLeastFrame ? exact
+                                                                                          : moved;
 }
 
 // `line` of white (or dashed grey) between rims of one pixel, all inside the frame.
 void draw_frame(Canvas& canvas, const Frame& frame, double line, bool decided) {
+  if (std::min(frame.right - frame.left, frame.bottom - frame.top) < 2 * kLeastFrame) line = 1;
   const double inset = 1 + line / 2, x = std::round(frame.left) + inset,
                y = std::round(frame.top) + inset;
   const double width = std::round(frame.right) - inset - x,
@@ -173,6 +175,7 @@ void draw_path(Canvas& canvas, const Tree& tree, const ScaledImage& photo, int x
   const double width = photo.image.width, height = photo.image.height;
   Frame outer{-100.0, -100.0, width + 100, height + 100};  // the picture's edge covers nothing
   double radius = 10;
+  bool numbered = true;  // discs would hide boxes that are no larger
   for (size_t i = 0; i < tree.path.size(); ++i) {
     const PathStep& step = tree.path[i];
     const OriginalBox& box = tree.nodes.at(static_cast<size_t>(step.node)).box;
@@ -181,14 +184,16 @@ void draw_path(Canvas& canvas, const Tree& tree, const ScaledImage& photo, int x
     const Frame frame = frame_within(*box, photo, outer, 5);
     draw_frame(canvas, {x + frame.left, y + frame.top, x + frame.right, y + frame.bottom},
                last ? 3 : 2, step.decided);
-    radius = std::min(radius, std::max(6.0, (frame.right - frame.left) * 0.22));
+    const double edge = std::min(frame.right - frame.left, frame.bottom - frame.top);
+    radius = std::min(radius, std::max(6.0, edge * 0.22));
+    numbered = numbered && edge >= kLeastWithBadge;
     // At the corner that the next box does not touch; the last one's within the box around it.
     const int quadrant = last ? step.quadrant : tree.path[i + 1].quadrant;
     badges.push_back({quadrant % 2 == 0 ? frame.right : frame.left,
                       quadrant < 2 ? frame.bottom : frame.top, step.decided});
     outer = frame;
   }
-  for (size_t i = 0; i < badges.size(); ++i) {
+  for (size_t i = 0; numbered && i < badges.size(); ++i) {
     const double margin = radius + 2;
     draw_badge(canvas, static_cast<int>(i) + 1,
                x + std::max(margin, std::min(badges[i].x, width - margin)),

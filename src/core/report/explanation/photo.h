@@ -19,9 +19,8 @@ ScaledImage scaled_down(const Image& original, int edge);
 // By a whole factor, as long as the sides stay within `edge`.
 ScaledImage enlarged(const ScaledImage& photo, int edge);
 
-// What lies in `box` of the original, to fit into a square of `edge`; small parts are enlarged by
-// whole pixels. Empty where there is no box.
-Image region_of(const ScaledImage& photo, const OriginalBox& box, int edge);
+// What lies in `box` of the original, height x width; much enlarged with sharp pixels.
+Image region_of(const ScaledImage& photo, const PixelBox& box, int height, int width);
 
 void turn_grey(Image& image);
 // Mixed with white.
@@ -48,7 +47,8 @@ PixelBox extent_of(const Explanation& why);
 void draw_badge(Canvas& canvas, int number, double x, double y, double radius, bool decided);
 
 // The boxes of the path, for the photo's top left corner at (x, y): white with dark rims, the last
-// one thicker; grey and dashed where nothing decides; a numbered disc at each.
+// one thicker; grey and dashed where nothing decides; a numbered disc at each, unless it would hide
+// its box.
 void draw_path(Canvas& canvas, const Tree& tree, const ScaledImage& photo, int x, int y);
 
 }  // namespace nestvit

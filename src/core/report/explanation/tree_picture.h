@@ -16,8 +16,9 @@ class TreePicture {
  public:
   static constexpr size_t kMostNodes = 16;
 
-  // `photo`: of the original, shrunk or as it is. `size`: 1 as small as can be read.
-  TreePicture(const Tree& tree, const ScaledImage& photo, double size = 1);
+  // `why` has a tree. `photo`: of the original, scaled down or as it is. Higher than can be read
+  // where `wanted_height` allows.
+  TreePicture(const Explanation& why, const ScaledImage& photo, double wanted_height);
 
   double width() const { return width_; }
   double height() const { return height_; }
@@ -36,14 +37,19 @@ class TreePicture {
   bool decided(const Row& row) const;
   double centre_of(int node) const;
   void choose_rows();
-  void place_rows();
+  void size_rows(double wanted_height);
+  void place_nodes();
+  void draw_thumbnail(Canvas& canvas, const Row& row, const TreeNode& node, int left,
+                      int top) const;
+  void draw_share(Canvas& canvas, const Row& row, const TreeNode& node, double left, double top,
+                  bool chosen) const;
   void draw_branches(Canvas& canvas, double x, double y, bool chosen) const;
   void draw_node(Canvas& canvas, const Row& row, size_t place, double x, double y) const;
   void draw_caption(Canvas& canvas, const Row& row, double x, double y) const;
 
   const Tree& tree_;
   const ScaledImage& photo_;
-  double size_;
+  PixelBox extent_;  // of the input on the original
   double width_ = 0, height_ = 0;
   std::vector<Row> rows_;
 };

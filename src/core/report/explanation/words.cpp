@@ -53,8 +53,8 @@ std::string unit_words(const Explanation& why) {
                                                                         : "the logit";
   if (why.method == "occlusion") return fmt::format("drop of {}", of);
   if (why.method == "layercam" || why.method == "gradcam")
-    return "activation × gradient: comparable within this picture only";
-  return fmt::format("share of {} ({:.3g})", of, why.target.value);
+    return "activation × gradient (no share of the logit)";
+  return fmt::format("share of {}, which is {:.3g}", of, why.target.value);
 }
 
 }  // namespace nestvit
