@@ -124,9 +124,10 @@ void draw_legend(Canvas& canvas, const Explanation& why, const HeatScale& scale,
     canvas.text(right, line, "for it", kFaint, 1);
   }
   const int cell = map_of(why)->cell;
-  const std::string unit = fmt::format(
-      "{}; each cell {}", unit_words(why),
-      cell == 1 ? "is a pixel of the input" : fmt::format("has {0} × {0} px of the input", cell));
+  const std::string unit =
+      fmt::format("{}; each cell {}", unit_words(why),
+                  cell == 1 ? "is a pixel of the input"
+                            : fmt::format("has {0}\u00a0×\u00a0{0}\u00a0px of the input", cell));
   draw_lines(canvas, lines_of(canvas, unit, kLegendWidth), x, line + 19);
 }
 
