@@ -8,6 +8,8 @@
 #include <cmath>
 #include <vector>
 
+#include "report/markup.h"
+
 namespace nestvit {
 
 std::string quadrant_name(int quadrant) {
@@ -22,9 +24,9 @@ std::string share_words(double share) {
 }
 
 std::string question_words(const Explanation& why) {
-  if (why.target.against)
-    return fmt::format("Why “{}” rather than “{}”?", why.target.label, why.target.against_label);
-  return fmt::format("Why “{}”?", why.target.label);
+  const std::string label = clean_utf8(why.target.label);
+  if (!why.target.against) return fmt::format("Why “{}”?", label);
+  return fmt::format("Why “{}” rather than “{}”?", label, clean_utf8(why.target.against_label));
 }
 
 std::string path_words(const Tree& tree) {

@@ -187,17 +187,17 @@ TEST_F(ExplanationCard, BoxesLieOnTheRegionsOfThePath) {
     EXPECT_EQ(at(drawn, top + 136 + i, left + 50), (i == 0 || i == 3) ? kRim : kWhite) << i;
 }
 
-TEST_F(ExplanationCard, UndecidedStepsAreGreyAndDashed) {
+TEST_F(ExplanationCard, UndecidedStepsAreGreyAndSaySo) {
   const Image image = coloured_blocks();
   Explanation why = explanation_of(image, {0, 0, 32, 32});
-  why.tree = tree_of(4, 32, {0, 0, 32, 32}, {0, 0, 0});
+  why.tree = tree_of(4, 32, {0, 0, 32, 32}, {0, 0, 3});
   const int right = 24 + 448;  // of the photo, 14 pixels to one
   const Image decided = card(image, {why});
-  EXPECT_TRUE(square_of(decided, block_colour(0, 0), 70, right));
+  EXPECT_TRUE(square_of(decided, block_colour(1, 1), 60, right));
   why.tree->path[2].decided = false;
   const Image undecided = card(image, {why});
-  EXPECT_FALSE(square_of(undecided, block_colour(0, 0), 70, right));
-  EXPECT_TRUE(square_of(undecided, block_colour(0, 0), 18, right));  // the rows above keep colour
+  EXPECT_FALSE(square_of(undecided, block_colour(1, 1), 60, right));
+  EXPECT_TRUE(square_of(undecided, block_colour(1, 1), 18, right));  // the rows above keep colour
   EXPECT_LT(count(undecided, kInk), count(decided, kInk));           // no thick edge
   EXPECT_EQ(path_words(*why.tree), "Path: 1 top left (70 %) → 2 top left (70 %) → 3 undecided");
 }
@@ -209,21 +209,25 @@ TEST_F(ExplanationCard, DeepRowsShowTheChildrenOfThePath) {
   why.tree = tree_of(4, 32, {0, 0, 32, 32}, {1, 2, 3});  // rows 2, 3; columns 4, 5; the last of 4
   const Image drawn = card(image, {why});
   const int right = 24 + 448;
-  for (int row = 0; row < 8; ++row)
-    for (int column = 0; column < 8; ++column) {
-      const bool child = row / 2 == 1 && column / 2 == 2;
-      EXPECT_EQ(square_of(drawn, block_colour(row, column), 70, right).has_value(), child)
-          << row << ' ' << column;
-      EXPECT_TRUE(square_of(drawn, block_colour(row, column), 18, right)) << "in its sixteenth";
+  for (const auto& [row, column] : {std::pair{2, 4}, {2, 5}, {3, 4}, {3, 5}})
+    EXPECT_TRUE(square_of(drawn, block_colour(row, column), 60, right)) << row << ' ' << column;
+  for (int row = 1; row < 8; row += 2)
+    for (int column = 1; column < 8; column += 2) {
+      if (row == 3 && column == 5) continue;
+      EXPECT_FALSE(square_of(drawn, block_colour(row, column), 22, right)) << row << ' ' << column;
+      // Half the edge of its sixteenth's thumbnail.
+      EXPECT_TRUE(square_of(drawn, block_colour(row, column), 18, right)) << row << ' ' << column;
     }
-  // The leaf chosen has a thick frame in ink, its neighbour a hairline.
-  const auto frame = [&](int row, int column) {
-    const auto place = square_of(drawn, block_colour(row, column), 80, right);
-    return place ? at(drawn, place->y + 40, place->x + 81) : Rgb{};
+  // The leaf chosen has a thick frame in ink, its neighbours a hairline.
+  const auto beside = [&](int row, int column) {
+    const Rgb colour = block_colour(row, column);
+    Place place = square_of(drawn, colour, 60, right).value_or(Place{0, 0});
+    while (at(drawn, place.y + 30, place.x) == colour) ++place.x;
+    return at(drawn, place.y + 30, place.x + 1);
   };
-  EXPECT_EQ(frame(3, 5), kInk);
-  EXPECT_NE(frame(3, 4), kInk);
-  EXPECT_NE(frame(2, 5), kInk);
+  EXPECT_EQ(beside(3, 5), kInk);
+  EXPECT_EQ(beside(3, 4), kWhite);
+  EXPECT_EQ(beside(2, 5), kWhite);
 }
 
 TEST_F(ExplanationCard, PaddingStaysEmptyInThumbnails) {
