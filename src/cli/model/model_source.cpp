@@ -36,9 +36,13 @@ bool ModelSource::is_place() const {
 }
 
 LoadedModel ModelSource::load(const Invocation& invocation, Widening widening) const {
+  return as_nest(load_network(invocation, widening));
+}
+
+LoadedNetwork ModelSource::load_network(const Invocation& invocation, Widening widening) const {
   ImportOptions options = import_options(*this, invocation);
   options.widening = widening;
-  return import_model(local_model(name), options);
+  return import_network(local_model(name), options);
 }
 
 LoadedNetwork ModelSource::describe(const Invocation& invocation) const {

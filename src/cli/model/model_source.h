@@ -19,6 +19,9 @@ struct ModelSource {
   // The model, with the invocation's --config.nest.KEY=VALUE over its own settings.
   // Widening::kLater is enough to run it.
   LoadedModel load(const Invocation& invocation, Widening widening = Widening::kToF32) const;
+  // The same, of a baseline too.
+  LoadedNetwork load_network(const Invocation& invocation,
+                             Widening widening = Widening::kToF32) const;
   // Its description; reads tensors only where nothing else describes it.
   LoadedNetwork describe(const Invocation& invocation) const;
 };

@@ -10,34 +10,10 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "cli/model/bad_images.h"
 #include "image/transform.h"
 
 namespace nestvit::cli {
-namespace {
-
-// Names the images that are left out, and counts them.
-class BadImages {
- public:
-  explicit BadImages(size_t named) : named_(named) {}
-  // Those that `loader` found since the last look.
-  void look(const Loader& loader) {
-    for (const auto& [name, reason] : loader.skipped(count_))
-      if (++count_ <= named_)
-        log_warning(fmt::format(
-            "skipped: {}", reason.find(name) == std::string::npos ? name + ": " + reason : reason));
-  }
-  void end() const {
-    if (count_ > named_)
-      log_warning(fmt::format("skipped {} more unreadable images", count_ - named_));
-  }
-  size_t count() const { return count_; }
-
- private:
-  size_t named_, count_ = 0;
-};
-
-}  // namespace
-
 PassResult classify(const Pass& pass,
                     const std::function<void(const Batch&, std::span<const float>)>& on_batch) {
   const Preprocessing& preprocessing = pass.model.preprocessing;
@@ -60,13 +36,16 @@ PassResult classify(const Pass& pass,
     return fmt::format("{:.0f} images/s", static_cast<double>(result.images) / seconds());
   };
   BadImages bad(pass.named_bad_images);
+  const auto look = [&] {
+    for (const auto& [name, reason] : loader.skipped(bad.count())) bad.add(name, reason);
+  };
   const auto next = [&] {
     try {
       std::optional<Batch> batch = loader.next();
-      bad.look(loader);
+      look();
       return batch;
     } catch (const Error&) {
-      bad.look(loader);
+      look();
       throw;
     }
   };

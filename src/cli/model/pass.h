@@ -6,13 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "cli/model/bad_images.h"
 #include "cli/program/verb.h"
 #include "data/dataset.h"
 #include "data/loader.h"
 
 namespace nestvit::cli {
-
-inline constexpr size_t kNamedBadImages = 20;
 
 struct Pass {
   const Dataset& dataset;

@@ -1,23 +1,21 @@
 // nestvit predict: the classes of images.
 #include <fmt/format.h>
 #include <nestvit/error.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <utility>
 
-#include "base/file.h"
 #include "base/log.h"
+#include "cli/model/class_names.h"
 #include "cli/model/image_inputs.h"
 #include "cli/model/model_source.h"
 #include "cli/model/open_data.h"
 #include "cli/model/pass.h"
+#include "cli/program/answers.h"
 #include "cli/program/options.h"
-#include "cli/program/standard_output.h"
 #include "cli/verbs/verbs.h"
 #include "image/codecs/codec.h"
 #include "image/codecs/picture_file.h"
@@ -46,37 +44,6 @@ struct ImagePrediction {
   std::string name;
   std::vector<int> classes;  // best first
   std::vector<float> probabilities;
-};
-
-// A class in words: "tench" for a model whose label is "n01440764".
-const std::string& spoken(const LoadedModel& model, int index) {
-  const std::string& label = model.labels[index];
-  const auto description = model.descriptions.find(label);
-  const bool synset = label.size() == 9 && label[0] == 'n' &&
-                      label.find_first_not_of("0123456789", 1) == std::string::npos;
-  return synset && description != model.descriptions.end() ? description->second : label;
-}
-
-// Where answers go as they come: to standard output, or into the file that takes the place of
-// --output at the end.
-class Sink {
- public:
-  explicit Sink(const std::string& output) {
-    if (!output.empty()) file_.emplace(output, AtomicFile::Unfinished::kKept);
-  }
-  void send(const std::string& text) {
-    if (file_) return file_->write(text);
-    fmt::print("{}", text);
-    flush_output();
-  }
-  void commit() {
-    if (file_) file_->commit();
-  }
-  // Where the answers so far are to be found after an error; "": nowhere.
-  std::string unfinished() const { return file_ ? file_->unfinished().string() : ""; }
-
- private:
-  std::optional<AtomicFile> file_;
 };
 
 // Rows in the chosen format. What comes before the first row comes with it: without any answer
@@ -184,20 +151,6 @@ ImagePrediction predicted(const std::string& name, std::span<const float> logits
   return prediction;
 }
 
-// Progress must not mingle with answers on the same terminal, nor fill a log.
-bool shows_progress(const PredictOptions& options) {
-  return stderr_is_terminal() && (!options.output.empty() || isatty(STDOUT_FILENO) == 0);
-}
-
-// Of --format, else by the name of the file.
-std::string format_of(const PredictOptions& options) {
-  if (!options.format.empty()) return options.format;
-  const std::string extension = std::filesystem::path(options.output).extension().string();
-  for (const char* format : {"csv", "json", "jsonl"})
-    if (extension == std::string(".") + format) return format;
-  return "table";
-}
-
 // An image that cannot be read costs the others no answer. A single one ends with its own error.
 LoaderOptions loader_of(const PredictOptions& options, size_t images) {
   LoaderOptions loader = options.run.loader();
@@ -217,7 +170,8 @@ std::vector<AnsweredImage> answer(const PredictOptions& options, const Images& i
   const auto& [dataset, order] = images;
   size_t name_width = 0;
   for (int64_t index : order) name_width = std::max(name_width, dataset.name(index).size());
-  Printer printer(format_of(options), model, name_width);
+  Printer printer(format_of(options.format, options.output, {"csv", "json", "jsonl"}), model,
+                  name_width);
   Sink sink(options.output);
   std::vector<AnsweredImage> cards;
   const bool all_named = options.run.on_bad_image == "error";
@@ -226,7 +180,7 @@ std::vector<AnsweredImage> answer(const PredictOptions& options, const Images& i
                   model,
                   forward,
                   loader_of(options, order.size()),
-                  shows_progress(options) ? "predict" : "",
+                  shows_progress(options.output) ? "predict" : "",
                   all_named ? SIZE_MAX : kNamedBadImages};
   try {
     result = classify(pass, [&](const Batch& batch, std::span<const float> logits) {
@@ -243,10 +197,7 @@ std::vector<AnsweredImage> answer(const PredictOptions& options, const Images& i
     });
     printer.finish(sink);
   } catch (...) {
-    std::error_code ignored;
-    const std::string so_far = sink.unfinished();
-    if (!so_far.empty() && std::filesystem::file_size(so_far, ignored) > 0 && !ignored)
-      log_info(fmt::format("the answers so far are in {}", so_far));
+    sink.say_unfinished();
     throw;
   }
   return cards;
