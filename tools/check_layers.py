@@ -76,6 +76,10 @@ ROOMS = {
         f"{LIBRARY} {RUN} cli/program cli/verbs/verbs.h cli/verbs/train",
         "check, augment, preview",
     ),
+    "cli/verbs/explain": (
+        f"{LIBRARY} explain runtime cli/program cli/model cli/verbs/verbs.h",
+        "options, table, files",
+    ),
     "cli/verbs/train": (
         f"{LIBRARY} {RUN} train train/device train/group cli/program cli/model",
         "train and its processes",

@@ -33,11 +33,12 @@ int hand_over(const nestvit::cli::TrainArguments&, const nestvit::cli::Invocatio
 int main(int argc, char** argv) {
   using namespace nestvit::cli;
   const ForwardEngine engine{"core", engine_forward};
-  return run_program({"nestvit",
-                      "NesT, the nested hierarchical transformer: train it on images, measure it, "
-                      "ask it.",
-                      {predict_verb(engine), eval_verb(engine), train_verb(hand_over), bench_verb(),
-                       convert_verb(), data_verb(), doctor_verb(engine), inspect_verb(),
-                       run_verb(engine), preprocess_verb(), pull_verb(), quantize_verb()}},
-                     plain_overrides({argv + std::min(argc, 1), argv + argc}));
+  return run_program(
+      {"nestvit",
+       "NesT, the nested hierarchical transformer: train it on images, measure it, "
+       "ask it.",
+       {predict_verb(engine), explain_verb(), eval_verb(engine), train_verb(hand_over),
+        bench_verb(), convert_verb(), data_verb(), doctor_verb(engine), inspect_verb(),
+        run_verb(engine), preprocess_verb(), pull_verb(), quantize_verb()}},
+      plain_overrides({argv + std::min(argc, 1), argv + argc}));
 }

@@ -14,6 +14,7 @@
 #include "image/transform.h"
 
 namespace nestvit::cli {
+
 PassResult classify(const Pass& pass,
                     const std::function<void(const Batch&, std::span<const float>)>& on_batch) {
   const Preprocessing& preprocessing = pass.model.preprocessing;

@@ -14,6 +14,7 @@ Verb bench_verb();
 Verb convert_verb();
 Verb data_verb();
 Verb doctor_verb(const ForwardEngine& engine);
+Verb explain_verb();
 Verb inspect_verb();
 Verb preprocess_verb();
 Verb pull_verb();
