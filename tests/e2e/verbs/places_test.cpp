@@ -18,6 +18,8 @@ struct Writer {
 constexpr Writer kFileWriters[] = {
     {"PredictOutput", "predict --model model photo.png --output {}", "answers.csv"},
     {"PredictSheet", "predict --model model photo.png --sheet {}", "sheet.png"},
+    {"ExplainOutput", "explain --model model photo.png --output {}", "paths.csv"},
+    {"ExplainSheet", "explain --model model photo.png --sheet {}", "sheet.png"},
     {"EvalResults", "eval --model model --data-dir data --results-file {}", "result.json"},
     {"CheckJson", "data check data --json {}", "found.json"},
     {"CheckCsv", "data check data --csv {}", "found.csv"},
@@ -37,6 +39,7 @@ constexpr Writer kFileWriters[] = {
 };
 constexpr Writer kFolderWriters[] = {
     {"EvalReport", "eval --model model --data-dir data --report {}", "report"},
+    {"ExplainOut", "explain --model model photo.png --out {}", "why"},
     {"Quantize", "quantize --model model --output {} --overwrite", "small"},
     {"Convert", "convert model {} --overwrite", "copy"},
     {"ConvertFlax", "convert model {} --to flax --overwrite", "official"},

@@ -32,9 +32,9 @@ TEST_F(ProgramCli, HelpListsEveryVerb) {
     EXPECT_EQ(outcome.code, 0);
     EXPECT_EQ(outcome.out, nestvit("--help").out);
   }
-  EXPECT_THAT(listed_verbs(),
-              IsSupersetOf({"predict", "eval", "train", "bench", "convert", "data", "doctor",
-                            "inspect", "run", "preprocess", "pull", "quantize", "completion"}));
+  EXPECT_THAT(listed_verbs(), IsSupersetOf({"predict", "explain", "eval", "train", "bench",
+                                            "convert", "data", "doctor", "inspect", "run",
+                                            "preprocess", "pull", "quantize", "completion"}));
   const Outcome bare = shell("nestvit");
   EXPECT_EQ(bare.code, 2);
   EXPECT_EQ(bare.out, "");

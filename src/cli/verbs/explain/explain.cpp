@@ -57,7 +57,10 @@ class Files {
     for (int64_t index : order) paths.push_back(dataset.name(index));
     names_ = image_names(paths);
     classes_ = class_file_names(labels);
-    fs::create_directories(folder_);
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (error)
+      throw Error(fmt::format("{}: cannot make the folder: {}", options.out, error.message()));
   }
 
   // `at`: the image's place in the order.
@@ -74,7 +77,7 @@ class Files {
            fmt::format("{}.{}.{}", names_.at(at), classes_.at(explanation.target.index), extension);
   }
 
-  fs::path folder_;
+  const fs::path folder_;
   bool maps_;
   CardOptions card_;
   std::vector<std::string> names_, classes_;

@@ -78,6 +78,8 @@ int against_of(const ExplainOptions& options, const LoadedModel& model,
   const int rival = class_named(model, options.against, "--against");
   if (std::find(classes.begin(), classes.end(), rival) != classes.end())
     throw UsageError(fmt::format("--class and --against are both {}", spoken(model, rival)));
+  if (model.config.num_classes == 1)
+    throw UsageError("--against: the model has one class, and nothing to compare it with");
   return rival;
 }
 
