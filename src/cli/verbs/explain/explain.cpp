@@ -19,7 +19,7 @@
 #include "cli/verbs/verbs.h"
 #include "explain/json.h"
 #include "image/transform.h"
-#include "report/explanation_card.h"
+#include "report/explanation/card.h"
 #include "report/markup.h"
 
 namespace nestvit::cli {
@@ -32,10 +32,10 @@ constexpr double kLongWork = 100;  // forward passes from which on the work is a
 constexpr const char* kWarning =
     "with layer norm the scores of the top level are zero but for rounding at a level's output";
 
-// Images that could be read, with their places in the dataset.
+// Images that could be read, with their places in the order of all.
 struct Readable {
   std::vector<Sample> samples;
-  std::vector<int64_t> indices;
+  std::vector<size_t> places;
 };
 
 LoadedModel load_nest(const ModelSource& source, const Invocation& invocation) {
@@ -63,7 +63,7 @@ class Files {
       throw Error(fmt::format("{}: cannot make the folder: {}", options.out, error.message()));
   }
 
-  // `at`: the image's place in the order.
+  // `at`: the image's place in the order of all.
   void write(size_t at, const ExplainedImage& explained) const {
     write_explanation_card(place(at, explained.explanations.front(), "png"), explained, card_);
     for (const Explanation& explanation : explained.explanations)
@@ -97,6 +97,9 @@ void shrink(ExplainedImage& explained) {
     explanation.width = image.width;
     explanation.height = image.height;
     scale_box(explanation.seen, x, y);
+    OriginalBox extent = explanation.extent;
+    scale_box(extent, x, y);
+    explanation.extent = *extent;
     if (!explanation.tree) continue;
     for (TreeNode& node : explanation.tree->nodes) scale_box(node.box, x, y);
   }
@@ -126,7 +129,9 @@ class Explaining {
   Readable read(size_t begin, size_t end);
   std::vector<std::vector<Explanation>> explained(Readable& images);
   bool drop_undecodable(Readable& images);
-  void leave_out(const std::string& name, const Error& error);
+  // Whether `act`, which reads an image, throws no Error.
+  template <class Act>
+  bool can_read(const std::string& name, const Act& act);
   void answer(const Sample& sample, size_t at, std::vector<Explanation> explanations);
 
   const ExplainOptions& options_;
@@ -143,32 +148,36 @@ class Explaining {
 };
 
 // A single image ends with its own error; among others it costs them no answer.
-void Explaining::leave_out(const std::string& name, const Error& error) {
-  if (order_.size() == 1) throw;
-  if (bad_.count() == 0) first_bad_ = error.what();
-  bad_.add(name, error.what());
+template <class Act>
+bool Explaining::can_read(const std::string& name, const Act& act) {
+  try {
+    act();
+    return true;
+  } catch (const Error& error) {
+    if (order_.size() == 1) throw;
+    if (bad_.count() == 0) first_bad_ = error.what();
+    bad_.add(name, error.what());
+    return false;
+  }
 }
 
 Readable Explaining::read(size_t begin, size_t end) {
   Readable images;
-  for (size_t at = begin; at < end; ++at) try {
-      images.samples.push_back(dataset_.get(order_[at]));
-      images.indices.push_back(static_cast<int64_t>(at));
-    } catch (const Error& error) {
-      leave_out(dataset_.name(order_[at]), error);
-    }
+  for (size_t at = begin; at < end; ++at)
+    if (can_read(dataset_.name(order_[at]),
+                 [&] { images.samples.push_back(dataset_.get(order_[at])); }))
+      images.places.push_back(at);
   return images;
 }
 
 bool Explaining::drop_undecodable(Readable& images) {
   Readable kept;
-  for (size_t i = 0; i < images.samples.size(); ++i) try {
-      decoded(images.samples[i], model_.preprocessing);
-      kept.samples.push_back(std::move(images.samples[i]));
-      kept.indices.push_back(images.indices[i]);
-    } catch (const Error& error) {
-      leave_out(images.samples[i].name, error);
-    }
+  for (size_t i = 0; i < images.samples.size(); ++i) {
+    Sample& sample = images.samples[i];
+    if (!can_read(sample.name, [&] { decoded(sample, model_.preprocessing); })) continue;
+    kept.samples.push_back(std::move(sample));
+    kept.places.push_back(images.places[i]);
+  }
   const bool dropped = kept.samples.size() < images.samples.size();
   images = std::move(kept);
   return dropped;
@@ -216,7 +225,7 @@ void Explaining::run() {
       Readable images = read(begin, end);
       std::vector<std::vector<Explanation>> answers = explained(images);
       for (size_t i = 0; i < answers.size(); ++i)
-        answer(images.samples[i], static_cast<size_t>(images.indices[i]), std::move(answers[i]));
+        answer(images.samples[i], images.places[i], std::move(answers[i]));
       if (!answers.empty()) printer_->flush(sink);
       if (progress) progress->update(static_cast<int64_t>(end), "");
     }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cli/model/class_names.h"
+#include "explain/explainer.h"
 #include "explain/json.h"
 #include "image/transform.h"
 
@@ -37,24 +38,13 @@ std::string masking_in_words(const std::vector<PathStep>& path) {
 }
 
 // The cell of the largest value, on the original image.
-OriginalBox strongest_cell(const HeatMap& map, const Explanation& explanation,
+OriginalBox strongest_cell(const HeatMap& map, const Explanation& why,
                            const Preprocessing& preprocessing) {
-  const View view = evaluation_view(explanation.height, explanation.width, preprocessing);
   const auto at = std::max_element(map.values.begin(), map.values.end()) - map.values.begin();
   const double y = static_cast<double>(at / map.columns) * map.cell;
   const double x = static_cast<double>(at % map.columns) * map.cell;
-  const auto on_image = [](double position, double scale, double shift, int side) {
-    return std::clamp(scale * position + shift, 0.0, static_cast<double>(side));
-  };
-  const auto row = [&](double p) {
-    return on_image(p, view.scale_y, view.shift_y, explanation.height);
-  };
-  const auto column = [&](double p) {
-    return on_image(p, view.scale_x, view.shift_x, explanation.width);
-  };
-  const PixelBox box = {column(x), row(y), column(x + map.cell), row(y + map.cell)};
-  if (!(box[2] > box[0] && box[3] > box[1])) return std::nullopt;
-  return box;
+  return on_original({x, y, x + map.cell, y + map.cell},
+                     evaluation_view(why.height, why.width, preprocessing), why.height, why.width);
 }
 
 std::string target_in_words(const ExplainedTarget& target, const ModelContent& model) {
@@ -90,7 +80,7 @@ std::string map_in_words(const Explanation& explanation, const Preprocessing& pr
   if (!map.decided) return "undecided: nothing but rounding";
   if (!(map.positive > 0)) return "nothing speaks for it";
   const std::string cell = box_in_words(strongest_cell(map, explanation, preprocessing));
-  if (!map.is_signed) return cell;
+  if (!explanation.additive) return cell;
   return fmt::format("{}; {:.2f} of {:.2f} ({:+.2f} {:+.2f})", cell, explanation.explained,
                      explanation.target.value, map.positive, map.negative);
 }
