@@ -1,75 +1,16 @@
-// nestvit explain: every form of input and output, every option, and images that cannot be read.
-#include <fmt/format.h>
-
+// nestvit explain: what it says, by every option.
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <sstream>
 
-#include "support/cli_test.h"
+#include "e2e/verbs/explain_cli_test.h"
 
 namespace nestvit::testing {
 namespace {
 
-using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// Three levels of one layer: two choices, 16 leaf blocks of 4 x 4 pixels. Its answers differ
-// between images and classes.
-LoadedModel three_levels(std::vector<std::string> labels) {
-  LoadedModel model = tiny_model(std::move(labels));
-  model.config.image_size = 16;
-  model.preprocessing = preprocessing_mode("jax", 16);
-  Fields settings = fields(model.config);
-  settings.set("num_layers_per_block", "[1, 1, 1]");
-  model.tensors = initial_tensors(model.config, 7);
-  const Tensor& head = model.tensors.at("head.weight");
-  std::vector<float> weight = head.to_f32();
-  for (float& w : weight) w *= 50;
-  model.tensors["head.weight"] = Tensor::f32(head.shape(), weight);
-  return model;
-}
-
-class ExplainCli : public CliTest {
- protected:
-  void SetUp() override {
-    save("model", three_levels({"ant", "bee", "cat"}));
-    write_image("photo.png", {10, 100, 200}, 21);
-  }
-  Outcome explain(const std::string& arguments) const {
-    return nestvit("explain --model model " + arguments);
-  }
-  // The one explanation of photo.png.
-  json explained(const std::string& arguments = "") const {
-    const Outcome outcome = explain("photo.png --format json " + arguments);
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    const json list = json::parse(outcome.out, nullptr, false);
-    if (!list.is_array() || list.size() != 1) {
-      ADD_FAILURE() << "no list of one explanation: " << outcome.out;
-      return {};
-    }
-    return list[0];
-  }
-  std::set<std::string> files_in(const std::string& folder) const {
-    std::set<std::string> names;
-    for (const auto& entry : fs::recursive_directory_iterator(path(folder)))
-      names.insert(entry.path().filename().string());
-    return names;
-  }
-  // An image whose quadrants differ.
-  void write_patches(const std::string& name, int size) const {
-    Image image{size, size, 3, {}};
-    for (int y = 0; y < size; ++y)
-      for (int x = 0; x < size; ++x)
-        for (int c = 0; c < 3; ++c)
-          image.pixels.push_back(static_cast<uint8_t>((x * 40 * (c + 1) + y * y * 7) % 256));
-    write_png(path(name), image);
-  }
-};
 
 // A head without weights looks at nothing: no choice is decided.
 TEST_F(ExplainCli, TableOfAModelThatLooksAtNothing) {
@@ -311,216 +252,12 @@ TEST_F(ExplainCli, MapsOnlyWhereAskedFor) {
   }
 }
 
-class ExplainFiles : public ExplainCli {
- protected:
-  // Blank heads: the class is "bee" whatever the image.
-  void SetUp() override {
-    ExplainCli::SetUp();
-    save("blind", constant_model({0, 2, 1}, {"ant", "bee/wasp kind", "cat"}));
-  }
-  Outcome blind(const std::string& arguments) const {
-    return nestvit("explain --model blind " + arguments);
-  }
-};
-
-TEST_F(ExplainFiles, PicturesAndJsonInAFolder) {
-  const Outcome outcome = explain("photo.png --class cat --out new/why");
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(files_in("new/why"), (std::set<std::string>{"photo.cat.png", "photo.cat.json"}));
-  EXPECT_EQ(json::parse(text("new/why/photo.cat.json")), explained("--class cat"));
-  const Image card = read_image(path("new/why/photo.cat.png"), {});
-  EXPECT_GT(card.width, 200);
-  EXPECT_GT(card.height, 100);
-  EXPECT_EQ(explain("photo.png --class cat --maps --out new/why").code, 0);  // replaces them
-  EXPECT_TRUE(json::parse(text("new/why/photo.cat.json"))["levels"][0].contains("map"));
-}
-
-TEST_F(ExplainFiles, SeveralClassesShareACard) {
-  ASSERT_EQ(explain("photo.png --class cat --class ant --out why").code, 0);
-  EXPECT_EQ(files_in("why"),
-            (std::set<std::string>{"photo.cat.png", "photo.cat.json", "photo.ant.json"}));
-}
-
-TEST_F(ExplainFiles, NamesAreSafeAndNeverCollide) {
-  for (const char* name : {"in/a/1.png", "in/b/1.png", "in/b/two words.png", "in/b/-x.png"})
-    write_image(name, {1, 2, 3});
-  fs::copy_file(path("in/b/two words.png"), path("in/b/two words.jpg"));
-  const Outcome outcome = blind("in --out why");
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  std::set<std::string> expected;
-  for (const char* name : {"a_1", "b_1", "two_words.png", "two_words.jpg", "_x"})
-    for (const char* extension : {"png", "json"})
-      expected.insert(fmt::format("{}.bee_wasp_kind.{}", name, extension));
-  EXPECT_EQ(files_in("why"), expected);
-  EXPECT_EQ(json::parse(text("why/b_1.bee_wasp_kind.json"))["file"], "in/b/1.png");
-}
-
-TEST_F(ExplainFiles, TheSameImageTwiceHasTwoFiles) {
-  ASSERT_EQ(blind("photo.png photo.png --out why").code, 0);
-  EXPECT_EQ(files_in("why").size(), 4);
-}
-
-TEST_F(ExplainFiles, EveryMethodHasAPicture) {
-  for (const std::string method :
-       {"gradcat", "relevance", "cam", "layercam", "gradcam", "occlusion"}) {
-    const Outcome outcome =
-        explain(fmt::format("photo.png --class cat --method {0} --out {0}", method));
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_GT(read_image(path(method + "/photo.cat.png"), {}).width, 100) << method;
-  }
-  ASSERT_EQ(explain("photo.png --class cat --method cam --smooth --out smooth").code, 0);
-  EXPECT_NE(text("smooth/photo.cat.png"), text("cam/photo.cat.png"));
-}
-
-TEST_F(ExplainFiles, SheetSaysHowManyOfThem) {
-  std::string images;
-  for (int i = 0; i < 66; ++i) images += " photo.png";
-  const Outcome outcome = blind(images + " --sheet sheet.png --output answers.csv");
-  EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("sheet.png: 64 of 66 images"));
-  EXPECT_GT(read_image(path("sheet.png"), {}).width, 400);
-}
-
-// The boxes of a sheet are those of an image that was shrunk for it.
-TEST_F(ExplainFiles, SheetsOfLargeImages) {
-  write_image("large.png", {10, 100, 200}, 1100);
-  for (const char* method : {"gradcat", "relevance"})
-    EXPECT_EQ(explain(fmt::format("large.png --method {} --sheet sheet.png", method)).code, 0);
-}
-
-TEST_F(ExplainFiles, OutputFileSaysTheFormat) {
-  for (const std::string format : {"csv", "json"}) {
-    const std::string expected = explain("photo.png --format " + format).out;
-    const Outcome outcome = explain("photo.png --output a." + format);
-    ASSERT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_EQ(outcome.out, "");
-    EXPECT_EQ(text("a." + format), expected);
-    EXPECT_FALSE(fs::exists(path("a." + format + ".partial")));
-  }
-  ASSERT_EQ(explain("photo.png --output a.csv --format json").code, 0);
-  EXPECT_EQ(text("a.csv").front(), '[');
-}
-
-TEST_F(ExplainCli, FoldersStandardInputAndDatasets) {
-  for (const char* name : {"in/b/img10.png", "in/b/img2.PNG", "in/a/x.png"})
-    write_image(name, {1, 2, 3});
-  write_file(path("in/notes.txt"), "no image");
-  const json why = json::parse(explain("in --format json").out);
-  ASSERT_EQ(why.size(), 3);
-  EXPECT_EQ(why[0]["file"], "in/a/x.png");
-  EXPECT_EQ(why[1]["file"], "in/b/img2.PNG");
-  EXPECT_EQ(why[2]["file"], "in/b/img10.png");
-  EXPECT_THAT(explain("- --format csv < photo.png").out, HasSubstr("\n-,"));
-  EXPECT_EQ(explain("- --out why < photo.png").code, 0);
-  EXPECT_THAT(*files_in("why").begin(), ::testing::StartsWith("standard-input."));
-  for (int i = 0; i < 6; ++i)
-    for (const char* label : {"ant", "bee", "cat"})
-      write_image(fmt::format("data/val/{}/{}.png", label, i), {1, 2, 3});
-  const std::string limited = explain("--data-dir data --limit 5").out;
-  EXPECT_EQ(std::count(limited.begin(), limited.end(), '\n'), 6);
-  EXPECT_EQ(limited, explain("--data-dir data --limit 5 --split val").out);
-}
-
 TEST_F(ExplainCli, NeitherBatchNorThreadsChangeAnAnswer) {
   write_patches("other.png", 30);
   const std::string images = "photo.png other.png photo.png --format json --maps --topk 2";
   const std::string expected = explain(images + " -b 1 --threads 1").out;
   for (const char* way : {" -b 2 --threads 1", " -b 8 --threads 2"})
     EXPECT_EQ(explain(images + way).out, expected);
-}
-
-TEST_F(ExplainCli, BadFilesAmongManyAreNamedAndTheOthersExplained) {
-  for (const char* name : {"a.png", "b.png", "d.png"}) write_image(name, {1, 2, 3});
-  truncate("b.png");
-  write_file(path("c.txt"), "notes");
-  const std::string images = "a.png b.png c.txt gone.png d.png";
-  const std::string expected = explain("a.png d.png --format csv").out;
-  EXPECT_EQ(std::count(expected.begin(), expected.end(), '\n'), 5);
-  for (const char* batch : {"1", "2", "32"}) {
-    const Outcome outcome =
-        explain(fmt::format("{} --output answers.csv --out why -b {}", images, batch));
-    EXPECT_EQ(outcome.code, 1);
-    EXPECT_EQ(text("answers.csv"), expected);
-    for (const char* bad : {"b.png", "c.txt", "gone.png", "3 of 5 images"})
-      EXPECT_THAT(outcome.err, HasSubstr(bad));
-    EXPECT_EQ(files_in("why").size(), 4);
-  }
-  EXPECT_EQ(explain(images + " --format csv").out, expected);
-  const Outcome skipped = explain(images + " --format csv --on-bad-image skip");
-  EXPECT_EQ(skipped.code, 0) << skipped.err;
-  EXPECT_EQ(skipped.out, expected);
-}
-
-TEST_F(ExplainCli, EveryBadFileIsNamedHoweverMany) {
-  std::string bad;
-  for (int i = 0; i < 50; ++i) bad += fmt::format(" none{}.png", i);
-  const Outcome outcome = explain("photo.png" + bad);
-  EXPECT_EQ(outcome.code, 1);
-  for (int i = 0; i < 50; ++i) EXPECT_THAT(outcome.err, HasSubstr(fmt::format("none{}.png", i)));
-  expect_failure(explain(bad), 1, {"none of 50 images", "none0.png", "none49.png"});
-  EXPECT_EQ(explain(bad + " --on-bad-image skip").code, 1);
-}
-
-TEST_F(ExplainCli, ASingleBadImageEndsWithItsOwnError) {
-  expect_failure(explain("nowhere.png"), 1, {"nowhere.png"});
-  truncate("photo.png");
-  expect_failure(explain("photo.png"), 1, {"photo.png"});
-  write_file(path("zero.png"), "");
-  expect_failure(explain("zero.png"), 1, {"zero.png"});
-}
-
-// A model's fault is not an image's: no image is skipped for it.
-TEST_F(ExplainCli, WeightsThatAreNotFiniteAreAnError) {
-  LoadedModel model = three_levels({"ant", "bee", "cat"});
-  const Tensor& head = model.tensors.at("head.weight");
-  model.tensors["head.weight"] = Tensor::f32(head.shape(), std::vector<float>(head.size(), 3e38f));
-  save("huge", model);
-  const Outcome outcome = nestvit("explain --model huge photo.png photo.png");
-  EXPECT_EQ(outcome.code, 1);
-  EXPECT_EQ(outcome.out, "");
-  EXPECT_THAT(outcome.err, HasSubstr("not finite"));
-  EXPECT_THAT(outcome.err, Not(HasSubstr("skipped")));
-}
-
-class ExplainStream : public ExplainCli {
- protected:
-  void SetUp() override {
-    ExplainCli::SetUp();
-    write_image("big.png", {1, 2, 3}, 1000);
-    for (int i = 0; i < 300; ++i) images_ += " big.png";
-  }
-  std::string images_;
-};
-
-TEST_F(ExplainStream, AReaderThatGoesIsNoError) {
-  const Outcome outcome = shell(
-      fmt::format("bash -c 'nestvit explain --model model {} -b 1 --format csv 2>err | head -n 1; "
-                  "exit ${{PIPESTATUS[0]}}'",
-                  images_));
-  EXPECT_EQ(outcome.code, 128 + SIGPIPE);
-  EXPECT_THAT(outcome.out, ::testing::StartsWith("file,class,"));
-  EXPECT_THAT(text("err"), Not(HasSubstr("error")));
-}
-
-TEST_F(ExplainStream, LongWorkIsAnnounced) {
-  const Outcome outcome = shell("nestvit explain --model model " + images_ +
-                                " -b 1 --format csv | head -n 1 >/dev/null");
-  EXPECT_THAT(outcome.err, HasSubstr("300 images, each as much work as 2.7 forward passes"));
-  EXPECT_EQ(explain("photo.png").err, "");
-  EXPECT_EQ(explain("big.png --verify").err, "");
-}
-
-TEST_F(ExplainStream, AKillLeavesTheAnswersSoFarAndWhatWasThere) {
-  write_file(path("answers.csv"), "old");
-  const Outcome killed = shell(fmt::format(
-      "{{ nestvit explain --model model {} -b 1 --output answers.csv & }}; p=$!; "
-      "for i in $(seq 1200); do "
-      "[ \"$(cat answers.csv.partial 2>/dev/null | wc -l)\" -ge 3 ] && kill -KILL $p && exit 0; "
-      "kill -0 $p || exit 3; sleep 0.05; done; exit 4",
-      images_));
-  ASSERT_EQ(killed.code, 0) << killed.err;
-  EXPECT_EQ(text("answers.csv"), "old");
-  EXPECT_THAT(text("answers.csv.partial"), ::testing::StartsWith("file,class,"));
 }
 
 TEST_F(ExplainCli, OptionsThatExcludeEachOther) {
