@@ -77,7 +77,7 @@ ROOMS = {
         "check, augment, preview",
     ),
     "cli/verbs/explain": (
-        f"{LIBRARY} explain runtime cli/program cli/model cli/verbs/verbs.h",
+        f"{LIBRARY} report/explanation explain runtime cli/program cli/model cli/verbs/verbs.h",
         "options, table, files",
     ),
     "cli/verbs/train": (

@@ -1,7 +1,9 @@
 // nestvit explain: what it says, by every option.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <numeric>
 #include <sstream>
 
 #include "e2e/verbs/explain_cli_test.h"
@@ -320,7 +322,13 @@ TEST_F(ExplainCli, BaselinesAreRefused) {
   baseline.preprocessing = preprocessing_mode("jax", baseline.config.image_size());
   for (int k = 0; k < baseline.config.num_classes(); ++k)
     baseline.labels.push_back(fmt::format("class {}", k));
-  baseline.tensors = initial_tensors(baseline.config, 1);
+  // Zeros: eleven million weights are drawn slowly.
+  for (const Param& param : parameter_table(baseline.config)) {
+    const int64_t count =
+        std::accumulate(param.shape.begin(), param.shape.end(), int64_t{1}, std::multiplies<>());
+    baseline.tensors[param.name] =
+        Tensor::f32(param.shape, std::vector<float>(static_cast<size_t>(count)));
+  }
   save_model(path("baseline"), baseline);
   expect_failure(nestvit("explain --model baseline photo.png"), 1,
                  {"explain is for a NesT", "resnet18_cifar"});
