@@ -212,8 +212,9 @@ void Explaining::answer(const Sample& sample, size_t at, std::vector<Explanation
 void Explaining::run() {
   size_t name_width = 0;
   for (int64_t index : order_) name_width = std::max(name_width, dataset_.name(index).size());
-  printer_.emplace(ExplanationPrinter::Form{format_of(options_), options_.maps, name_width},
-                   model_);
+  printer_.emplace(
+      ExplanationPrinter::Form{format_of(options_), options_.maps, name_width, request_.against},
+      model_);
   Sink sink(options_.output);
   std::optional<Progress> progress;
   if (shows_progress(options_.output))
@@ -292,7 +293,8 @@ Explains the most probable class of every image, or the classes named. A NesT cu
 blocks and merges every 2 x 2 of them into one, level by level; method gradcat descends from the
 whole image to one block of the finest level by scores that are shares of the class's logit. The
 table says the path in words, the last block's place in pixels of the original image, and a margin
-for each step, from 0 (a tie) to 1. A step marked "undecided" has nothing to go by but rounding.
+for each step, from 0 (a tie) to 1. A step marked "undecided" has nothing to go by but rounding. Of a heat map the table says the
+strongest cell, what the map adds up to of what is explained, and its positive and negative parts.
 
 A block stands where its tokens sit. They have seen beyond it: attention mixes a block, and the
 convolutions between the levels cross its borders.

@@ -47,9 +47,9 @@ OriginalBox strongest_cell(const HeatMap& map, const Explanation& why,
                      evaluation_view(why.height, why.width, preprocessing), why.height, why.width);
 }
 
-std::string target_in_words(const ExplainedTarget& target, const ModelContent& model) {
-  const std::string& name = spoken(model, target.index);
-  return target.against ? fmt::format("{}, not {}", name, spoken(model, *target.against)) : name;
+std::string class_in_words(int index, std::optional<int> against, const ModelContent& model) {
+  const std::string& name = spoken(model, index);
+  return against ? fmt::format("{}, not {}", name, spoken(model, *against)) : name;
 }
 
 double probability(const Explanation& explanation) {
@@ -88,8 +88,8 @@ std::string map_in_words(const Explanation& explanation, const Preprocessing& pr
 ExplanationPrinter::ExplanationPrinter(Form form, const ModelContent& model)
     : form_(std::move(form)), model_(model) {
   for (int k = 0; k < std::ssize(model.labels); ++k)
-    label_width_ = std::max(label_width_, spoken(model, k).size());
-  label_width_ = std::clamp<size_t>(label_width_, 5, 40);
+    label_width_ = std::max(label_width_, class_in_words(k, form_.against, model).size());
+  label_width_ = std::clamp<size_t>(label_width_, 5, form_.against ? 80 : 40);
   name_width_ = std::clamp<size_t>(form_.name_width, 4, 60);
 }
 
@@ -119,8 +119,8 @@ void ExplanationPrinter::add_row(const Explanation& explanation, bool first) {
   const std::string where = explanation.tree ? path_in_words(*explanation.tree)
                                              : map_in_words(explanation, model_.preprocessing);
   text_ += fmt::format("{:<{}}  {:<{}}  {:>9.2f} %  {}\n", first ? explanation.file : "",
-                       name_width_, target_in_words(explanation.target, model_), label_width_,
-                       100 * probability(explanation), where);
+                       name_width_, class_in_words(target.index, target.against, model_),
+                       label_width_, 100 * probability(explanation), where);
 }
 
 void ExplanationPrinter::flush(Sink& sink) { sink.send(std::exchange(text_, "")); }

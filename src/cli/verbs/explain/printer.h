@@ -1,6 +1,7 @@
 // Explanations as rows of a table, as CSV or as a list in JSON.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
@@ -25,6 +26,7 @@ class ExplanationPrinter {
     std::string format;  // "table", "json", "csv"
     bool maps = false;   // JSON with the values of the heat maps
     size_t name_width = 0;
+    std::optional<int> against = {};  // the rival of every class, in words behind it
   };
   ExplanationPrinter(Form form, const ModelContent& model);
 
