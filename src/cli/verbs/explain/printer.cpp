@@ -116,6 +116,7 @@ void ExplanationPrinter::add(std::span<const Explanation> explanations) {
 }
 
 void ExplanationPrinter::add_row(const Explanation& explanation, bool first) {
+  const ExplainedTarget& target = explanation.target;
   const std::string where = explanation.tree ? path_in_words(*explanation.tree)
                                              : map_in_words(explanation, model_.preprocessing);
   text_ += fmt::format("{:<{}}  {:<{}}  {:>9.2f} %  {}\n", first ? explanation.file : "",
