@@ -51,6 +51,8 @@ struct InferenceKernels {
   // A faster gelu() for values that are rounded to bf16 or int8 next: off by at most 1.7e-4, and
   // for |x| > 4 by at most 4.3e-5 |x|.
   void (*gelu_approx)(float* x, int64_t rows, int64_t C, bool tanh);
+  // dy[r, c] *= gelu(h[r, c]) / h[r, c], the share of its input that GELU lets through; 1/2 at 0.
+  void (*gelu_gate)(const float* h, int64_t rows, int64_t C, bool tanh, float* dy);
   // TrainingKernels::attention for some tokens of a block: q and out have `queries` rows, k and v
   // have shape.tokens. `scratch` has attend_scratch() floats.
   void (*attend)(const AttentionShape& shape, const float* q, int64_t queries, const float* k,

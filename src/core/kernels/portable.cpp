@@ -98,13 +98,6 @@ void unpatchify(const float* y, int64_t channels, int64_t patch, int64_t grid, i
                  [&](int64_t pixels, int64_t at) { std::copy_n(y + at, patch, image + pixels); });
 }
 
-void pass_gate(const float* h, const float* y, int64_t count, float* dy) {
-  // Below this, y may be a denormal number, which counts as 0.
-  constexpr float kTiny = 1e-30f;
-#pragma omp simd
-  for (int64_t i = 0; i < count; ++i) dy[i] *= h[i] < kTiny && h[i] > -kTiny ? 0.5f : y[i] / h[i];
-}
-
 void centred_backward(const float* x, const float* dy, int64_t rows, int64_t C, const float* gamma,
                       float eps, float* d) {
   const float share = 1.0f / static_cast<float>(C);

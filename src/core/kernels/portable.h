@@ -59,10 +59,6 @@ void unpatchify(const float* y, int64_t channels, int64_t patch, int64_t grid, i
 
 // ---- backward to the input: what the kernels of training do not have ----
 
-// dy[i] *= gelu(h[i]) / h[i], the factor by which GELU lets its input through: 1/2 at 0. `y` is
-// gelu(h).
-void pass_gate(const float* h, const float* y, int64_t count, float* dy);
-
 // Layer norm whose deviation counts as a constant: with g = dy * gamma, d[r] += (g - mean(g)) /
 // sqrt(variance(x[r]) + eps).
 void centred_backward(const float* x, const float* dy, int64_t rows, int64_t C, const float* gamma,

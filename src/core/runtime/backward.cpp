@@ -151,20 +151,15 @@ void Backward::mlp(const PackedLevel& level, size_t j, const Piece& piece, float
   }
 }
 
-// dh *= gelu'(h); conservative: gelu(h) / h. Row by row, so that gelu(h) stays in a cache.
+// dh *= gelu'(h); conservative: gelu(h) / h.
 void Backward::gelu(const float* h, int64_t rows, int64_t M, float* dh, float* scratch) const {
   const bool tanh = config_.gelu == Gelu::kTanh;
-  float *y = scratch, *no_bias = y + M, *unread = no_bias + M;  // 3 rows
+  if (conservative()) return kernels_.gelu_gate(h, rows, M, tanh, dh);
+  // The kernel of training also makes gelu(h), row by row into a cache, and a bias's gradient.
+  float *unread = scratch, *no_bias = unread + M, *bias_gradient = no_bias + M;
   std::fill_n(no_bias, 2 * M, 0.0f);
-  for (int64_t r = 0; r < rows; ++r, h += M, dh += M) {
-    if (conservative()) {
-      std::copy_n(h, M, y);
-      kernels_.gelu(y, 1, M, tanh);
-      kernels::pass_gate(h, y, M, dh);
-    } else {
-      training_.bias_gelu_backward(h, no_bias, 1, M, tanh, y, dh, unread);
-    }
-  }
+  for (int64_t r = 0; r < rows; ++r)
+    training_.bias_gelu_backward(h + r * M, no_bias, 1, M, tanh, unread, dh + r * M, bias_gradient);
 }
 
 // branch of a piece <- d Wproj, the gradient of attention's output; qkv [B, T, N, W] again.
@@ -180,8 +175,11 @@ void Backward::proj(const PackedLevel& level, size_t j, const Piece& piece, floa
           {.x = d_.data() + first, .m = rows, .y = branch_.data() + first, .ldy = C}, rest);
   }
   norms::normalise(layer.norm1, {x, rows_of(level.shape), C}, piece, groups_.data(), normed);
+  // Conservative: v is not read.
+  const int64_t columns = conservative() ? W - value_width(level) : W;
   apply(layer.qkv, level.use_strassen,
-        {.x = normed, .m = rows, .y = wide_.data() + piece.first * W, .ldy = W}, rest);
+        {.x = normed, .m = rows, .y = wide_.data() + piece.first * W, .ldy = W, .columns = columns},
+        rest);
 }
 
 // dqkv [V, B, T, N, W] from dO, the branch: O = A v with A = softmax(q k^T / sqrt(D)).

@@ -127,7 +127,7 @@ kernels::Gemm Linear::f32_gemm(const Call& call) const {
           .weight = panels_,
           .bias = bias_,
           .m = call.m,
-          .n = n_,
+          .n = call.columns ? call.columns : n_,
           .add = call.add,
           .c = call.y,
           .ldc = call.ldy};

@@ -21,7 +21,8 @@ class Linear {
     int64_t m;
     float* y;  // m rows, `ldy` floats apart
     int64_t ldy;
-    bool add = false;  // y += x W^T + b
+    bool add = false;     // y += x W^T + b
+    int64_t columns = 0;  // f32: the first as many of y alone; 0: all
   };
 
   // `taps`: the rows of x, counted from a row on, that together make a row of the product; {0} for

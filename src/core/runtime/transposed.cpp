@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "runtime/weights.h"
 
 namespace nestvit {
@@ -10,11 +12,16 @@ namespace {
 
 using Floats = std::vector<float>;
 
-// Rows [first, first + rows) of w [.., k], transposed: [k, rows].
+// Rows [first, first + rows) of w [.., k], transposed: [k, rows]. In tiles, whose cache lines are
+// used whole.
 Floats transposed(const Floats& w, int64_t first, int64_t rows, int64_t k) {
+  constexpr int64_t kTile = 16;
   Floats result(static_cast<size_t>(rows * k));
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < k; ++c) result[c * rows + r] = w[(first + r) * k + c];
+  for (int64_t r = 0; r < rows; r += kTile)
+    for (int64_t c = 0; c < k; c += kTile)
+      for (int64_t i = r; i < std::min(r + kTile, rows); ++i)
+        for (int64_t j = c; j < std::min(c + kTile, k); ++j)
+          result[j * rows + i] = w[(first + i) * k + j];
   return result;
 }
 

@@ -246,6 +246,23 @@ TEST_P(Inference, Gelu) {
     }
 }
 
+// The quotient gelu(h) / h is the gate, which is 1/2 at 0 and finite everywhere.
+TEST_P(Inference, GeluGate) {
+  for (const bool tanh : {false, true})
+    for (const int64_t count : {2, 15, 16, 33}) {
+      Floats h = random_floats(count, 5, 3);
+      const Floats before = random_floats(count, 6);
+      h[0] = count == 15 ? -100.0f : 100.0f;
+      h[1] = 0;
+      Floats dy = before;
+      kernel.gelu_gate(h.data(), 1, count, tanh, dy.data());
+      for (int64_t i = 0; i < count; ++i) {
+        const double gate = i == 1 ? 0.5 : gelu_of(h[i], tanh) / h[i];
+        EXPECT_NEAR(dy[i], before[i] * gate, 8 * kEps * std::fabs(double{before[i]})) << h[i];
+      }
+    }
+}
+
 TEST_P(Inference, ApproxGeluIsNearerThanRoundingToBf16) {
   for (const bool tanh : {false, true}) {
     Floats x;

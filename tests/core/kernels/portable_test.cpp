@@ -118,6 +118,51 @@ TEST(Patchify, FollowsTheConvolution) {
   }
 }
 
+TEST(Unpatchify, UndoesPatchify) {
+  const int64_t channels = 3, patch = 4, grid = 2, edge = 3, size = grid * edge * patch;
+  const auto image = random_floats(channels * size * size, 1);
+  std::vector<float> patches(edge * edge * channels * patch * patch), again(image.size());
+  for (int64_t t = 0; t < grid * grid; ++t) {
+    patchify(image.data(), channels, patch, grid, edge, t, patches.data());
+    unpatchify(patches.data(), channels, patch, grid, edge, t, again.data());
+  }
+  EXPECT_EQ(again, image);
+}
+
+// Values of few sizes, so that many windows have equal ones.
+TEST(MaxPoolBackward, GoesToTheFirstOfTheLargestValues) {
+  for (const int64_t size : {2, 4, 7, 10})
+    for (const int64_t pad : {int64_t{0}, int64_t{1}}) {
+      const int64_t C = 5, out = (size + 1) / 2;
+      auto map = random_floats(size * size * C, size);
+      for (float& value : map) value = std::round(value);
+      const auto dy = random_floats(out * out * C, 2);
+      std::vector<float> want(map.size()), got(map.size());
+      std::vector<uint8_t> chosen(dy.size());
+      for (int64_t oy = 0; oy < out; ++oy) {
+        max_pool_choice(map.data(), size, C, pad, oy, 0, out, &chosen[oy * out * C]);
+        for (int64_t i = 0; i < out * C; ++i) {
+          const int64_t ox = i / C, c = i % C;
+          int64_t best = -1;
+          for (int64_t y = 2 * oy - pad; y < 2 * oy - pad + 3; ++y)
+            for (int64_t x = 2 * ox - pad; x < 2 * ox - pad + 3; ++x) {
+              if (y < 0 || y >= size || x < 0 || x >= size) continue;
+              const int64_t at = (y * size + x) * C + c;
+              if (best < 0 || map[at] > map[best]) best = at;
+            }
+          want[best] += dy[oy * out * C + i];
+        }
+        for (int row = 0; row < 3; ++row) {
+          const int64_t y = 2 * oy - pad + row;
+          if (y < 0 || y >= size) continue;
+          max_pool_backward(&dy[oy * out * C], &chosen[oy * out * C], size, C, pad, 0, out, row,
+                            &got[y * size * C]);
+        }
+      }
+      for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 4 * kEps * 4) << i;
+    }
+}
+
 #if defined(__SSE2__)
 TEST(FlushDenormals, DenormalsCountAsZero) {
   float before = 1, read = 1, written = 1;

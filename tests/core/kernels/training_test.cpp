@@ -278,6 +278,13 @@ TEST_P(Training, AttentionBackward) {
                          dq + heads.k_column(), dq + heads.v_column(), scratch.data());
     expect_close(grad, slopes(loss, wide(heads.qkv)), 2 * (s.head_dim + s.tokens) * s.heads,
                  "gradient of attention of " + std::to_string(s.tokens) + " tokens");
+    Floats alone(grad.size(), 0);
+    k.attention_backward(s, q, q + heads.k_column(), q + heads.v_column(), dout.data(), nullptr,
+                         nullptr, alone.data() + heads.v_column(), scratch.data());
+    for (size_t i = 0; i < grad.size(); ++i) {
+      const bool is_v = static_cast<int64_t>(i) % s.ld >= heads.v_column();
+      EXPECT_EQ(alone[i], is_v ? grad[i] : 0.0f) << "dv alone, at " << i;
+    }
   }
 }
 

@@ -37,6 +37,17 @@ void gelu(float* x, int64_t rows, int64_t C, bool tanh) {
     gelu_values_by_erf(x, rows * C);
 }
 
+void gelu_gate(const float* h, int64_t rows, int64_t C, bool tanh, float* dy) {
+  const int64_t count = rows * C;
+  if (tanh) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) dy[i] *= gate_by_tanh(h[i]);
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) dy[i] *= phi_poly(h[i]);
+  }
+}
+
 template <const float (&kCoefficients)[8]>
 void gelu_approx_values(float* x, int64_t count) {
 #pragma omp simd
@@ -74,6 +85,7 @@ constexpr InferenceKernels inference_table(const char* name) {
       .layer_norm = layer_norm_rows,
       .gelu = gelu,
       .gelu_approx = gelu_approx,
+      .gelu_gate = gelu_gate,
       .attend = attend_in<InF32>,
       .max_pool = max_pool,
       .whole_channels = kLanes,

@@ -111,9 +111,13 @@ struct Gelu {
 constexpr float kTwiceRoot = 2 * 0.7978845608028654f;  // 2 sqrt(2/pi)
 
 // 0.5 (1 + tanh(u)) = 1 / (1 + e^(-2u))
-inline Gelu gelu_by_tanh(float x) {
+inline float gate_by_tanh(float x) {
   const float u = kTwiceRoot * (x + 0.044715f * x * x * x);
-  const float s = 1.0f / (1.0f + exp_poly(-u));
+  return 1.0f / (1.0f + exp_poly(-u));
+}
+
+inline Gelu gelu_by_tanh(float x) {
+  const float s = gate_by_tanh(x);
   // For |x| > 9 the slope is 0 or 1 to the last bit; the square of a huge x would make
   // it NaN.
   const float near = x > 9.0f ? 9.0f : x < -9.0f ? -9.0f : x;
