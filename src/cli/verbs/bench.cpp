@@ -19,8 +19,8 @@
 #include "kernels/dispatch.h"
 #include "model/architecture.h"
 #include "model/params.h"
-#include "runtime/peak.h"
-#include "runtime/weights.h"
+#include "runtime/measure/peak.h"
+#include "runtime/packed/weights.h"
 #include "weights/model_dir.h"
 
 namespace nestvit::cli {

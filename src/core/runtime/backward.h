@@ -12,7 +12,7 @@
 #include "runtime/forward.h"
 #include "runtime/gradients.h"
 #include "runtime/norms.h"
-#include "runtime/transposed.h"
+#include "runtime/packed/transposed.h"
 
 namespace nestvit {
 

@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/profile.h"
+#include "runtime/measure/profile.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

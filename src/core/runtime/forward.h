@@ -9,9 +9,9 @@
 #include "kernels/inference.h"
 #include "model/nest.h"
 #include "runtime/buffer.h"
+#include "runtime/measure/profile.h"
+#include "runtime/packed/weights.h"
 #include "runtime/pieces.h"
-#include "runtime/profile.h"
-#include "runtime/weights.h"
 
 namespace nestvit {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "runtime/weights.h"
+#include "runtime/packed/weights.h"
 
 namespace nestvit {
 

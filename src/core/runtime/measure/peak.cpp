@@ -1,5 +1,5 @@
 // Times one product that fits a core's cache.
-#include "runtime/peak.h"
+#include "runtime/measure/peak.h"
 
 #include <omp.h>
 
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "runtime/compute_thread.h"
-#include "runtime/linear.h"
+#include "runtime/packed/linear.h"
 
 namespace nestvit {
 namespace {

@@ -1,5 +1,5 @@
 // ConvPool's convolution against nine taps in double precision, in each precision and both ways.
-#include "runtime/convolution.h"
+#include "runtime/packed/convolution.h"
 
 #include <gtest/gtest.h>
 

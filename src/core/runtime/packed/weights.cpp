@@ -1,5 +1,5 @@
 // Packs the tensors of a model.
-#include "runtime/weights.h"
+#include "runtime/packed/weights.h"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // Packs a weight for the kernels of its number type, and calls them.
-#include "runtime/linear.h"
+#include "runtime/packed/linear.h"
 
 #include <algorithm>
 #include <iterator>

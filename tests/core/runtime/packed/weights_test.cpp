@@ -1,6 +1,6 @@
 // What packing makes of norms, of the projection's columns and of wrong tensors. forward_test.cpp
 // shows that the packed weights are the model's.
-#include "runtime/weights.h"
+#include "runtime/packed/weights.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "runtime/convolution.h"
-#include "runtime/linear.h"
+#include "runtime/packed/convolution.h"
+#include "runtime/packed/linear.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

@@ -7,8 +7,8 @@
 
 #include "kernels/inference.h"
 #include "model/nest.h"
-#include "runtime/convolution.h"
-#include "runtime/linear.h"
+#include "runtime/packed/convolution.h"
+#include "runtime/packed/linear.h"
 #include "weights/model_dir.h"
 
 namespace nestvit {

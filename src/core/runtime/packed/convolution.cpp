@@ -1,5 +1,5 @@
 // Weights of a convolution, ordered for the taps or transformed for Winograd's products.
-#include "runtime/convolution.h"
+#include "runtime/packed/convolution.h"
 
 #include "kernels/dispatch.h"
 

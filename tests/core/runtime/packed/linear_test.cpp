@@ -1,5 +1,5 @@
 // Linear layers of each number type against double precision.
-#include "runtime/linear.h"
+#include "runtime/packed/linear.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/linear.h"
+#include "runtime/packed/linear.h"
 
 namespace nestvit {
 

@@ -1,11 +1,11 @@
 // Transposes the tensors of a model and packs them.
-#include "runtime/transposed.h"
+#include "runtime/packed/transposed.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
-#include "runtime/weights.h"
+#include "runtime/packed/weights.h"
 
 namespace nestvit {
 namespace {

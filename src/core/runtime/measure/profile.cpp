@@ -1,5 +1,5 @@
 // Names and operations of the parts of a forward.
-#include "runtime/profile.h"
+#include "runtime/measure/profile.h"
 
 namespace nestvit {
 

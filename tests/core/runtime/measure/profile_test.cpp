@@ -1,5 +1,5 @@
 // The parts of a forward, and the sums of their times.
-#include "runtime/profile.h"
+#include "runtime/measure/profile.h"
 
 #include <gtest/gtest.h>
 
