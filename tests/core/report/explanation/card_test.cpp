@@ -170,7 +170,7 @@ TEST_F(ExplanationCard, BoxesLieOnTheRegionsOfThePath) {
   const Image image = plain(280, 300, kMagenta);
   Explanation why = explanation_of(image, {20, 20, 260, 260});
   why.tree = tree_of(3, 240, {20, 20, 260, 260}, {0, 3});  // [20, 140), in it [80, 140)
-  const Image drawn = card(image, {why});
+  Image drawn = card(image, {why});
   const auto [top, left] = photo(drawn, kDimMagenta);
   const auto row = [&, y = top, x = left](int dy, int from, const std::vector<Rgb>& colours) {
     for (size_t i = 0; i < colours.size(); ++i)
@@ -185,6 +185,11 @@ TEST_F(ExplanationCard, BoxesLieOnTheRegionsOfThePath) {
        kMagenta});
   for (int i = 0; i < 4; ++i)  // the quarter's lower edge
     EXPECT_EQ(at(drawn, top + 136 + i, left + 50), (i == 0 || i == 3) ? kRim : kWhite) << i;
+  why.tree = tree_of(3, 240, {20, 20, 260, 260}, {3, 0});  // [140, 260), in it [140, 200)
+  drawn = card(image, {why});
+  row(170, 139,
+      {kMagenta, kRim, kWhite, kWhite, kRim, kMagenta, kRim, kWhite, kWhite, kWhite, kRim,
+       kMagenta});
 }
 
 TEST_F(ExplanationCard, UndecidedStepsAreGreyAndSaySo) {
