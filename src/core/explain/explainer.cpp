@@ -89,6 +89,9 @@ struct Explainer::Impl {
     image.view = evaluation_view(frame.height, frame.width, preprocessing);
     const double side = config.image_size;
     frame.seen = on_original({0, 0, side, side}, image.view, frame.height, frame.width);
+    const View& view = image.view;
+    frame.extent = {view.shift_x, view.shift_y, view.scale_x * side + view.shift_x,
+                    view.scale_y * side + view.shift_y};
     frame.variant = config.variant;
     frame.origin = origin;
     frame.image_size = config.image_size;
