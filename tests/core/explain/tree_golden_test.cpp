@@ -6,53 +6,20 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/explain/golden_case.h"
 #include "explain/maps.h"
 #include "explain/tree.h"
 #include "runtime/gradients.h"
-#include "support/golden.h"
-#include "support/golden_model.h"
-#include "weights/safetensors.h"
 
 namespace nestvit {
 namespace {
 
 using nlohmann::json;
+using testing::golden_case;
+using testing::GoldenCase;
 
 // Sums of products that the forward and the backward rounded to f32.
 constexpr double kTolerance = 2e-5;
-
-// A golden network and its images [B, channels, S, S].
-struct GoldenCase {
-  LoadedModel model;
-  std::vector<float> images;
-  int batch = 0;
-};
-
-GoldenCase golden_case(const std::filesystem::path& folder) {
-  GoldenCase result;
-  if (!std::filesystem::exists(folder / "meta.json")) {  // of timm
-    result.model = load_model(folder);
-    const TensorMap arrays = read_safetensors(folder / "explain.safetensors");
-    const Tensor& input = find_tensor(arrays, "input", folder.string());
-    result.images = input.to_f32();
-    result.batch = static_cast<int>(input.dim(0));
-    return result;
-  }
-  result.model = testing::golden_flax_model(folder);
-  const TensorMap arrays = read_safetensors(folder / "io.safetensors");
-  const Tensor& input = find_tensor(arrays, "input", folder.string());  // [B, S, S, channels]
-  const std::vector<float> values = input.to_f32();
-  const auto channels = static_cast<size_t>(input.dim(3));
-  const size_t image = values.size() / static_cast<size_t>(input.dim(0));
-  const size_t plane = image / channels;
-  result.batch = static_cast<int>(input.dim(0));
-  result.images.resize(values.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    const size_t b = i / image, pixel = i % image / channels, c = i % channels;
-    result.images[b * image + c * plane + pixel] = values[i];
-  }
-  return result;
-}
 
 // The gradients of each image's class by both ways to propagate.
 std::map<std::string, std::vector<std::vector<Gradients>>> gradients_of(const GoldenCase& golden,
