@@ -8,6 +8,7 @@
 #include "cli/verbs/train/train_verb.h"
 #include "cli/verbs/verbs.h"
 #include "runtime/engine.h"
+#include "runtime/gradients.h"
 
 namespace {
 
@@ -23,6 +24,14 @@ nestvit::cli::Forward engine_forward(const nestvit::LoadedModel& model,
   };
 }
 
+nestvit::cli::RunGradients engine_gradients(const nestvit::LoadedModel& model, int threads) {
+  auto engine = std::make_shared<nestvit::GradientEngine>(model, threads);
+  return [engine](std::span<const float> input, int batch, const nestvit::Targets& targets,
+                  const nestvit::GradientOptions& options) {
+    return engine->run(input, batch, targets, options);
+  };
+}
+
 // Training needs libtorch: nestvit-train gets all arguments.
 int hand_over(const nestvit::cli::TrainArguments&, const nestvit::cli::Invocation& invocation) {
   nestvit::cli::exec_sibling("nestvit-train", invocation.arguments);
@@ -32,7 +41,7 @@ int hand_over(const nestvit::cli::TrainArguments&, const nestvit::cli::Invocatio
 
 int main(int argc, char** argv) {
   using namespace nestvit::cli;
-  const ForwardEngine engine{"core", engine_forward};
+  const ForwardEngine engine{"core", engine_forward, engine_gradients};
   return run_program(
       {"nestvit",
        "NesT, the nested hierarchical transformer: train it on images, measure it, "

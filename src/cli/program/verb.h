@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/engine.h"
+#include "runtime/gradients.h"
 
 namespace CLI {
 class App;
@@ -24,10 +25,17 @@ struct ForwardOptions {
 };
 using MakeForward = std::function<Forward(const LoadedModel& model, const ForwardOptions& options)>;
 
+// GradientEngine::run() bound to a loaded model.
+using RunGradients = std::function<std::vector<std::vector<Gradients>>(
+    std::span<const float> input, int batch, const Targets& targets,
+    const GradientOptions& options)>;
+using MakeGradients = std::function<RunGradients(const LoadedModel& model, int threads)>;
+
 // The forward that a program carries.
 struct ForwardEngine {
   std::string name;  // for --engine: "core" or "torch"
   MakeForward make_forward;
+  MakeGradients make_gradients = nullptr;  // empty: it has none
 };
 
 // The command line.

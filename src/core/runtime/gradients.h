@@ -3,7 +3,7 @@
 //
 //   const GradientEngine engine(load_model("runs/pets/best"), /*threads=*/2);
 //   const auto gradients = engine.run(pixels, 1, [](int, std::span<const float> logits) {
-//     return std::vector{one_hot(argmax(logits), logits.size())};
+//     return std::vector<std::vector<float>>{one_hot(argmax(logits), logits.size())};
 //   });
 //   // gradients[0][0].levels[2].input: values and gradients at the input of level 2
 //
