@@ -20,6 +20,10 @@ enum class Purpose : uint32_t {
   kRandAugment,
   kJitter,
   kErase,
+  kBootstrap,
+  kTieBreak,
+  kMosaic,
+  kMaskedSets,
 };
 
 class Rng {
