@@ -45,6 +45,10 @@ ROOMS = {
     "kernels/isa": ("kernels kernels/impl", "a file for each instruction set"),
     "runtime": ("base model weights kernels", "the forward without libtorch"),
     "explain": ("base model image metrics weights runtime", "trees and maps of why"),
+    "explain/score": (
+        "base model image metrics weights runtime explain",
+        "whether to believe an explanation",
+    ),
     "run/recipe": ("base model image data weights", "the keys of a training run"),
     "run/input": ("base image data run/recipe", "order and pixels of the batches"),
     "run/record": (
