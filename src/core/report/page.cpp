@@ -228,6 +228,26 @@ std::string pairs_table(const std::string& kind,
 
 }  // namespace
 
+std::string html_section(const std::string& title, const std::string& content,
+                         const std::string& note) {
+  return section(title, content, note);
+}
+
+std::string html_facts(const std::vector<std::pair<std::string, std::string>>& facts) {
+  return pairs_table("facts", facts, facts.size(), kMaxFact);
+}
+
+std::string html_page(const std::string& title, const std::string& body) {
+  // The policy lets nothing load and nothing run, whatever a name holds.
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+      "style-src 'unsafe-inline'\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n"
+      "<body>\n{}</body>\n</html>\n",
+      text_of(title), kStyle, body);
+}
+
 std::string run_page_html(const RunPage& page) {
   std::string body = fmt::format("<header><h1>{}</h1>\n<p class=\"status\">{}</p></header>\n",
                                  text_of(page.title), text_of(page.status));
@@ -247,14 +267,7 @@ std::string run_page_html(const RunPage& page) {
   body += section("Skipped images", pairs_table("facts list", page.skipped, kMaxSkipped, kMaxText),
                   fmt::format("{} images could not be read and were left out.",
                               human_count(std::ssize(page.skipped))));
-  // The policy lets nothing load and nothing run, whatever a name holds.
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-      "style-src 'unsafe-inline'\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n"
-      "<body>\n{}</body>\n</html>\n",
-      text_of(page.title), kStyle, body);
+  return html_page(page.title, body);
 }
 
 void write_run_page(const std::filesystem::path& path, const RunPage& page) {

@@ -46,6 +46,14 @@ inline constexpr size_t kMaxPageImages = 24;
 inline constexpr int kMaxPageImageSide = 160;
 inline constexpr size_t kMaxPageClasses = 100;  // above: the most frequent confusions alone
 
+// The parts of a page, for other pages. Titles and notes are text, contents HTML; a section without
+// content is empty.
+std::string html_page(const std::string& title, const std::string& body);
+std::string html_section(const std::string& title, const std::string& content,
+                         const std::string& note = "");
+// A table of two columns; empty without a pair.
+std::string html_facts(const std::vector<std::pair<std::string, std::string>>& facts);
+
 std::string run_page_html(const RunPage& page);
 void write_run_page(const std::filesystem::path& path, const RunPage& page);
 

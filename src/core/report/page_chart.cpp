@@ -14,7 +14,7 @@ namespace nestvit {
 namespace {
 
 // In units of the drawing, which a phone shows at about 0.8 pixels each and a desk at 1.2.
-constexpr double kWidth = 420, kHeight = 212;
+constexpr double kWidth = kChartWidth, kHeight = kChartHeight;
 constexpr double kLeft = 48, kRight = 14, kTop = 10, kBottom = 28;
 constexpr size_t kMaxPoints = 400;  // per line: more would be closer than a pixel
 constexpr size_t kMaxSpots = 150;   // points that show their value under the mouse
@@ -98,26 +98,34 @@ class Drawing {
     y_.high = std::max(y_.high, y_.ticks.back());
   }
 
-  std::string html() {
+  std::string html() const {
     if (empty_) return "";
-    std::string keys, curves;
-    for (size_t i = 0; i < chart_.series.size(); ++i) {
-      const ChartSeries& series = chart_.series[i];
-      if (!std::any_of(series.points.begin(), series.points.end(), finite)) continue;
-      const size_t colour = std::min<size_t>(i + 1, 3);
-      keys += fmt::format("<span class=\"key\"><i class=\"k{}\"></i>{}</span>", colour,
-                          escape_html(series.name));
-      curves += curve(series, colour);
-    }
+    std::string keys;
     for (size_t i = 0; i < chart_.series.size(); ++i)
-      curves += best(chart_.series[i], std::min<size_t>(i + 1, 3));
+      if (shown(chart_.series[i]))
+        keys += fmt::format("<span class=\"key\"><i class=\"k{}\"></i>{}</span>", colour(i),
+                            escape_html(chart_.series[i].name));
     return fmt::format(
-        "<figure class=\"box chart\"><figcaption><b>{0}</b>{1}</figcaption>"
-        "<svg viewBox=\"0 0 {2} {3}\" role=\"img\" aria-label=\"{0}\">{4}{5}</svg></figure>\n",
-        escape_html(chart_.title), keys, kWidth, kHeight, grid(), curves);
+        "<figure class=\"box chart\"><figcaption><b>{}</b>{}</figcaption>{}</figure>\n",
+        escape_html(chart_.title), keys, svg());
+  }
+
+  std::string svg() const {
+    if (empty_) return "";
+    std::string curves;
+    for (size_t i = 0; i < chart_.series.size(); ++i)
+      if (shown(chart_.series[i])) curves += curve(chart_.series[i], colour(i));
+    for (size_t i = 0; i < chart_.series.size(); ++i) curves += best(chart_.series[i], colour(i));
+    return fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">{}{}</svg>",
+                       kWidth, kHeight, escape_html(chart_.title), grid(), curves);
   }
 
  private:
+  static bool shown(const ChartSeries& series) {
+    return std::any_of(series.points.begin(), series.points.end(), finite);
+  }
+  static size_t colour(size_t series) { return std::min<size_t>(series + 1, 3); }
+
   std::string value_text(double value) const { return number(value) + chart_.unit; }
 
   std::string grid() const {
@@ -129,8 +137,8 @@ class Drawing {
           "<text x=\"{:g}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>",
           kLeft, y, kWidth - kRight, kLeft - 6, y + 4, number(tick));
     }
-    svg += fmt::format("<text x=\"{:g}\" y=\"{:g}\" text-anchor=\"end\">epoch</text>", kLeft - 6,
-                       kHeight - kBottom + 18);
+    svg += fmt::format("<text x=\"{:g}\" y=\"{:g}\" text-anchor=\"end\">{}</text>", kLeft - 6,
+                       kHeight - kBottom + 18, escape_html(chart_.x_name));
     for (const double tick : x_.ticks)
       if (tick >= x_.low && tick <= x_.high)
         svg += fmt::format("<text x=\"{:.1f}\" y=\"{:g}\" text-anchor=\"middle\">{}</text>",
@@ -152,9 +160,10 @@ class Drawing {
       pen = true;
       if (points.size() <= kMaxSpots)
         spots += fmt::format(
-            "<circle class=\"spot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{} {}, epoch "
-            "{}</title></circle>",
-            x, y, escape_html(series.name), value_text(point.second), number(point.first));
+            "<circle class=\"spot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{} {}, {} {}"
+            "</title></circle>",
+            x, y, escape_html(series.name), value_text(point.second), escape_html(chart_.x_name),
+            number(point.first));
     }
     // A line of one point has no length: its round cap is what is seen.
     return fmt::format("<path class=\"curve s{}\" d=\"{}h0\"/>{}", colour, path, spots);
@@ -201,5 +210,6 @@ std::vector<double> nice_ticks(double low, double high, int wanted) {
 }
 
 std::string chart_html(const Chart& chart) { return Drawing(chart).html(); }
+std::string chart_svg(const Chart& chart) { return Drawing(chart).svg(); }
 
 }  // namespace nestvit
