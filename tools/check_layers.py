@@ -81,8 +81,9 @@ ROOMS = {
         "check, augment, preview",
     ),
     "cli/verbs/explain": (
-        f"{LIBRARY} report/explanation explain runtime cli/program cli/model cli/verbs/verbs.h",
-        "options, table, files",
+        f"{LIBRARY} report/explanation explain explain/score runtime cli/program cli/model "
+        "cli/verbs/verbs.h",
+        "options, table, files, scores",
     ),
     "cli/verbs/train": (
         f"{LIBRARY} {RUN} train train/device train/group cli/program cli/model",

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <csignal>
 
-#include "e2e/verbs/explain_cli_test.h"
+#include "e2e/verbs/explain/explain_cli_test.h"
 
 namespace nestvit::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <sstream>
 
-#include "e2e/verbs/explain_cli_test.h"
+#include "e2e/verbs/explain/explain_cli_test.h"
 
 namespace nestvit::testing {
 namespace {
