@@ -273,6 +273,9 @@ void warn(const ExplainRequest& request, const LoadedModel& model, const Explain
 int explain(const ExplainOptions& options, const Invocation& invocation) {
   check(options);
   LoadedModel model = load_nest(options.model, invocation);
+  const ModeInput input{model, options.data, options.threads, options.batch_size};
+  if (options.modes.score) return run_explain_score(options.modes, input);
+  if (options.modes.localise) return run_explain_localise(options.modes, input);
   const ExplainRequest request = request_of(options, model);
   const std::unique_ptr<Dataset> dataset = options.data.named()
                                                ? open_data(options.data, model).images

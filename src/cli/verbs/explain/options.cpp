@@ -158,6 +158,7 @@ void add_explain_options(CLI::App& app, ExplainOptions* options) {
              "For an unreadable image: explain the others, then end with an error, or leave it out "
              "with a warning.");
   add_data_options(app, &options->data, Need::kOptional);
+  add_explain_mode_options(app, &options->modes);
 }
 
 std::string format_of(const ExplainOptions& options) {
@@ -165,6 +166,13 @@ std::string format_of(const ExplainOptions& options) {
 }
 
 void check(const ExplainOptions& options) {
+  check(options.modes, options.data);
+  if (options.modes.any()) {
+    if (options.inputs.empty()) return;
+    throw UsageError(fmt::format("--{} is of a data set, not of \"{}\"",
+                                 options.modes.score ? "score" : "localise", options.inputs[0]),
+                     "name the data by --data-dir or --dataset");
+  }
   if (options.inputs.empty() != options.data.named())
     throw UsageError(
         options.inputs.empty() ? "no image to explain" : "images and --data-dir exclude each other",

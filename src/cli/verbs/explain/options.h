@@ -6,6 +6,7 @@
 
 #include "cli/model/model_source.h"
 #include "cli/program/options.h"
+#include "cli/verbs/explain/modes.h"
 #include "explain/explainer.h"
 
 namespace nestvit::cli {
@@ -25,6 +26,7 @@ struct ExplainOptions {
   bool maps = false, smooth = false;
   int batch_size = 8, threads = 0;
   std::string on_bad_image = "error";
+  ExplainModes modes;
 };
 
 void add_explain_options(CLI::App& app, ExplainOptions* options);
