@@ -19,15 +19,8 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/system/sanitized.h"
 #include "image/codecs/picture_file.h"
 #include "report/markup.h"
-
-#ifdef NESTVIT_SANITIZED
-// fontconfig keeps its caches until the process ends; the leak check must not count them as ours.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig"; }
-#endif
 
 namespace nestvit {
 namespace {
