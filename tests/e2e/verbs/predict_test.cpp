@@ -291,6 +291,7 @@ TEST_F(PredictCli, BadFilesAmongManyAreNamedAndTheOthersAnswered) {
   for (const char* name : {"a.png", "b.png", "d.png"}) write_image(name, {1, 2, 3});
   truncate("b.png");
   write_file(path("c.txt"), "notes");
+  std::filesystem::create_directory(path("docs"));
   write_file(path("docs/notes.txt"), "notes");
   const std::string images = "a.png b.png c.txt gone.png docs d.png";
   const std::string expected =
