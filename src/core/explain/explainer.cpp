@@ -16,7 +16,7 @@ namespace {
 
 // One image, prepared.
 struct Prepared {
-  Explanation frame;  // what all its explanations have in common
+  ExplanationRecord frame;  // what all its explanations have in common
   View view;
   std::vector<float> logits;  // [K]
   std::vector<Target> targets;
@@ -80,7 +80,7 @@ struct Explainer::Impl {
     normalise(pixels, preprocessing, std::span(batch).subspan(begin));
 
     Prepared image;
-    Explanation& frame = image.frame;
+    ExplanationRecord& frame = image.frame;
     frame.file = sample.name;
     frame.height = raw.image.height;
     frame.width = raw.image.width;
@@ -108,16 +108,16 @@ struct Explainer::Impl {
     image.targets = targets_of(request, logits, labels);
   }
 
-  Explanation begun(const Prepared& image, const Target& target,
-                    const ExplainRequest& request) const {
-    Explanation result = image.frame;
+  ExplanationRecord begun(const Prepared& image, const Target& target,
+                          const ExplainRequest& request) const {
+    ExplanationRecord result = image.frame;
     result.target = target.description;
     result.predictions = named_classes(image.logits, target, labels);
     result.method = explain_method_names().at(static_cast<size_t>(request.method));
     return result;
   }
 
-  void place_boxes(Explanation& result, const View& view) const {
+  void place_boxes(ExplanationRecord& result, const View& view) const {
     if (!result.tree) return;
     for (TreeNode& node : result.tree->nodes)
       node.box = on_original(node.input_box, view, result.height, result.width);
@@ -130,7 +130,7 @@ struct Explainer::Impl {
     return substrate(image, config.in_channels, config.image_size, kind, black);
   }
 
-  void add_tree(Explanation& result, const Gradients& gradients,
+  void add_tree(ExplanationRecord& result, const Gradients& gradients,
                 const ExplainRequest& request) const {
     const bool at_input = request.site == Site::kInput;
     const bool ascent = request.sign == Sign::kAscent;
@@ -146,13 +146,13 @@ struct Explainer::Impl {
     if (levels.size() > 1) set_explained(result, ascent ? 1 : -1);
   }
 
-  static void set_explained(Explanation& result, int sign) {
+  static void set_explained(ExplanationRecord& result, int sign) {
     result.additive = true;
     result.explained = sign * result.maps.front().sum;
     result.constants = result.target.value - result.explained;
   }
 
-  void add_map(Explanation& result, const Gradients& gradients, const Target& target,
+  void add_map(ExplanationRecord& result, const Gradients& gradients, const Target& target,
                const ExplainRequest& request) const {
     const int plane = shows_plane(request.method) ? plane_of(request, depth()) : 0;
     switch (request.method) {
@@ -182,9 +182,10 @@ struct Explainer::Impl {
     return options;
   }
 
-  Explanation of_gradients(const Prepared& image, const Target& target, const Gradients& gradients,
-                           std::span<const float> pixels, const ExplainRequest& request) const {
-    Explanation result = begun(image, target, request);
+  ExplanationRecord of_gradients(const Prepared& image, const Target& target,
+                                 const Gradients& gradients, std::span<const float> pixels,
+                                 const ExplainRequest& request) const {
+    ExplanationRecord result = begun(image, target, request);
     if (request.method != ExplainMethod::kCam)
       result.propagation =
           options(request).propagation == Propagation::kConservative ? "conservative" : "gradient";
@@ -198,9 +199,9 @@ struct Explainer::Impl {
     return result;
   }
 
-  Explanation by_masking(const Prepared& image, const Target& target, std::span<const float> pixels,
-                         const ExplainRequest& request) const {
-    Explanation result = begun(image, target, request);
+  ExplanationRecord by_masking(const Prepared& image, const Target& target,
+                               std::span<const float> pixels, const ExplainRequest& request) const {
+    ExplanationRecord result = begun(image, target, request);
     result.tree = occlusion_tree(engine, pixels, fill(pixels, request.fill), target.weights,
                                  request.occlude_all);
     if (request.occlude_all && levels.size() > 1)
@@ -236,8 +237,8 @@ struct Explainer::Impl {
     }
   }
 
-  std::vector<std::vector<Explanation>> explain(std::span<const Sample> samples,
-                                                const ExplainRequest& request) const {
+  std::vector<std::vector<ExplanationRecord>> explain(std::span<const Sample> samples,
+                                                      const ExplainRequest& request) const {
     check_request(request, config);
     std::vector<float> batch;
     std::vector<Prepared> images;
@@ -250,11 +251,11 @@ struct Explainer::Impl {
     else
       gradients = run(images, batch, request);
     const size_t pixels = batch.size() / images.size();
-    std::vector<std::vector<Explanation>> results;
+    std::vector<std::vector<ExplanationRecord>> results;
     for (size_t i = 0; i < images.size(); ++i)
       results.push_back(named(images[i].frame.file, [&] {
         const auto input = std::span<const float>(batch).subspan(i * pixels, pixels);
-        std::vector<Explanation> all;
+        std::vector<ExplanationRecord> all;
         for (size_t j = 0; j < images[i].targets.size(); ++j) {
           const Target& target = images[i].targets[j];
           all.push_back(masks ? by_masking(images[i], target, input, request)
@@ -272,13 +273,13 @@ Explainer::Explainer(const LoadedModel& model, int threads) {
 }
 Explainer::~Explainer() = default;
 
-std::vector<Explanation> Explainer::explain(const Sample& sample,
-                                            const ExplainRequest& request) const {
+std::vector<ExplanationRecord> Explainer::explain(const Sample& sample,
+                                                  const ExplainRequest& request) const {
   return std::move(impl_->explain(std::span(&sample, 1), request).front());
 }
 
-std::vector<std::vector<Explanation>> Explainer::explain(std::span<const Sample> samples,
-                                                         const ExplainRequest& request) const {
+std::vector<std::vector<ExplanationRecord>> Explainer::explain(
+    std::span<const Sample> samples, const ExplainRequest& request) const {
   return impl_->explain(samples, request);
 }
 

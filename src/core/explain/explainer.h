@@ -1,7 +1,7 @@
 // From a model and images to explanations.
 //
 //   const Explainer explainer(load_model("runs/pets/best"), /*threads=*/2);
-//   for (const Explanation& why : explainer.explain(sample, {.topk = 2})) ...
+//   for (const ExplanationRecord& why : explainer.explain(sample, {.topk = 2})) ...
 #pragma once
 
 #include <memory>
@@ -30,10 +30,11 @@ class Explainer {
   // One explanation for each class, in the order asked for. Thread-safe. Throws Error that names
   // the sample where it cannot be decoded or a logit or a score is not finite; UsageError for a
   // class or a level that the model does not have, and for what does not go together.
-  std::vector<Explanation> explain(const Sample& sample, const ExplainRequest& request = {}) const;
+  std::vector<ExplanationRecord> explain(const Sample& sample,
+                                         const ExplainRequest& request = {}) const;
   // The same for several images in one batch.
-  std::vector<std::vector<Explanation>> explain(std::span<const Sample> samples,
-                                                const ExplainRequest& request = {}) const;
+  std::vector<std::vector<ExplanationRecord>> explain(std::span<const Sample> samples,
+                                                      const ExplainRequest& request = {}) const;
 
   const GradientEngine& engine() const;
   // A warning to show once, or "": a group norm with one channel to a group, whose logits cannot

@@ -1,5 +1,6 @@
 // An explanation as plain data: what is written as JSON and CSV (explain/json.h), drawn
-// (report/explanation/card.h) and given out by the library. One image, one class, one method.
+// (report/explanation/card.h) and scored. One image, one class, one method. The library gives out
+// an Explanation and a HeatMap of its own (nestvit/nestvit.h).
 //
 // Boxes are [x0, y0, x1, y1) in pixels, of the model's S x S input or of the original image as the
 // model's rule decodes it.
@@ -36,7 +37,7 @@ struct ExplainedTarget {
 };
 
 // The scores of the tokens of a level, or of the cells of a plane, as a picture.
-struct HeatMap {
+struct CellMap {
   int level = 0;  // -1: pixels of the input
   int rows = 0, columns = 0;
   int cell = 1;               // edge of a cell in pixels of the input
@@ -82,7 +83,7 @@ struct Tree {
   std::vector<PathStep> path;  // from the root; empty for a model of one level
 };
 
-struct Explanation {
+struct ExplanationRecord {
   std::string file;
   int width = 0, height = 0;  // of the original image as decoded
   bool turned = false;        // by its EXIF orientation
@@ -99,7 +100,7 @@ struct Explanation {
   std::string method, site, propagation, sign;
   // gradcat: a map for each level from L-1 down to 1; occlusion of every node: the drops of the
   // blocks of level 0, of the path alone: none; other methods: one map.
-  std::vector<HeatMap> maps;
+  std::vector<CellMap> maps;
   std::optional<Tree> tree;
   // Whether the values of the first map add up to a part of Y: `explained`. The constants are Y
   // less that: biases and position embeddings.

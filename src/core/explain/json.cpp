@@ -34,7 +34,7 @@ Json json_of(const ExplainedTarget& target) {
   return json;
 }
 
-Json json_of(const HeatMap& map, bool values) {
+Json json_of(const CellMap& map, bool values) {
   Json json;
   json["level"] = map.level;
   json["grid"] = map.rows;
@@ -101,7 +101,7 @@ Json json_of(const PathStep& step) {
 }
 
 // The image, the model and its answers.
-void add_frame(Json& json, const Explanation& explanation) {
+void add_frame(Json& json, const ExplanationRecord& explanation) {
   json["kind"] = "nestvit.explanation";
   json["schema"] = 1;
   json["file"] = explanation.file;
@@ -134,7 +134,7 @@ std::string quoted(const std::string& field) {
 
 }  // namespace
 
-std::string to_json(const Explanation& explanation, bool maps) {
+std::string to_json(const ExplanationRecord& explanation, bool maps) {
   Json json;
   add_frame(json, explanation);
   json["target"] = json_of(explanation.target);
@@ -143,7 +143,7 @@ std::string to_json(const Explanation& explanation, bool maps) {
   if (!explanation.propagation.empty()) json["propagation"] = explanation.propagation;
   if (!explanation.sign.empty()) json["sign"] = explanation.sign;
   json["levels"] = Json::array();
-  for (const HeatMap& map : explanation.maps) json["levels"].push_back(json_of(map, maps));
+  for (const CellMap& map : explanation.maps) json["levels"].push_back(json_of(map, maps));
   if (explanation.tree) {
     json["tree"] = json_of(*explanation.tree);
     json["path"] = Json::array();
@@ -163,7 +163,7 @@ std::string csv_header() {
   return "file,class,level,quadrant,score,share,margin,decided,x0,y0,x1,y1\n";
 }
 
-std::string to_csv(const Explanation& explanation) {
+std::string to_csv(const ExplanationRecord& explanation) {
   std::string text;
   if (!explanation.tree) return text;
   const Tree& tree = *explanation.tree;

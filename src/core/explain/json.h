@@ -10,11 +10,11 @@ namespace nestvit {
 
 // One object, without a line's end; numbers to 6 significant digits. `maps`: with the values of the
 // heat maps.
-std::string to_json(const Explanation& explanation, bool maps = false);
+std::string to_json(const ExplanationRecord& explanation, bool maps = false);
 
 // file, class, level, quadrant, score, share, margin, decided, x0, y0, x1, y1: a row for each step
 // of the path.
 std::string csv_header();
-std::string to_csv(const Explanation& explanation);
+std::string to_csv(const ExplanationRecord& explanation);
 
 }  // namespace nestvit

@@ -20,11 +20,11 @@ struct Plane {
 };
 
 // `positive_part`: what is below 0 becomes 0.
-HeatMap heat_map(const Plane& plane, bool positive_part) {
+CellMap heat_map(const Plane& plane, bool positive_part) {
   if (!std::isfinite(plane.magnitude))
     throw Error("values of the heat map are not finite",
                 "the weights or the input hold NaN or infinity");
-  HeatMap map;
+  CellMap map;
   map.level = plane.level;
   map.rows = map.columns = plane.side;
   map.cell = plane.cell;
@@ -69,7 +69,7 @@ Plane summed(const Gradients& gradients, const NestConfig& config, int k, F&& we
 
 }  // namespace
 
-HeatMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token) {
+CellMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token) {
   Plane plane;
   plane.level = level.index;
   plane.side = level.map();
@@ -83,7 +83,7 @@ HeatMap token_map(const TokenScores& scores, const Level& level, int pixels_per_
   return heat_map(plane, false);
 }
 
-HeatMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_per_token,
+CellMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_per_token,
                  double magnitude) {
   const Level& leaves = levels.front();
   Plane plane;
@@ -96,7 +96,7 @@ HeatMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_
   return heat_map(plane, false);
 }
 
-HeatMap cam(const Activation& final_norm, std::span<const float> head,
+CellMap cam(const Activation& final_norm, std::span<const float> head,
             std::span<const float> target, const Level& top, int pixels_per_token) {
   const auto width = static_cast<size_t>(top.width), tokens = static_cast<size_t>(top.tokens);
   NESTVIT_CHECK(top.blocks == 1 && final_norm.values.size() == tokens * width &&
@@ -122,14 +122,14 @@ HeatMap cam(const Activation& final_norm, std::span<const float> head,
   return heat_map(plane, false);
 }
 
-HeatMap relevance(const Gradients& gradients, const NestConfig& config, int k) {
+CellMap relevance(const Gradients& gradients, const NestConfig& config, int k) {
   const Activation& v = gradients.levels.at(static_cast<size_t>(k)).aggregated;
   return heat_map(summed(gradients, config, k,
                          [&](size_t at, size_t) { return v.values[at] * v.gradient[at]; }),
                   false);
 }
 
-HeatMap pixel_relevance(const Gradients& gradients, const NestConfig& config) {
+CellMap pixel_relevance(const Gradients& gradients, const NestConfig& config) {
   const Activation& pixels = gradients.pixels;
   Plane plane;
   plane.level = -1;
@@ -147,7 +147,7 @@ HeatMap pixel_relevance(const Gradients& gradients, const NestConfig& config) {
   return heat_map(plane, false);
 }
 
-HeatMap layer_cam(const Gradients& gradients, const NestConfig& config, int k) {
+CellMap layer_cam(const Gradients& gradients, const NestConfig& config, int k) {
   const Activation& v = gradients.levels.at(static_cast<size_t>(k)).aggregated;
   return heat_map(summed(gradients, config, k,
                          [&](size_t at, size_t) {
@@ -157,7 +157,7 @@ HeatMap layer_cam(const Gradients& gradients, const NestConfig& config, int k) {
                   true);
 }
 
-HeatMap grad_cam(const Gradients& gradients, const NestConfig& config, int k) {
+CellMap grad_cam(const Gradients& gradients, const NestConfig& config, int k) {
   const Activation& v = gradients.levels.at(static_cast<size_t>(k)).aggregated;
   const auto width = static_cast<size_t>(geometry(config).at(static_cast<size_t>(k)).width);
   const size_t cells = v.gradient.size() / width;

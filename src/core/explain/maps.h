@@ -12,26 +12,26 @@
 namespace nestvit {
 
 // The token scores of a level as a plane [map, map].
-HeatMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token);
+CellMap token_map(const TokenScores& scores, const Level& level, int pixels_per_token);
 
 // The scores of the blocks of level 0 of a tree that has them all. `magnitude`: of what each score
 // is a difference of.
-HeatMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_per_token,
+CellMap leaf_map(const Tree& tree, const std::vector<Level>& levels, int pixels_per_token,
                  double magnitude);
 
 // Class activation map on the top plane: cam[n] = (1/N) sum over c of w[c] * z[n, c], where w = sum
 // over k of t[k] * head row k. Its sum is Y less the head's biases, exactly. head [K, C].
-HeatMap cam(const Activation& final_norm, std::span<const float> head,
+CellMap cam(const Activation& final_norm, std::span<const float> head,
             std::span<const float> target, const Level& top, int pixels_per_token);
 
 // Sum over c of values * gradients on the plane of ConvPool k (level k's aggregated), [side, side];
 // with the pixels of the image, [S, S], summed over channels.
-HeatMap relevance(const Gradients& gradients, const NestConfig& config, int k);
-HeatMap pixel_relevance(const Gradients& gradients, const NestConfig& config);
+CellMap relevance(const Gradients& gradients, const NestConfig& config, int k);
+CellMap pixel_relevance(const Gradients& gradients, const NestConfig& config);
 
 // max(0, sum over c of values * max(gradients, 0)) on the same plane (Jiang et al. 2021).
-HeatMap layer_cam(const Gradients& gradients, const NestConfig& config, int k);
+CellMap layer_cam(const Gradients& gradients, const NestConfig& config, int k);
 // max(0, sum over c of mean gradient of the plane * values) on the same plane (Selvaraju 2017).
-HeatMap grad_cam(const Gradients& gradients, const NestConfig& config, int k);
+CellMap grad_cam(const Gradients& gradients, const NestConfig& config, int k);
 
 }  // namespace nestvit

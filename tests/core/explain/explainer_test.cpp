@@ -59,9 +59,9 @@ const Sample kPhoto = sample_of(random_image(20, 31));
 
 TEST(Explainer, DescribesImageModelAndAnswers) {
   const Explainer explainer(model_of(small_nest(3, 2, 2)), 1);
-  const std::vector<Explanation> all = explainer.explain(kPhoto);
+  const std::vector<ExplanationRecord> all = explainer.explain(kPhoto);
   ASSERT_EQ(all.size(), 1u);
-  const Explanation& why = all[0];
+  const ExplanationRecord& why = all[0];
   EXPECT_EQ(why.file, "photo.png");
   EXPECT_EQ(why.height, 20);
   EXPECT_EQ(why.width, 31);
@@ -92,7 +92,7 @@ TEST(Explainer, DescribesImageModelAndAnswers) {
 // The official evaluation shrinks 20 x 31 to 18 x 28 and takes 16 x 16 from the middle.
 TEST(Explainer, MapsBoxesToTheOriginal) {
   const Explainer explainer(model_of(small_nest(3, 2, 2)), 1);
-  const Explanation why = explainer.explain(kPhoto).front();
+  const ExplanationRecord why = explainer.explain(kPhoto).front();
   ASSERT_TRUE(why.seen);
   const double y = 20.0 / 18, x = 31.0 / 28;
   const PixelBox seen = {6 * x, 1 * y, 22 * x, 17 * y};
@@ -111,7 +111,7 @@ TEST(Explainer, ClipsBoxesAndLeavesOutThoseOfPaddingAlone) {
   model.preprocessing.crop_pct = 1;
   const Explainer explainer(model, 1);
   // 64 x 16 becomes 16 x 4: columns 6 to 10 of the input.
-  const Explanation why = explainer.explain(sample_of(random_image(64, 16))).front();
+  const ExplanationRecord why = explainer.explain(sample_of(random_image(64, 16))).front();
   EXPECT_EQ(why.seen, (PixelBox{0, 0, 16, 64}));
   for (const TreeNode& node : why.tree->nodes) {
     const double left = std::max(node.input_box[0], 6.0), right = std::min(node.input_box[2], 10.0);
@@ -130,7 +130,7 @@ TEST(Explainer, TurnsAsTheCameraSaysWhereTheModelDoes) {
   sample.encoded = testing::with_exif(encode_png(random_image(20, 31)), 6, true);
   EXPECT_FALSE(Explainer(model, 1).explain(sample).front().turned);
   model.preprocessing.exif_orientation = true;
-  const Explanation why = Explainer(model, 1).explain(sample).front();
+  const ExplanationRecord why = Explainer(model, 1).explain(sample).front();
   EXPECT_TRUE(why.turned);
   EXPECT_EQ(why.height, 31);
   EXPECT_EQ(why.width, 20);
@@ -148,7 +148,8 @@ TEST(Explainer, TakesTheBestClassesOrThoseAskedFor) {
   EXPECT_EQ(explainer.explain(kPhoto, {.topk = 99}).size(), 9u);
 
   int worst = 0;
-  for (const Explanation& one : explainer.explain(kPhoto, {.topk = 9})) worst = one.target.index;
+  for (const ExplanationRecord& one : explainer.explain(kPhoto, {.topk = 9}))
+    worst = one.target.index;
   ExplainRequest request;
   request.classes = {worst, best[0].target.index};
   const auto chosen = explainer.explain(kPhoto, request);
@@ -168,14 +169,14 @@ TEST(Explainer, AgainstAClassLeavesItOutAndSubtracts) {
   const int best = all[0].target.index, second = all[1].target.index;
   ExplainRequest request;
   request.against = best;
-  const Explanation other = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord other = explainer.explain(kPhoto, request).front();
   EXPECT_EQ(other.target.index, second);
   EXPECT_EQ(other.target.against, best);
   EXPECT_EQ(other.target.against_label, all[0].target.label);
   EXPECT_NEAR(other.target.value, all[1].target.value - all[0].target.value, 1e-6);
   double largest = 0;
-  for (const Explanation& one : all)
-    for (const HeatMap& map : one.maps)
+  for (const ExplanationRecord& one : all)
+    for (const CellMap& map : one.maps)
       for (const float v : map.values) largest = std::max<double>(largest, std::abs(v));
   ASSERT_GT(largest, 0);
   for (size_t i = 0; i < other.tree->nodes.size(); ++i)
@@ -187,7 +188,7 @@ TEST(Explainer, LogProbabilityWeighsAllClasses) {
   const Explainer explainer(model_of(small_nest(2, 2)), 1);
   ExplainRequest request;
   request.target = TargetKind::kLogProbability;
-  const Explanation why = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord why = explainer.explain(kPhoto, request).front();
   double mean = 0;
   for (const ExplainedClass& answer : why.predictions) mean += answer.probability * answer.logit;
   EXPECT_EQ(why.target.kind, TargetKind::kLogProbability);
@@ -198,7 +199,7 @@ TEST(Explainer, EveryMethodAnswers) {
   const Explainer explainer(model_of(small_nest(3, 2, 2)), 1);
   ASSERT_EQ(explain_method_names().size(), kMethods.size());
   for (const ExplainMethod method : kMethods) {
-    const Explanation why = explainer.explain(kPhoto, of_method(method)).front();
+    const ExplanationRecord why = explainer.explain(kPhoto, of_method(method)).front();
     SCOPED_TRACE(why.method);
     EXPECT_EQ(why.method, explain_method_names()[static_cast<size_t>(method)]);
     const bool tree = method == ExplainMethod::kGradCat || method == ExplainMethod::kOcclusion;
@@ -222,7 +223,7 @@ TEST(Explainer, EveryMethodAnswers) {
 
 TEST(Explainer, CamExplainsAllButTheHeadsBias) {
   const LoadedModel model = model_of(small_nest(3, 2));
-  const Explanation why =
+  const ExplanationRecord why =
       Explainer(model, 1).explain(kPhoto, of_method(ExplainMethod::kCam)).front();
   const float bias =
       model.tensors.at("head.bias").to_f32().at(static_cast<size_t>(why.target.index));
@@ -234,9 +235,9 @@ TEST(Explainer, CamExplainsAllButTheHeadsBias) {
 // every plane and the pixels hold all of the target.
 TEST(Explainer, ConservativeScoresAddUpToTheTarget) {
   const Explainer explainer(model_of(small_nest(3, 3, 2), Biases::kNone), 1);
-  const auto expect_all = [](const Explanation& why) {
+  const auto expect_all = [](const ExplanationRecord& why) {
     ASSERT_FALSE(why.maps.empty());
-    for (const HeatMap& map : why.maps) {
+    for (const CellMap& map : why.maps) {
       ASSERT_GT(map.positive - map.negative, 0);
       EXPECT_NEAR(map.sum, why.target.value, 2e-5 * (map.positive - map.negative));
     }
@@ -245,7 +246,7 @@ TEST(Explainer, ConservativeScoresAddUpToTheTarget) {
   for (const int level : {1, 2, kPixelLevel}) {
     ExplainRequest request = of_method(ExplainMethod::kRelevance);
     request.level = level;
-    const Explanation why = explainer.explain(kPhoto, request).front();
+    const ExplanationRecord why = explainer.explain(kPhoto, request).front();
     EXPECT_EQ(why.maps.at(0).level, level);
     expect_all(why);
   }
@@ -254,9 +255,9 @@ TEST(Explainer, ConservativeScoresAddUpToTheTarget) {
 TEST(Explainer, SignOfThePaperTurnsTheScores) {
   const Explainer explainer(model_of(small_nest(3, 2)), 1);
   ExplainRequest request;
-  const Explanation ascent = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord ascent = explainer.explain(kPhoto, request).front();
   request.sign = Sign::kPaper;
-  const Explanation paper = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord paper = explainer.explain(kPhoto, request).front();
   EXPECT_EQ(paper.sign, "paper");
   for (size_t i = 0; i < paper.tree->nodes.size(); ++i)
     EXPECT_EQ(paper.tree->nodes[i].score, -ascent.tree->nodes[i].score);
@@ -270,7 +271,7 @@ TEST(Explainer, OutputsOfTheTopDecideNothing) {
   for (const Propagation propagation : {Propagation::kGradient, Propagation::kConservative}) {
     request.propagation = propagation;
     const Explainer explainer(model_of(small_nest(3, 4, 1, 32)), 1);
-    const Explanation why = explainer.explain(kPhoto, request).front();
+    const ExplanationRecord why = explainer.explain(kPhoto, request).front();
     EXPECT_EQ(why.site, "output");
     if (propagation == Propagation::kGradient) {
       EXPECT_FALSE(why.tree->path[0].decided);
@@ -286,11 +287,11 @@ TEST(Explainer, VerifiesThePathByMasking) {
   EXPECT_FALSE(explainer.explain(kPhoto, request).front().tree->path[0].occlusion);
   request.verify = true;
   request.fill = Fill::kBlack;
-  const Explanation why = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord why = explainer.explain(kPhoto, request).front();
   request = of_method(ExplainMethod::kOcclusion);
   request.fill = Fill::kBlack;
   request.occlude_all = true;
-  const Explanation masked = explainer.explain(kPhoto, request).front();
+  const ExplanationRecord masked = explainer.explain(kPhoto, request).front();
   for (const PathStep& step : why.tree->path) {
     ASSERT_TRUE(step.occlusion);
     const TreeNode& node = why.tree->nodes[step.node];
@@ -308,7 +309,7 @@ TEST(Explainer, VerifiesThePathByMasking) {
     }
 }
 
-void expect_same(const Explanation& one, const Explanation& other) {
+void expect_same(const ExplanationRecord& one, const ExplanationRecord& other) {
   EXPECT_EQ(one.file, other.file);
   EXPECT_EQ(one.target.value, other.target.value);
   ASSERT_EQ(one.maps.size(), other.maps.size());
@@ -339,9 +340,9 @@ TEST(Explainer, AConstantModelDecidesNothing) {
     tensor = Tensor::f32(tensor.shape(), std::vector<float>(tensor.size()));
   const Explainer explainer(model, 1);
   for (const ExplainMethod method : kMethods) {
-    const Explanation why = explainer.explain(kPhoto, of_method(method)).front();
+    const ExplanationRecord why = explainer.explain(kPhoto, of_method(method)).front();
     SCOPED_TRACE(why.method);
-    for (const HeatMap& map : why.maps) {
+    for (const CellMap& map : why.maps) {
       EXPECT_FALSE(map.decided);
       EXPECT_EQ(map.sum, 0);
     }
@@ -360,11 +361,12 @@ TEST(Explainer, SmallestNetworksWork) {
   config.num_classes = 1;
   const Explainer explainer(model_of(config), 1);
   const Sample tiny = sample_of(random_image(1, 2, 1));
-  const Explanation tree = explainer.explain(tiny).front();
+  const ExplanationRecord tree = explainer.explain(tiny).front();
   EXPECT_EQ(tree.tree->nodes.size(), 1u);
   EXPECT_TRUE(tree.tree->path.empty());
   EXPECT_FALSE(tree.additive);
-  const Explanation pixels = explainer.explain(tiny, of_method(ExplainMethod::kRelevance)).front();
+  const ExplanationRecord pixels =
+      explainer.explain(tiny, of_method(ExplainMethod::kRelevance)).front();
   EXPECT_EQ(pixels.maps.at(0).level, -1);
   EXPECT_EQ(pixels.maps.at(0).rows, 4);
   explainer.explain(tiny, of_method(ExplainMethod::kCam));

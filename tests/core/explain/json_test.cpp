@@ -24,8 +24,8 @@ const testing::JsonSchema& schema() {
   return read;
 }
 
-HeatMap map_of(int level, std::vector<float> values) {
-  HeatMap map;
+CellMap map_of(int level, std::vector<float> values) {
+  CellMap map;
   map.level = level;
   map.rows = map.columns = 2;
   map.cell = 4;
@@ -37,8 +37,8 @@ HeatMap map_of(int level, std::vector<float> values) {
 }
 
 // Of a tree of two levels.
-Explanation example() {
-  Explanation why;
+ExplanationRecord example() {
+  ExplanationRecord why;
   why.file = "a, b.jpg";
   why.width = 500;
   why.height = 375;
@@ -68,7 +68,7 @@ Explanation example() {
 void expect_by_schema(const json& value) { EXPECT_THAT(schema().violations(value), IsEmpty()); }
 
 TEST(ExplanationJson, KeepsToTheSchema) {
-  Explanation why = example();
+  ExplanationRecord why = example();
   expect_by_schema(json::parse(to_json(why)));
   expect_by_schema(json::parse(to_json(why, true)));
   why.tree->path[0].occlusion = OcclusionCheck{1, false, -0.5};
@@ -133,7 +133,7 @@ TEST(ExplanationJson, SaysWhatTheExplanationSays) {
 }
 
 TEST(ExplanationJson, LeavesOutWhatAMethodHasNot) {
-  Explanation why = example();
+  ExplanationRecord why = example();
   why.method = "cam";
   why.tree.reset();
   why.site = why.propagation = why.sign = "";
@@ -146,7 +146,7 @@ TEST(ExplanationJson, LeavesOutWhatAMethodHasNot) {
 }
 
 TEST(ExplanationJson, IsOneLineWhateverTheNames) {
-  Explanation why = example();
+  ExplanationRecord why = example();
   why.file = "line\nbreak \xff.jpg";
   why.constants = -0.0;
   const std::string text = to_json(why, true);
@@ -156,7 +156,7 @@ TEST(ExplanationJson, IsOneLineWhateverTheNames) {
 }
 
 TEST(ExplanationCsv, HasARowForEachStep) {
-  Explanation why = example();
+  ExplanationRecord why = example();
   EXPECT_EQ(csv_header(), "file,class,level,quadrant,score,share,margin,decided,x0,y0,x1,y1\n");
   EXPECT_EQ(to_csv(why),
             "\"a, b.jpg\",\"golden \"\"retriever\"\"\",1,2,3,0.444444,0.148148,true,"

@@ -33,7 +33,7 @@ std::vector<float> of_image(const Tensor& tensor, int b) {
 }
 
 // `theirs` are before the cut at 0; where nothing is above it, nothing of ours may be.
-void expect_cut(const HeatMap& map, std::vector<float> theirs, const std::string& what) {
+void expect_cut(const CellMap& map, std::vector<float> theirs, const std::string& what) {
   for (float& value : theirs) value = std::max(value, 0.0f);
   if (*std::max_element(theirs.begin(), theirs.end()) == 0)
     EXPECT_EQ(map.values, theirs) << what;

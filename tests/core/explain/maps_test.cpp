@@ -41,7 +41,7 @@ TEST(TokenMap, PutsBlocksWhereTheyLie) {
     scores.values.push_back(i - 4);
     scores.magnitudes.push_back(20);
   }
-  const HeatMap map = token_map(scores, level, 4);
+  const CellMap map = token_map(scores, level, 4);
   EXPECT_EQ(map.values, (std::vector<float>{-4, -3, 0, 1,  //
                                             -2, -1, 2, 3,  //
                                             4, 5, 8, 9,    //
@@ -65,7 +65,7 @@ TEST(TokenMap, OfRoundingIsUndecided) {
 }
 
 TEST(Relevance, SumsChannelsOfTheCell) {
-  const HeatMap map = relevance(one_cell(6, {2, -3}, {0.5f, 1}), kConfig, 1);
+  const CellMap map = relevance(one_cell(6, {2, -3}, {0.5f, 1}), kConfig, 1);
   ASSERT_EQ(map.values.size(), 16u);
   EXPECT_EQ(map.values[6], -2);
   EXPECT_EQ(map.rows, 4);
@@ -82,7 +82,7 @@ TEST(Relevance, OfTheSecondPoolHasCellsOfTwoTokens) {
   Gradients gradients;
   gradients.levels.resize(3);
   gradients.levels[2].aggregated = {std::vector<float>(32, 1), std::vector<float>(32, 0.25f)};
-  const HeatMap map = relevance(gradients, config, 2);
+  const CellMap map = relevance(gradients, config, 2);
   EXPECT_EQ(map.rows, 4);
   EXPECT_EQ(map.cell, 8);
   EXPECT_EQ(map.sum, 8);
@@ -93,7 +93,7 @@ TEST(PixelRelevance, SumsTheColours) {
   Gradients gradients;
   gradients.pixels = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
                       {1, 0, 0, 1, 1, 0, -1, 0, 1, 1, 0, 0}};
-  const HeatMap map = pixel_relevance(gradients, config);
+  const CellMap map = pixel_relevance(gradients, config);
   EXPECT_EQ(map.values, (std::vector<float>{1 + 5 + 9, 10, -7, 4}));
   EXPECT_EQ(map.level, -1);
   EXPECT_EQ(map.rows, 2);
@@ -111,7 +111,7 @@ TEST(GradCam, WeighsChannelsByTheirMeanGradient) {
   Gradients gradients = one_cell(0, {2, 1}, {16, 0});  // means 1 and 0
   gradients.levels[1].aggregated.values[10] = 3;       // cell 5
   gradients.levels[1].aggregated.values[12] = -3;      // cell 6
-  const HeatMap map = grad_cam(gradients, kConfig, 1);
+  const CellMap map = grad_cam(gradients, kConfig, 1);
   EXPECT_EQ(map.values[0], 2);
   EXPECT_EQ(map.values[5], 3);
   EXPECT_EQ(map.values[6], 0);
@@ -121,7 +121,7 @@ TEST(GradCam, WeighsChannelsByTheirMeanGradient) {
 
 TEST(HeatMaps, WithNothingAboveZeroAreZero) {
   for (const auto& method : {layer_cam, grad_cam}) {
-    const HeatMap map = method(one_cell(2, {-1, -1}, {1, 1}), kConfig, 1);
+    const CellMap map = method(one_cell(2, {-1, -1}, {1, 1}), kConfig, 1);
     EXPECT_EQ(map.positive, 0);
     EXPECT_EQ(map.sum, 0);
     EXPECT_EQ(map.values, std::vector<float>(16));
@@ -164,7 +164,7 @@ struct Head {
 TEST(Cam, SumsToTheTargetLessTheBias) {
   const Head head;
   for (const std::vector<float>& t : {std::vector<float>{0, 1, 0}, {1, -1, 0}, {0.5f, 0.2f, -1}}) {
-    const HeatMap map = cam(head.z, head.weights, t, head.top, 1);
+    const CellMap map = cam(head.z, head.weights, t, head.top, 1);
     double bias = 0;
     for (size_t k = 0; k < 3; ++k) bias += static_cast<double>(t[k]) * head.biases[k];
     EXPECT_NEAR(map.sum, head.target(t) - bias, 1e-5 * (map.positive - map.negative));
@@ -177,7 +177,7 @@ TEST(Cam, SumsToTheTargetLessTheBias) {
 TEST(Cam, ByHand) {
   const Level top = geometry(small_nest(1, 2, 1, 2)).back();
   const Activation z{{1, 0, 0, 1, 2, 2, -1, 0}, {}};
-  const HeatMap map = cam(z, std::vector<float>{4, 8, 1, 1}, std::vector<float>{1, 0}, top, 1);
+  const CellMap map = cam(z, std::vector<float>{4, 8, 1, 1}, std::vector<float>{1, 0}, top, 1);
   EXPECT_EQ(map.values, (std::vector<float>{1, 2, 6, -1}));
 }
 
@@ -185,13 +185,13 @@ TEST(Cam, ByHand) {
 TEST(GradCam, OfTheFinalNormIsTheCamAboveZero) {
   const Head head;
   const std::vector<float> t = {0, 1, -1};
-  const HeatMap map = cam(head.z, head.weights, t, head.top, 1);
+  const CellMap map = cam(head.z, head.weights, t, head.top, 1);
   // The plane of ConvPool 1 of this network is as large as the top of `head`.
   const NestConfig config = small_nest(2, 2, 1, 8);
   Activation plane{head.z.values, std::vector<float>(head.z.values.size())};
   for (size_t i = 0; i < plane.gradient.size(); ++i)
     plane.gradient[i] = (head.weights[8 + i % 8] - head.weights[16 + i % 8]) / 16;
-  const HeatMap grad = grad_cam(with_plane(plane), config, 1);
+  const CellMap grad = grad_cam(with_plane(plane), config, 1);
   ASSERT_EQ(grad.values.size(), map.values.size());
   EXPECT_LT(map.negative, 0);
   for (size_t i = 0; i < map.values.size(); ++i)

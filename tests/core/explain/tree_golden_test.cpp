@@ -93,7 +93,7 @@ void expect_maps(const std::vector<TokenScores>& scores, const std::vector<Level
                  const json& golden) {
   for (const json& level : golden.at("levels")) {
     const auto i = level.at("level").get<size_t>();
-    const HeatMap map = token_map(scores[i], levels[i], 1);
+    const CellMap map = token_map(scores[i], levels[i], 1);
     if (!map.decided) continue;
     const double size = level.at("positive").get<double>() - level.at("negative").get<double>();
     EXPECT_NEAR(map.sum, level.at("sum").get<double>(), kTolerance * size);

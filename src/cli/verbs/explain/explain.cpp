@@ -66,13 +66,13 @@ class Files {
   // `at`: the image's place in the order of all.
   void write(size_t at, const ExplainedImage& explained) const {
     write_explanation_card(place(at, explained.explanations.front(), "png"), explained, card_);
-    for (const Explanation& explanation : explained.explanations)
+    for (const ExplanationRecord& explanation : explained.explanations)
       write_file(place(at, explanation, "json"),
                  std::string_view(to_json(explanation, maps_) + "\n"));
   }
 
  private:
-  fs::path place(size_t at, const Explanation& explanation, const char* extension) const {
+  fs::path place(size_t at, const ExplanationRecord& explanation, const char* extension) const {
     return folder_ /
            fmt::format("{}.{}.{}", names_.at(at), classes_.at(explanation.target.index), extension);
   }
@@ -93,7 +93,7 @@ void shrink(ExplainedImage& explained) {
   Image image = nestvit::shrunk(explained.image, kSheetEdge);
   const double x = static_cast<double>(image.width) / explained.image.width;
   const double y = static_cast<double>(image.height) / explained.image.height;
-  for (Explanation& explanation : explained.explanations) {
+  for (ExplanationRecord& explanation : explained.explanations) {
     explanation.width = image.width;
     explanation.height = image.height;
     scale_box(explanation.seen, x, y);
@@ -127,12 +127,12 @@ class Explaining {
 
  private:
   Readable read(size_t begin, size_t end);
-  std::vector<std::vector<Explanation>> explained(Readable& images);
+  std::vector<std::vector<ExplanationRecord>> explained(Readable& images);
   bool drop_undecodable(Readable& images);
   // Whether `act`, which reads an image, throws no Error.
   template <class Act>
   bool can_read(const std::string& name, const Act& act);
-  void answer(const Sample& sample, size_t at, std::vector<Explanation> explanations);
+  void answer(const Sample& sample, size_t at, std::vector<ExplanationRecord> explanations);
 
   const ExplainOptions& options_;
   const Dataset& dataset_;
@@ -184,7 +184,7 @@ bool Explaining::drop_undecodable(Readable& images) {
 }
 
 // Images are decoded a second time only where one of the batch cannot be.
-std::vector<std::vector<Explanation>> Explaining::explained(Readable& images) {
+std::vector<std::vector<ExplanationRecord>> Explaining::explained(Readable& images) {
   if (images.samples.empty()) return {};
   try {
     return explainer_.explain(images.samples, request_);
@@ -197,8 +197,9 @@ std::vector<std::vector<Explanation>> Explaining::explained(Readable& images) {
   return explainer_.explain(images.samples, request_);
 }
 
-void Explaining::answer(const Sample& sample, size_t at, std::vector<Explanation> explanations) {
-  for (Explanation& explanation : explanations) explanation.file = dataset_.name(order_[at]);
+void Explaining::answer(const Sample& sample, size_t at,
+                        std::vector<ExplanationRecord> explanations) {
+  for (ExplanationRecord& explanation : explanations) explanation.file = dataset_.name(order_[at]);
   printer_->add(explanations);
   const bool on_sheet = !options_.sheet.empty() && sheet_.size() < kExplainedSheet;
   if (!files_ && !on_sheet) return;
@@ -224,7 +225,7 @@ void Explaining::run() {
     for (size_t begin = 0; begin < order_.size(); begin += step) {
       const size_t end = std::min(begin + step, order_.size());
       Readable images = read(begin, end);
-      std::vector<std::vector<Explanation>> answers = explained(images);
+      std::vector<std::vector<ExplanationRecord>> answers = explained(images);
       for (size_t i = 0; i < answers.size(); ++i)
         answer(images.samples[i], images.places[i], std::move(answers[i]));
       if (!answers.empty()) printer_->flush(sink);

@@ -38,7 +38,7 @@ std::string masking_in_words(const std::vector<PathStep>& path) {
 }
 
 // The cell of the largest value, on the original image.
-OriginalBox strongest_cell(const HeatMap& map, const Explanation& why,
+OriginalBox strongest_cell(const CellMap& map, const ExplanationRecord& why,
                            const Preprocessing& preprocessing) {
   const auto at = std::max_element(map.values.begin(), map.values.end()) - map.values.begin();
   const double y = static_cast<double>(at / map.columns) * map.cell;
@@ -52,7 +52,7 @@ std::string class_in_words(int index, std::optional<int> against, const ModelCon
   return against ? fmt::format("{}, not {}", name, spoken(model, *against)) : name;
 }
 
-double probability(const Explanation& explanation) {
+double probability(const ExplanationRecord& explanation) {
   for (const ExplainedClass& each : explanation.predictions)
     if (each.index == explanation.target.index) return each.probability;
   return std::nan("");
@@ -74,9 +74,9 @@ std::string path_in_words(const Tree& tree) {
                      masking_in_words(tree.path));
 }
 
-std::string map_in_words(const Explanation& explanation, const Preprocessing& preprocessing) {
+std::string map_in_words(const ExplanationRecord& explanation, const Preprocessing& preprocessing) {
   if (explanation.maps.empty()) return "";
-  const HeatMap& map = explanation.maps.front();
+  const CellMap& map = explanation.maps.front();
   if (!map.decided) return "undecided: nothing but rounding";
   if (!(map.positive > 0)) return "nothing speaks for it";
   const std::string cell = box_in_words(strongest_cell(map, explanation, preprocessing));
@@ -102,9 +102,9 @@ void ExplanationPrinter::begin() {
                         "probability", "where");
 }
 
-void ExplanationPrinter::add(std::span<const Explanation> explanations) {
+void ExplanationPrinter::add(std::span<const ExplanationRecord> explanations) {
   begin();
-  for (const Explanation& explanation : explanations) {
+  for (const ExplanationRecord& explanation : explanations) {
     if (form_.format == "table") add_row(explanation, &explanation == explanations.data());
     if (form_.format == "csv") text_ += to_csv(explanation);
     if (form_.format == "json") {
@@ -115,7 +115,7 @@ void ExplanationPrinter::add(std::span<const Explanation> explanations) {
   }
 }
 
-void ExplanationPrinter::add_row(const Explanation& explanation, bool first) {
+void ExplanationPrinter::add_row(const ExplanationRecord& explanation, bool first) {
   const ExplainedTarget& target = explanation.target;
   const std::string where = explanation.tree ? path_in_words(*explanation.tree)
                                              : map_in_words(explanation, model_.preprocessing);

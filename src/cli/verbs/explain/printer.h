@@ -17,7 +17,7 @@ std::string path_in_words(const Tree& tree);
 
 // "4 x 4 at 120, 88; 6.90 of 9.12 (+8.00 -1.10)": the strongest cell, on the original image; what
 // the map explains of the target, and its parts.
-std::string map_in_words(const Explanation& explanation, const Preprocessing& preprocessing);
+std::string map_in_words(const ExplanationRecord& explanation, const Preprocessing& preprocessing);
 
 // What comes before the first row comes with it: without any answer there is no output.
 class ExplanationPrinter {
@@ -31,13 +31,13 @@ class ExplanationPrinter {
   ExplanationPrinter(Form form, const ModelContent& model);
 
   // The explanations of one image.
-  void add(std::span<const Explanation> explanations);
+  void add(std::span<const ExplanationRecord> explanations);
   void flush(Sink& sink);
   void finish(Sink& sink);
 
  private:
   void begin();
-  void add_row(const Explanation& explanation, bool first);
+  void add_row(const ExplanationRecord& explanation, bool first);
 
   const Form form_;
   const ModelContent& model_;

@@ -10,8 +10,8 @@
 namespace nestvit {
 namespace {
 
-HeatMap map_of(const Grid& grid, const std::vector<double>& values) {
-  HeatMap map;
+CellMap map_of(const Grid& grid, const std::vector<double>& values) {
+  CellMap map;
   map.level = -1;
   map.rows = map.columns = grid.side;
   map.cell = grid.cell;
@@ -32,7 +32,7 @@ std::vector<double> grey(std::span<const float> image, int channels) {
 
 }  // namespace
 
-HeatMap random_map(const Grid& grid, uint64_t seed, uint64_t image) {
+CellMap random_map(const Grid& grid, uint64_t seed, uint64_t image) {
   const std::vector<int> order = tie_order(grid.cells(), seed, image);
   std::vector<double> values(order.size());
   for (size_t rank = 0; rank < order.size(); ++rank)
@@ -41,7 +41,7 @@ HeatMap random_map(const Grid& grid, uint64_t seed, uint64_t image) {
   return map_of(grid, values);
 }
 
-HeatMap centre_map(const Grid& grid) {
+CellMap centre_map(const Grid& grid) {
   const double sigma = grid.size() / 4.0;
   std::vector<double> axis(static_cast<size_t>(grid.side));
   for (int x = 0; x < grid.size(); ++x) {
@@ -54,7 +54,7 @@ HeatMap centre_map(const Grid& grid) {
   return map_of(grid, values);
 }
 
-HeatMap edge_map(const Grid& grid, std::span<const float> image, int channels) {
+CellMap edge_map(const Grid& grid, std::span<const float> image, int channels) {
   const int size = grid.size();
   NESTVIT_CHECK(image.size() == static_cast<size_t>(channels) * size * size);
   const std::vector<double> pixels = grey(image, channels);

@@ -114,7 +114,7 @@ Grid score_grid(const NestConfig& config) {
   return grid;
 }
 
-std::vector<double> on_grid(const HeatMap& map, const Grid& grid) {
+std::vector<double> on_grid(const CellMap& map, const Grid& grid) {
   const int rows = map.rows;
   NESTVIT_CHECK(rows > 0 && map.columns == rows &&
                 map.values.size() == static_cast<size_t>(rows) * rows &&

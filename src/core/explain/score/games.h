@@ -34,7 +34,7 @@ Grid score_grid(const NestConfig& config);
 
 // A map on the grid, [side, side]: finer cells are summed, coarser ones repeated. One side must
 // divide the other.
-std::vector<double> on_grid(const HeatMap& map, const Grid& grid);
+std::vector<double> on_grid(const CellMap& map, const Grid& grid);
 
 // The cells in an order that the seed and the image's number decide.
 std::vector<int> tie_order(int cells, uint64_t seed, uint64_t image);

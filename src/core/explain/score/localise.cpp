@@ -95,7 +95,7 @@ ObjectBox squashed(const ObjectBox& box, int height, int width, int size) {
   return {across(box.x0), down(box.y0), across(box.x1), down(box.y1)};
 }
 
-std::vector<double> enlarged(const HeatMap& map, int size) {
+std::vector<double> enlarged(const CellMap& map, int size) {
   NESTVIT_CHECK(map.rows > 0 && map.columns > 0 &&
                 map.values.size() == static_cast<size_t>(map.rows) * map.columns);
   const std::vector<Tap> across = taps(map.columns, size), down = taps(map.rows, size);

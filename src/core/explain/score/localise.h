@@ -32,7 +32,7 @@ ObjectBox squashed(const ObjectBox& box, int height, int width, int size);
 
 // The map at size x size: bicubic with a = -0.75, half-pixel centres, the border continued
 // (OpenCV's INTER_CUBIC).
-std::vector<double> enlarged(const HeatMap& map, int size);
+std::vector<double> enlarged(const CellMap& map, int size);
 
 // map [size, size], as enlarged() makes it. Nothing where nothing is positive.
 inline constexpr double kCvpr16Threshold = 0.2;

@@ -66,7 +66,7 @@ class MapMaker {
   }
 
  private:
-  HeatMap map(const ScoredMethod& method, const Sources& from) const {
+  CellMap map(const ScoredMethod& method, const Sources& from) const {
     switch (method.kind) {
       case RowKind::kRelevance:
         return levels_.size() > 1 ? relevance(*from.conservative, config_, 1)

@@ -46,7 +46,7 @@ std::vector<ScoredMethod> score_methods(int levels, bool variants = false);
 // Of one method, for one class of an image. The map of a tree is level 1's, whose sums over the
 // leaf blocks are the scores of the leaves; the map of occlusion is the drop of each leaf block.
 struct MethodMap {
-  HeatMap map;
+  CellMap map;
   std::vector<int> path;  // the tree's; of others that of their map (path_of_map)
 };
 struct ClassMaps {

@@ -76,7 +76,7 @@ std::vector<float> mosaic(const std::vector<std::vector<float>>& images, int cha
   return result;
 }
 
-MosaicScore mosaic_score(const HeatMap& map, std::span<const int> path, int edge, int cell) {
+MosaicScore mosaic_score(const CellMap& map, std::span<const int> path, int edge, int cell) {
   NESTVIT_CHECK(map.values.size() == static_cast<size_t>(map.rows) * map.columns &&
                 !map.values.empty());
   const int row = cell / edge, column = cell % edge;

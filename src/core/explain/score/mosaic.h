@@ -28,7 +28,7 @@ struct MosaicScore {
   double argmax = 0;  // 1 where the map's largest value, the first of equal ones, is in the cell
   double path = 0;    // 1 where the first log2(edge) quadrants lead into the cell; NaN: no path
 };
-MosaicScore mosaic_score(const HeatMap& map, std::span<const int> path, int edge, int cell);
+MosaicScore mosaic_score(const CellMap& map, std::span<const int> path, int edge, int cell);
 
 // Whether all of the classes are among the ten largest logits: else the mosaic is out of the
 // model's reach.

@@ -34,7 +34,7 @@ double distance(double y, double x, const ObjectBox& box) {
 
 }  // namespace
 
-Pointing pointing(const HeatMap& map, std::span<const ObjectBox> boxes, const View& view,
+Pointing pointing(const CellMap& map, std::span<const ObjectBox> boxes, const View& view,
                   int size) {
   NESTVIT_CHECK(map.rows > 0 && map.columns == map.rows && size % map.rows == 0 &&
                 map.values.size() == static_cast<size_t>(map.rows) * map.columns);

@@ -25,6 +25,6 @@ struct Pointing {
 
 // `boxes` on the original image, which `view` maps the S x S input to. All NaN where the input sees
 // nothing of any box.
-Pointing pointing(const HeatMap& map, std::span<const ObjectBox> boxes, const View& view, int size);
+Pointing pointing(const CellMap& map, std::span<const ObjectBox> boxes, const View& view, int size);
 
 }  // namespace nestvit

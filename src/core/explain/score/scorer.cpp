@@ -44,7 +44,7 @@ std::vector<double> game_values(const std::array<Games, kGameFills.size()>& game
 }
 
 // A map's values must divide the input for the pointing games: pixels and cells of a NesT do.
-void add_pointing(const HeatMap& map, const ScoreInput& input, int size,
+void add_pointing(const CellMap& map, const ScoreInput& input, int size,
                   std::vector<double>& values) {
   Pointing result{kUndefined, kUndefined, kUndefined};
   if (input.objects && !input.objects->boxes.empty())

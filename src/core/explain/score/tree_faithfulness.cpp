@@ -33,7 +33,7 @@ double overlap(int k, int cells, double from, double to) {
 }
 
 // The sum of the map in block (y, x) of parts x parts.
-double block_sum(const HeatMap& map, int parts, int y, int x) {
+double block_sum(const CellMap& map, int parts, int y, int x) {
   const double edge = 1.0 / parts;
   double sum = 0;
   for (int row = 0; row < map.rows; ++row) {
@@ -75,7 +75,7 @@ TreeFaithfulness tree_faithfulness(const Tree& drops, std::span<const int> path)
   return {(below - 0.5) / others, agreed / static_cast<double>(path.size())};
 }
 
-std::vector<int> path_of_map(const HeatMap& map, const std::vector<Level>& levels) {
+std::vector<int> path_of_map(const CellMap& map, const std::vector<Level>& levels) {
   std::vector<int> path;
   int y = 0, x = 0;
   for (size_t step = 1; step < levels.size(); ++step) {
@@ -101,7 +101,7 @@ std::vector<int> quadrants(const Tree& tree) {
   return path;
 }
 
-std::vector<double> block_sums(const HeatMap& map, int blocks) {
+std::vector<double> block_sums(const CellMap& map, int blocks) {
   std::vector<double> sums;
   for (int y = 0; y < blocks; ++y)
     for (int x = 0; x < blocks; ++x) sums.push_back(block_sum(map, blocks, y, x));

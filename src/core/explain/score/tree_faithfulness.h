@@ -29,14 +29,14 @@ TreeFaithfulness tree_faithfulness(const Tree& drops, std::span<const int> path)
 
 // The path of a map without a tree: from the root, the quadrant that holds the largest sum of the
 // map, the first of equal ones. Cells that lie in several blocks are split by area.
-std::vector<int> path_of_map(const HeatMap& map, const std::vector<Level>& levels);
+std::vector<int> path_of_map(const CellMap& map, const std::vector<Level>& levels);
 
 // The quadrants of a tree's path.
 std::vector<int> quadrants(const Tree& tree);
 
 // The sums of a map over blocks x blocks parts of the image, row by row; cells that lie in several
 // are split by area.
-std::vector<double> block_sums(const HeatMap& map, int blocks);
+std::vector<double> block_sums(const CellMap& map, int blocks);
 
 // Random sets of blocks, and the logit lost when each is replaced by the substrate. They do not
 // depend on a map.

@@ -33,7 +33,7 @@ constexpr int kNoteAbove = 20;  // between the tree and the note
 // One explanation, ready to draw. Beside the photo, or below it where there are several columns, is
 // the tree, or the scale of the heat: `side`.
 struct Column {
-  const Explanation* why = nullptr;
+  const ExplanationRecord* why = nullptr;
   ScaledImage picture;
   std::optional<TreePicture> tree;
   std::vector<std::string> note;  // below the tree
@@ -44,7 +44,7 @@ struct Column {
   int photo_height() const { return picture.image.height; }
 };
 
-std::string note_of(const Explanation& why) {
+std::string note_of(const ExplanationRecord& why) {
   const bool masking = why.method == "occlusion";
   return fmt::format(
       "From the whole view the path goes to the quarter that {}, then into that quarter. Bars: a "
@@ -121,7 +121,8 @@ class Card {
                : column.photo_height() + answers + kMargin + column.side_height;
   }
 
-  void measure(Column& column, const Explanation& why, const ScaledImage& photo, bool smooth) {
+  void measure(Column& column, const ExplanationRecord& why, const ScaledImage& photo,
+               bool smooth) {
     column.why = &why;
     column.picture = picture_of(why, photo, scale_, smooth);
     column.heat = map_of(why) && speaks_for(*map_of(why));
@@ -142,7 +143,7 @@ class Card {
   }
 
   void draw_title(Canvas& canvas) const {
-    const Explanation& why = explained_.explanations[0];
+    const ExplanationRecord& why = explained_.explanations[0];
     const std::string model = why.variant.empty() ? why.origin : why.variant;
     const std::string how = "  " + (model.empty() ? "" : model + " · ") + method_words(why);
     const std::string name = std::filesystem::path(why.file).filename().string();
@@ -156,7 +157,7 @@ class Card {
   }
 
   void draw_question(Canvas& canvas, const Column& column, double x, double y) const {
-    const Explanation& why = *column.why;
+    const ExplanationRecord& why = *column.why;
     const double room = width_of(column);
     std::string words = question_words(why), probability;
     for (const ExplainedClass& answer : why.predictions)

@@ -14,7 +14,7 @@ namespace nestvit {
 // its rival. At least one.
 struct ExplainedImage {
   Image image;  // as decoded by the model's rule, at its own size
-  std::vector<Explanation> explanations;
+  std::vector<ExplanationRecord> explanations;
 };
 
 struct CardOptions {

@@ -10,34 +10,34 @@
 
 namespace nestvit {
 
-const HeatMap* map_of(const Explanation& why) {
+const CellMap* map_of(const ExplanationRecord& why) {
   return why.tree || why.maps.empty() ? nullptr : &why.maps[0];
 }
 
-HeatScale scale_of(const std::vector<Explanation>& explanations) {
-  std::vector<const HeatMap*> maps;
-  for (const Explanation& why : explanations)
+HeatScale scale_of(const std::vector<ExplanationRecord>& explanations) {
+  std::vector<const CellMap*> maps;
+  for (const ExplanationRecord& why : explanations)
     if (map_of(why)) maps.push_back(map_of(why));
   return common_scale(maps);
 }
 
-ScaledImage picture_of(const Explanation& why, const ScaledImage& photo, const HeatScale& scale,
-                       bool smooth) {
+ScaledImage picture_of(const ExplanationRecord& why, const ScaledImage& photo,
+                       const HeatScale& scale, bool smooth) {
   ScaledImage picture = photo;
-  const HeatMap* const map = map_of(why);
+  const CellMap* const map = map_of(why);
   if (map) turn_grey(picture.image);
   dim_unseen(picture, why.seen);
   if (map && speaks_for(*map)) lay_heat(picture, {*map, extent_of(why), scale, smooth});
   return picture;
 }
 
-void draw_picture(Canvas& canvas, const Explanation& why, const ScaledImage& picture, int x,
+void draw_picture(Canvas& canvas, const ExplanationRecord& why, const ScaledImage& picture, int x,
                   int y) {
   const int width = picture.image.width, height = picture.image.height;
   canvas.frame(x - 0.5, y - 0.5, width + 1, height + 1, 1, kEdge);
   canvas.pixels(picture.image, x, y);
   if (why.tree) draw_path(canvas, *why.tree, picture, x, y);
-  const HeatMap* const map = map_of(why);
+  const CellMap* const map = map_of(why);
   if (!map || speaks_for(*map)) return;
   const std::string notice = map->decided ? "nothing speaks for it" : "undecided: only rounding";
   canvas.font(14, true);
@@ -100,7 +100,8 @@ void draw_lines(Canvas& canvas, const std::vector<std::string>& lines, double x,
   }
 }
 
-void draw_legend(Canvas& canvas, const Explanation& why, const HeatScale& scale, int x, int y) {
+void draw_legend(Canvas& canvas, const ExplanationRecord& why, const HeatScale& scale, int x,
+                 int y) {
   Image colours{14, kLegendWidth, 3, {}};
   for (int row = 0; row < colours.height; ++row)
     for (int i = 0; i < kLegendWidth; ++i) {

@@ -18,7 +18,7 @@ constexpr int kPhotoEdge = 288, kTextHeight = 78;
 constexpr int kWidth = kPhotoEdge + 2 * kPadding, kHeight = kPhotoEdge + 2 * kPadding + kTextHeight;
 
 void draw_small_card(Canvas& canvas, const ExplainedImage& card, bool smooth, double x, double y) {
-  const Explanation& why = card.explanations.at(0);
+  const ExplanationRecord& why = card.explanations.at(0);
   const ScaledImage photo = enlarged(scaled_down(card.image, kPhotoEdge), kPhotoEdge);
   const ScaledImage picture = picture_of(why, photo, scale_of({why}), smooth);
   draw_card_paper(canvas, x, y, kWidth, kHeight);

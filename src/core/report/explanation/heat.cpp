@@ -81,9 +81,9 @@ std::array<HeatColour, 511> signed_colours() {
 
 }  // namespace
 
-HeatScale common_scale(const std::vector<const HeatMap*>& maps) {
+HeatScale common_scale(const std::vector<const CellMap*>& maps) {
   HeatScale scale;
-  for (const HeatMap* map : maps) {
+  for (const CellMap* map : maps) {
     scale.is_signed |= map->is_signed;
     for (const float value : map->values)
       if (std::isfinite(value)) scale.most = std::max(scale.most, std::abs(double{value}));
@@ -91,7 +91,7 @@ HeatScale common_scale(const std::vector<const HeatMap*>& maps) {
   return scale;
 }
 
-bool speaks_for(const HeatMap& map) {
+bool speaks_for(const CellMap& map) {
   return map.decided &&
          std::any_of(map.values.begin(), map.values.end(), [](float v) { return v > 0; });
 }

@@ -23,10 +23,10 @@ struct HeatScale {
 };
 
 // One scale for all.
-HeatScale common_scale(const std::vector<const HeatMap*>& maps);
+HeatScale common_scale(const std::vector<const CellMap*>& maps);
 
 // Whether the map has anything to show: it is decided, and some value is positive.
-bool speaks_for(const HeatMap& map);
+bool speaks_for(const CellMap& map);
 
 HeatColour heat_colour(const HeatScale& scale, double value);
 

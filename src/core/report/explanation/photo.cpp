@@ -38,7 +38,7 @@ Image sharply_resized(const Image& image, int height, int width) {
 }
 
 // The value at row y, column x, both in cells from the map's top left corner.
-double value_at(const HeatMap& map, double y, double x, bool smooth) {
+double value_at(const CellMap& map, double y, double x, bool smooth) {
   const auto cell = [&](double row, double column) {
     const int r = std::clamp(static_cast<int>(row), 0, map.rows - 1);
     const int c = std::clamp(static_cast<int>(column), 0, map.columns - 1);
@@ -121,7 +121,7 @@ void lay_heat(ScaledImage& photo, const Heat& heat) {
   }
 }
 
-PixelBox extent_of(const Explanation& why) {
+PixelBox extent_of(const ExplanationRecord& why) {
   const PixelBox& given = why.extent;
   if (given[2] > given[0] && given[3] > given[1]) return given;
   return why.seen.value_or(PixelBox{0, 0, double(why.width), double(why.height)});

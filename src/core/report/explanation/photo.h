@@ -32,7 +32,7 @@ void dim_unseen(ScaledImage& photo, const OriginalBox& seen);
 // Colours with an opacity of 0.55 over `photo`, where the input, at `extent` of the original, lies.
 // `smooth`: bilinear between the centres of cells.
 struct Heat {
-  const HeatMap& map;
+  const CellMap& map;
   PixelBox extent;
   HeatScale scale;
   bool smooth = false;
@@ -40,8 +40,8 @@ struct Heat {
 inline constexpr double kHeatOpacity = 0.55;
 void lay_heat(ScaledImage& photo, const Heat& heat);
 
-// Explanation::extent, or what was seen where that is not known.
-PixelBox extent_of(const Explanation& why);
+// ExplanationRecord::extent, or what was seen where that is not known.
+PixelBox extent_of(const ExplanationRecord& why);
 
 // A number in a disc, of a step of the path.
 void draw_badge(Canvas& canvas, int number, double x, double y, double radius, bool decided);

@@ -30,7 +30,8 @@ double gap_of(size_t nodes, double edge) { return nodes > 4 ? 5 : edge * 0.3; }
 
 }  // namespace
 
-TreePicture::TreePicture(const Explanation& why, const ScaledImage& photo, double wanted_height)
+TreePicture::TreePicture(const ExplanationRecord& why, const ScaledImage& photo,
+                         double wanted_height)
     : tree_(why.tree.value()), photo_(photo), extent_(extent_of(why)) {
   choose_rows();
   if (rows_.empty()) return;

@@ -18,7 +18,7 @@ class TreePicture {
 
   // `why` has a tree. `photo`: of the original, scaled down or as it is. Higher than can be read
   // where `wanted_height` allows.
-  TreePicture(const Explanation& why, const ScaledImage& photo, double wanted_height);
+  TreePicture(const ExplanationRecord& why, const ScaledImage& photo, double wanted_height);
 
   double width() const { return width_; }
   double height() const { return height_; }

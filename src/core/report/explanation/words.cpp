@@ -23,7 +23,7 @@ std::string share_words(double share) {
   return fmt::format("{}{:.0f} %", rounded < 0 ? "−" : "", std::abs(rounded));
 }
 
-std::string question_words(const Explanation& why) {
+std::string question_words(const ExplanationRecord& why) {
   const std::string label = clean_utf8(why.target.label);
   if (!why.target.against) return fmt::format("Why “{}”?", label);
   return fmt::format("Why “{}” rather than “{}”?", label, clean_utf8(why.target.against_label));
@@ -42,14 +42,14 @@ std::string path_words(const Tree& tree) {
   return fmt::format("Path: {}", fmt::join(steps, " → "));
 }
 
-std::string method_words(const Explanation& why) {
+std::string method_words(const ExplanationRecord& why) {
   std::string words = why.method;
   for (const std::string& part : {why.site, why.propagation, why.sign})
     if (!part.empty()) words += " · " + part;
   return words;
 }
 
-std::string unit_words(const Explanation& why) {
+std::string unit_words(const ExplanationRecord& why) {
   const std::string of = why.target.kind == TargetKind::kLogProbability ? "the log-probability"
                          : why.target.against                           ? "the difference of logits"
                                                                         : "the logit";

@@ -14,15 +14,15 @@ std::string quadrant_name(int quadrant);
 std::string share_words(double share);
 
 // 'Why "cat"?', 'Why "cat" rather than "dog"?'
-std::string question_words(const Explanation& why);
+std::string question_words(const ExplanationRecord& why);
 
 // "Path: 1 top left (61 %) → 2 bottom right (48 %)"; a step that nothing decides says so.
 std::string path_words(const Tree& tree);
 
 // "gradcat · input · conservative · ascent"
-std::string method_words(const Explanation& why);
+std::string method_words(const ExplanationRecord& why);
 
 // Of a heat map's values: "share of the logit".
-std::string unit_words(const Explanation& why);
+std::string unit_words(const ExplanationRecord& why);
 
 }  // namespace nestvit

@@ -124,10 +124,10 @@ TEST(Ranking, TiesAreShuffledByTheSeedAndTheImage) {
 TEST(Games, AConstantMapIsTheRandomControl) {
   std::vector<float> image(kPixels), substrate(kPixels);
   for (int i = 0; i < kPixels; ++i) image[i] = std::sin(static_cast<float>(5 * i));
-  HeatMap constant;
+  CellMap constant;
   constant.rows = constant.columns = 4;
   constant.values.assign(16, 0.7f);
-  const auto curves = [&](const HeatMap& map, uint64_t seed) {
+  const auto curves = [&](const CellMap& map, uint64_t seed) {
     return play({image, substrate, 1, 1}, kGrid, ranking(on_grid(map, kGrid), seed, 9), {8, 4},
                 sum_model(1));
   };
@@ -150,12 +150,12 @@ TEST(ScoreGrid, IsTheCoarsestLevelWithEnoughCells) {
 }
 
 TEST(ScoreGrid, FinerMapsAreSummedAndCoarserOnesRepeated) {
-  HeatMap fine;
+  CellMap fine;
   fine.rows = fine.columns = 4;
   for (int i = 0; i < 16; ++i) fine.values.push_back(static_cast<float>(i));
   EXPECT_EQ(on_grid(fine, {2, 4}), (std::vector<double>{0 + 1 + 4 + 5, 2 + 3 + 6 + 7,
                                                         8 + 9 + 12 + 13, 10 + 11 + 14 + 15}));
-  HeatMap coarse;
+  CellMap coarse;
   coarse.rows = coarse.columns = 1;
   coarse.values = {-2};
   EXPECT_EQ(on_grid(coarse, {2, 4}), (std::vector<double>{-2, -2, -2, -2}));

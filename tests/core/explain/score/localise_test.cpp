@@ -67,8 +67,8 @@ TEST(Squashed, CutsToWholePixels) {
   EXPECT_EQ(squashed({0, 0, 0, 0}, 375, 500, 224), (ObjectBox{0, 0, 0, 0}));
 }
 
-HeatMap map_of(int side, std::vector<float> values) {
-  HeatMap map;
+CellMap map_of(int side, std::vector<float> values) {
+  CellMap map;
   map.rows = map.columns = side;
   map.values = std::move(values);
   return map;
@@ -77,7 +77,7 @@ HeatMap map_of(int side, std::vector<float> values) {
 TEST(Enlarged, KeepsConstantsAndWhatHasTheSizeAlready) {
   for (const double value : enlarged(map_of(3, std::vector<float>(9, 0.25f)), 17))
     EXPECT_NEAR(value, 0.25, 1e-12);
-  const HeatMap map = map_of(3, {1, 2, 3, 4, 5, 6, 7, 8, 9});
+  const CellMap map = map_of(3, {1, 2, 3, 4, 5, 6, 7, 8, 9});
   EXPECT_EQ(enlarged(map, 3), (std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
 
@@ -86,7 +86,7 @@ TEST(Enlarged, IsBicubicWithMinusThreeQuarters) {
   // polynomials of a = -0.75.
   const std::vector<double> w = {-0.10546875, 0.87890625, 0.26171875, -0.03515625};
   EXPECT_DOUBLE_EQ(w[0] + w[1] + w[2] + w[3], 1);
-  HeatMap square = map_of(6, std::vector<float>(36));
+  CellMap square = map_of(6, std::vector<float>(36));
   for (int y = 0; y < 6; ++y) square.values[y * 6 + 2] = 1;
   const std::vector<double> result = enlarged(square, 12);
   // Output 5 is at 2.25: between inputs 2 and 3, a quarter from the hot one; output 6 at 2.75;

@@ -121,7 +121,7 @@ TEST(MethodMaps, AreTheExplainers) {
     ExplainRequest request;
     request.classes = {1};
     request.method = method;
-    const std::vector<Explanation> all = explainer.explain(sample, request);
+    const std::vector<ExplanationRecord> all = explainer.explain(sample, request);
     const auto row = std::find_if(tiny.context.methods.begin(), tiny.context.methods.end(),
                                   [&](const ScoredMethod& m) { return m.name == name; });
     const MethodMap& ours = maps[0].methods[row - tiny.context.methods.begin()];

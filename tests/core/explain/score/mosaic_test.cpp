@@ -47,8 +47,8 @@ TEST(Mosaic, ShrinksEachImageIntoItsCell) {
   EXPECT_EQ(result[16 + 10], 3);
 }
 
-HeatMap map_of(int side, std::vector<float> values) {
-  HeatMap map;
+CellMap map_of(int side, std::vector<float> values) {
+  CellMap map;
   map.rows = map.columns = side;
   map.values = std::move(values);
   return map;
@@ -59,7 +59,7 @@ TEST(Mosaic, CountsPositiveMassTheArgmaxAndThePath) {
   values[2] = 3;    // top right
   values[12] = 1;   // bottom left
   values[0] = -50;  // negative values are clipped, not made absolute
-  const HeatMap map = map_of(4, values);
+  const CellMap map = map_of(4, values);
   const MosaicScore right = mosaic_score(map, std::vector<int>{1, 2}, 2, 1);
   EXPECT_EQ(right.mass, 0.75);
   EXPECT_EQ(right.argmax, 1);
@@ -71,7 +71,7 @@ TEST(Mosaic, CountsPositiveMassTheArgmaxAndThePath) {
 }
 
 TEST(Mosaic, APathOfTwoStepsLeadsIntoOneOfSixteenCells) {
-  const HeatMap map = map_of(1, {1});
+  const CellMap map = map_of(1, {1});
   for (int cell = 0; cell < 16; ++cell)
     // top right, then bottom left of it: row 1, column 2
     EXPECT_EQ(mosaic_score(map, std::vector<int>{1, 2, 3}, 4, cell).path, cell == 6 ? 1 : 0);
@@ -80,7 +80,7 @@ TEST(Mosaic, APathOfTwoStepsLeadsIntoOneOfSixteenCells) {
 
 TEST(Mosaic, CellsBetweenTwoPartsAreSplit) {
   // The middle column of three lies half in each part.
-  const HeatMap map = map_of(3, {0, 4, 0, 0, 0, 0, 0, 0, 0});
+  const CellMap map = map_of(3, {0, 4, 0, 0, 0, 0, 0, 0, 0});
   EXPECT_NEAR(mosaic_score(map, {}, 2, 0).mass, 0.5, 1e-12);
   EXPECT_NEAR(mosaic_score(map, {}, 2, 1).mass, 0.5, 1e-12);
 }

@@ -11,8 +11,8 @@ namespace {
 
 using Boxes = std::vector<ObjectBox>;
 
-HeatMap map_of(int side, std::vector<float> values) {
-  HeatMap map;
+CellMap map_of(int side, std::vector<float> values) {
+  CellMap map;
   map.rows = map.columns = side;
   map.values = std::move(values);
   return map;
@@ -23,7 +23,7 @@ constexpr View kSame{};
 TEST(Pointing, HitsInTheBoxAndWithinTheTolerance) {
   std::vector<float> values(196);
   values[0] = 1;  // its middle is pixel (8, 8) of 224
-  const HeatMap map = map_of(14, values);
+  const CellMap map = map_of(14, values);
   EXPECT_EQ(pointing(map, Boxes{{0, 0, 20, 20}}, kSame, 224).hit, 1);
   // Less than 15 px to the left edge of the box, and just not less.
   EXPECT_EQ(pointing(map, Boxes{{22, 0, 40, 20}}, kSame, 224).hit, 1);
@@ -42,13 +42,13 @@ TEST(Pointing, TheToleranceFollowsTheInput) {
 }
 
 TEST(Pointing, OfEqualValuesTheFirstCounts) {
-  const HeatMap map = map_of(2, {0, 5, 5, 0});
+  const CellMap map = map_of(2, {0, 5, 5, 0});
   EXPECT_EQ(pointing(map, Boxes{{112, 0, 223, 111}}, kSame, 224).hit, 1);
   EXPECT_EQ(pointing(map, Boxes{{0, 150, 90, 223}}, kSame, 224).hit, 0);
 }
 
 TEST(Pointing, EnergyIsTheShareOfThePositivePart) {
-  const HeatMap map = map_of(2, {3, -100, 1, 0});
+  const CellMap map = map_of(2, {3, -100, 1, 0});
   const Pointing left = pointing(map, Boxes{{0, 0, 3, 3}}, kSame, 8);  // the top left cell
   EXPECT_DOUBLE_EQ(left.energy, 0.75);
   EXPECT_DOUBLE_EQ(left.area, 0.25);
@@ -60,7 +60,7 @@ TEST(Pointing, EnergyIsTheShareOfThePositivePart) {
 }
 
 TEST(Pointing, TheEnergyOfAConstantMapIsTheBoxesArea) {
-  const HeatMap map = map_of(4, std::vector<float>(16, 0.5f));
+  const CellMap map = map_of(4, std::vector<float>(16, 0.5f));
   for (const ObjectBox& box : Boxes{{0, 0, 2, 6}, {3, 1, 7, 2}, {5, 5, 5, 5}}) {
     const Pointing result = pointing(map, Boxes{box}, kSame, 8);
     EXPECT_NEAR(result.energy, result.area, 1e-12);
@@ -72,7 +72,7 @@ TEST(Pointing, BoxesLieOnTheOriginalImage) {
   const View view{5, 5, 0, 40};
   std::vector<float> values(64);
   values[9] = 1;  // pixel (1, 1): the middle at (7.5, 47.5)
-  const HeatMap map = map_of(8, values);
+  const CellMap map = map_of(8, values);
   const Pointing hit = pointing(map, Boxes{{45, 5, 49, 9}}, view, 8);
   EXPECT_EQ(hit.hit, 1);
   EXPECT_EQ(hit.energy, 1);

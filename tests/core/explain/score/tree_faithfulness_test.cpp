@@ -74,7 +74,7 @@ TEST(PathOfMap, OneHotCellIsFoundFromTheRoot) {
   const std::vector<Level> levels = levels_of("nest_tiny_s196_224");  // 4 x 4 leaves
   for (const int side : {14, 28, 56})
     for (int leaf = 0; leaf < 16; ++leaf) {
-      HeatMap map;
+      CellMap map;
       map.rows = map.columns = side;
       map.values.assign(static_cast<size_t>(side) * side, 0);
       const int y = (2 * (leaf / 4) + 1) * side / 8, x = (2 * (leaf % 4) + 1) * side / 8;
@@ -88,7 +88,7 @@ TEST(PathOfMap, OneHotCellIsFoundFromTheRoot) {
 
 TEST(PathOfMap, TiesGoToTheFirstQuadrantAndSumsDecide) {
   const std::vector<Level> levels = levels_of("nest_tiny_s16_32");
-  HeatMap map;
+  CellMap map;
   map.rows = map.columns = 8;
   map.values.assign(64, 0);
   EXPECT_EQ(path_of_map(map, levels), (std::vector<int>{0, 0, 0}));
@@ -102,7 +102,7 @@ TEST(PathOfMap, AModelOfOneLevelHasNone) {
   NestConfig config = variant("nest_tiny_s16_32");
   config.num_layers_per_block = {1};
   config.image_size = 4;
-  HeatMap map;
+  CellMap map;
   map.rows = map.columns = 1;
   map.values = {1};
   EXPECT_TRUE(path_of_map(map, geometry(config)).empty());
@@ -117,7 +117,7 @@ TEST(Quadrants, AreThoseOfThePath) {
 }
 
 TEST(BlockSums, SplitCellsByArea) {
-  HeatMap map;
+  CellMap map;
   map.rows = map.columns = 3;
   map.values = {1, 2, 3, 4, 8, 6, 7, 8, 9};
   // The middle row and column lie half in either part.
@@ -130,7 +130,7 @@ TEST(BlockSums, SplitCellsByArea) {
 TEST(MuFidelity, IsOneForTheTruthAndMinusOneForItsOpposite) {
   std::vector<float> image(64);
   const std::vector<float> substrate(64);
-  HeatMap truth, opposite;
+  CellMap truth, opposite;
   truth.rows = truth.columns = opposite.rows = opposite.columns = 4;
   for (int cell = 0; cell < 16; ++cell) {
     truth.values.push_back(static_cast<float>(1 << cell));  // no two sets have one sum

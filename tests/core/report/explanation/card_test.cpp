@@ -111,8 +111,8 @@ Tree tree_of(int levels, int size, const PixelBox& extent, const std::vector<int
   return tree;
 }
 
-Explanation explanation_of(const Image& image, const PixelBox& seen) {
-  Explanation why;
+ExplanationRecord explanation_of(const Image& image, const PixelBox& seen) {
+  ExplanationRecord why;
   why.file = "folder/picture.png";
   why.width = image.width;
   why.height = image.height;
@@ -125,8 +125,8 @@ Explanation explanation_of(const Image& image, const PixelBox& seen) {
   return why;
 }
 
-HeatMap map_of(int side, std::vector<float> values, bool is_signed) {
-  HeatMap map;
+CellMap map_of(int side, std::vector<float> values, bool is_signed) {
+  CellMap map;
   map.rows = map.columns = side;
   map.cell = 8;
   map.values = std::move(values);
@@ -136,7 +136,7 @@ HeatMap map_of(int side, std::vector<float> values, bool is_signed) {
 
 class ExplanationCard : public ::testing::Test {
  protected:
-  Image card(const Image& image, std::vector<Explanation> why, CardOptions options = {}) {
+  Image card(const Image& image, std::vector<ExplanationRecord> why, CardOptions options = {}) {
     write_explanation_card(path_, {image, std::move(why)}, options);
     Image drawn = read_image(path_, {});
     return drawn;
@@ -168,7 +168,7 @@ TEST_F(ExplanationCard, WhatWasNotSeenIsDimmedToTheThird) {
 
 TEST_F(ExplanationCard, BoxesLieOnTheRegionsOfThePath) {
   const Image image = plain(280, 300, kMagenta);
-  Explanation why = explanation_of(image, {20, 20, 260, 260});
+  ExplanationRecord why = explanation_of(image, {20, 20, 260, 260});
   why.tree = tree_of(3, 240, {20, 20, 260, 260}, {0, 3});  // [20, 140), in it [80, 140)
   Image drawn = card(image, {why});
   const auto [top, left] = photo(drawn, kDimMagenta);
@@ -194,7 +194,7 @@ TEST_F(ExplanationCard, BoxesLieOnTheRegionsOfThePath) {
 
 TEST_F(ExplanationCard, UndecidedStepsAreGreyAndSaySo) {
   const Image image = coloured_blocks();
-  Explanation why = explanation_of(image, {0, 0, 32, 32});
+  ExplanationRecord why = explanation_of(image, {0, 0, 32, 32});
   why.tree = tree_of(4, 32, {0, 0, 32, 32}, {0, 0, 3});
   const int right = 24 + 448;  // of the photo, 14 pixels to one
   const Image decided = card(image, {why});
@@ -210,7 +210,7 @@ TEST_F(ExplanationCard, UndecidedStepsAreGreyAndSaySo) {
 // 1 + 4 + 16 + 64 nodes: of the last row the children of the path's node, no others.
 TEST_F(ExplanationCard, DeepRowsShowTheChildrenOfThePath) {
   const Image image = coloured_blocks();
-  Explanation why = explanation_of(image, {0, 0, 32, 32});
+  ExplanationRecord why = explanation_of(image, {0, 0, 32, 32});
   why.tree = tree_of(4, 32, {0, 0, 32, 32}, {1, 2, 3});  // rows 2, 3; columns 4, 5; the last of 4
   const Image drawn = card(image, {why});
   const int right = 24 + 448;
@@ -237,7 +237,7 @@ TEST_F(ExplanationCard, DeepRowsShowTheChildrenOfThePath) {
 
 TEST_F(ExplanationCard, PaddingStaysEmptyInThumbnails) {
   const Image image = plain(128, 32, kMagenta);  // in the middle of a square input of 128
-  Explanation why = explanation_of(image, {0, 0, 32, 128});
+  ExplanationRecord why = explanation_of(image, {0, 0, 32, 128});
   why.extent = {-48, 0, 80, 128};
   why.tree = tree_of(3, 128, why.extent, {0, 1});
   for (TreeNode& node : why.tree->nodes) {
@@ -258,7 +258,7 @@ TEST_F(ExplanationCard, PaddingStaysEmptyInThumbnails) {
 
 TEST_F(ExplanationCard, HeatLiesOnTheGreyPhoto) {
   const Image image = plain(240, 300, kMagenta);
-  Explanation why = explanation_of(image, {50, 20, 250, 220});
+  ExplanationRecord why = explanation_of(image, {50, 20, 250, 220});
   why.method = "relevance";
   why.maps = {map_of(2, {0, 1, 2, 4}, false)};
   const int grey = to_channels(plain(1, 1, kMagenta), 1).pixels[0];
@@ -289,7 +289,7 @@ TEST_F(ExplanationCard, HeatLiesOnTheGreyPhoto) {
 
 TEST_F(ExplanationCard, LegendEndsAtTheLargestValueOfAllColumns) {
   const Image image = plain(240, 300, kMagenta);
-  Explanation strong = explanation_of(image, {0, 0, 300, 240}), weak = strong;
+  ExplanationRecord strong = explanation_of(image, {0, 0, 300, 240}), weak = strong;
   strong.maps = {map_of(1, {4}, true)};
   weak.maps = {map_of(1, {2}, true)};
   const int grey = to_channels(plain(1, 1, kMagenta), 1).pixels[0];
@@ -311,7 +311,7 @@ TEST_F(ExplanationCard, LegendEndsAtTheLargestValueOfAllColumns) {
 
 TEST_F(ExplanationCard, AMapWithNothingPositiveHasNoHeat) {
   const Image image = plain(240, 300, kMagenta);
-  Explanation why = explanation_of(image, {0, 0, 300, 240});
+  ExplanationRecord why = explanation_of(image, {0, 0, 300, 240});
   why.maps = {map_of(2, {-4, -1, 0, -2}, true)};
   const Image drawn = card(image, {why});
   const uint8_t grey = to_channels(plain(1, 1, kMagenta), 1).pixels[0];
@@ -323,7 +323,7 @@ TEST_F(ExplanationCard, AMapWithNothingPositiveHasNoHeat) {
 
 TEST_F(ExplanationCard, ClassesStandSideBySide) {
   const Image image = plain(240, 300, kMagenta);
-  Explanation why = explanation_of(image, {0, 0, 300, 240});
+  ExplanationRecord why = explanation_of(image, {0, 0, 300, 240});
   const Image one = card(image, {why});
   const Image two = card(image, {why, why});
   EXPECT_EQ(count(two, kMagenta), 2 * count(one, kMagenta));
@@ -332,7 +332,7 @@ TEST_F(ExplanationCard, ClassesStandSideBySide) {
 
 TEST_F(ExplanationCard, LargePhotosAreScaledAndTinyOnesEnlargedByWholePixels) {
   const Image large = plain(1500, 3000, kMagenta);
-  const Explanation why = explanation_of(large, {0, 0, 3000, 1500});
+  const ExplanationRecord why = explanation_of(large, {0, 0, 3000, 1500});
   EXPECT_EQ(count(card(large, {why}), kMagenta), 512 * 1024);
   const Image tiny = plain(30, 30, kMagenta);
   EXPECT_EQ(count(card(tiny, {explanation_of(tiny, {0, 0, 30, 30})}), kMagenta), 420 * 420);
@@ -342,7 +342,7 @@ TEST_F(ExplanationCard, AnyImageAndAnyTextIsDrawn) {
   for (const auto& [height, width] : {std::pair{1, 1}, {3, 4000}, {4000, 3}, {40, 700}}) {
     const Image image = plain(height, width, kMagenta);
     const double side = std::min(height, width);
-    Explanation why = explanation_of(image, {0, 0, side, side});
+    ExplanationRecord why = explanation_of(image, {0, 0, side, side});
     why.tree = tree_of(3, 224, {0, 0, side, side}, {3, 0});
     why.target.label = std::string(3000, 'w');
     why.target.against = 5;
@@ -358,7 +358,7 @@ TEST_F(ExplanationCard, AnyImageAndAnyTextIsDrawn) {
 
 TEST_F(ExplanationCard, OneLevelHasNoTree) {
   const Image image = plain(240, 300, kMagenta);
-  Explanation why = explanation_of(image, {0, 0, 300, 240});
+  ExplanationRecord why = explanation_of(image, {0, 0, 300, 240});
   why.tree = tree_of(1, 224, {0, 0, 300, 240}, {});
   EXPECT_EQ(count(card(image, {why}), kMagenta), 240 * 300);
   EXPECT_THROW(card({}, {why}), Error);

@@ -20,8 +20,8 @@ double lightness(HeatColour c) {
   return y > 216.0 / 24389 ? 116 * std::cbrt(y) - 16 : y * 24389.0 / 27;
 }
 
-HeatMap map_with(std::vector<float> values, bool is_signed) {
-  HeatMap map;
+CellMap map_with(std::vector<float> values, bool is_signed) {
+  CellMap map;
   map.rows = 1;
   map.columns = static_cast<int>(values.size());
   map.values = std::move(values);
@@ -73,14 +73,14 @@ TEST(HeatColours, CividisRisesInALine) {
 }
 
 TEST(HeatColours, ScaleIsCommonAndNeverStretchedToTheLeastValue) {
-  const HeatMap strong = map_with({1, 2, 8}, false), weak = map_with({3, 4, 4}, false);
+  const CellMap strong = map_with({1, 2, 8}, false), weak = map_with({3, 4, 4}, false);
   const HeatScale scale = common_scale({&strong, &weak});
   EXPECT_FALSE(scale.is_signed);
   EXPECT_EQ(scale.most, 8);
   // The weak map's least value is not shown as nothing, nor its largest as the most.
   EXPECT_NE(heat_colour(scale, 3), heat_colour(scale, 0));
   EXPECT_NE(heat_colour(scale, 4), heat_colour(scale, 8));
-  const HeatMap rival = map_with({-9, 1, 1}, true);
+  const CellMap rival = map_with({-9, 1, 1}, true);
   EXPECT_EQ(common_scale({&strong, &rival}).most, 9);
   EXPECT_TRUE(common_scale({&strong, &rival}).is_signed);
   EXPECT_EQ(common_scale({}).most, 0);
@@ -88,7 +88,7 @@ TEST(HeatColours, ScaleIsCommonAndNeverStretchedToTheLeastValue) {
 
 TEST(HeatColours, WhatIsNoNumberIsDrawnAsNothing) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-  const HeatMap broken = map_with({kNaN, 1, std::numeric_limits<float>::infinity()}, true);
+  const CellMap broken = map_with({kNaN, 1, std::numeric_limits<float>::infinity()}, true);
   EXPECT_EQ(common_scale({&broken}).most, 1);
   EXPECT_EQ(heat_colour(kSigned, double{kNaN}), heat_colour(kSigned, 0));
   EXPECT_EQ(heat_colour({true, 0}, 0), heat_colour(kSigned, 0));
@@ -98,7 +98,7 @@ TEST(HeatColours, MapsThatShowNothing) {
   EXPECT_TRUE(speaks_for(map_with({-1, 0, 0.1F}, true)));
   EXPECT_FALSE(speaks_for(map_with({-1, 0, -0.1F}, true)));
   EXPECT_FALSE(speaks_for(map_with({0, 0}, false)));
-  HeatMap rounding = map_with({0, 1e-9F}, false);
+  CellMap rounding = map_with({0, 1e-9F}, false);
   rounding.decided = false;
   EXPECT_FALSE(speaks_for(rounding));
 }
