@@ -38,7 +38,7 @@ ROOMS = {
     "report": ("base image metrics", "tables, pictures, pages"),
     "report/explanation": (
         "base image report explain/explanation.h",
-        "cards: nested boxes, trees, heat",
+        "cards: boxes, trees, heat",
     ),
     "kernels": ("base kernels/impl kernels/isa", "contracts, reference loops"),
     "kernels/impl": ("kernels", "the loops, for any instruction set"),
@@ -90,7 +90,7 @@ ROOMS = {
         "train and its processes",
     ),
     "cli": ("runtime cli/program cli/model cli/verbs cli/verbs/data cli/verbs/train", "main()"),
-    "api": ("nestvit base image weights metrics runtime", "libnestvit.so"),
+    "api": ("nestvit base explain image weights metrics runtime", "libnestvit.so"),
     "bench": (f"{LIBRARY} {RUN} {PARTS}", "measurements"),
 }
 EVERYBODY = ["nestvit/error.h", "nestvit/number_type.h"]  # may be included by all rooms

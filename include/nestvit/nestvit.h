@@ -14,10 +14,12 @@
 #include <nestvit/error.h>
 #include <nestvit/number_type.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,6 +40,10 @@ struct Options {
   NumberType dtype = NumberType::kF32;
   // Take the averaged weights of a checkpoint that has them.
   bool use_ema = false;
+  // Also pack what explain() computes with, always in f32: the weights once more, transposed.
+  // Measured: 78 MB for NesT-T, 290 MB for NesT-B (224 x 224), beside another dtype twice that; and
+  // the first call makes 30 to 55 MB of buffers. Loading takes up to four times as long.
+  bool explain = false;
 };
 
 struct Prediction {
@@ -51,6 +57,62 @@ struct ImageView {
   const std::uint8_t* pixels;
   int height, width;
   int channels;  // 1 grey, 3 RGB
+};
+
+// How to explain. docs/explain.md says what each shows and how far to believe it.
+enum class Explain { kGradCat, kRelevance, kCam, kLayerCam, kGradCam, kOcclusion };
+
+struct ExplainOptions {
+  Explain method = Explain::kGradCat;
+  // Of kRelevance, kLayerCam and kGradCam: the level before which the map is taken, 1 to L-1 for L
+  // levels; the lower, the finer. -1: the pixels (kRelevance only). Unset: 1; for a model of one
+  // level the pixels.
+  std::optional<int> level = {};
+  // kGradCat by the letter of the paper: levels' outputs, plain gradients, their sign reversed.
+  bool paper = false;
+};
+
+// A box x0, y0, x1, y1 in pixels of the image given; where its EXIF orientation counts for the
+// model, of the turned image.
+using ImageBox = std::array<double, 4>;
+
+// A node of the tree: a block of a level.
+struct Region {
+  int level;     // L-1 at the root, 0 at the leaves
+  int block;     // of the level, row by row
+  int parent;    // its place in Explanation::tree; -1: the root
+  int quadrant;  // of its parent: 0 top left, 1 top right, 2 bottom left, 3 bottom right; root: -1
+  float score;   // kGradCat: what it adds to the logit; kOcclusion: what masking it takes away
+  float share;   // score / the sum of |score| over it and its siblings; the root: 1
+  bool chosen;   // lies on the path
+  ImageBox box;  // clipped to the image; all 0 where it shows padding alone
+};
+
+struct HeatMap {
+  int level;  // whose tokens or cells they are; -1: the pixels
+  int rows, columns;
+  ImageBox box;               // of the whole map; beyond the image where padding is
+  std::vector<float> values;  // [rows, columns], row by row; below 0: speaks against the class
+};
+
+// Why a class is found in an image.
+struct Explanation {
+  Prediction prediction;  // the class that is explained
+  // Its logit, less that of the class that it is compared with.
+  float logit;
+  // Of `logit`, what maps.front() does not hold: biases and position embeddings. 0 for kLayerCam,
+  // kGradCam and kOcclusion, whose values do not add up to a logit.
+  float constants;
+  // false: a choice of the path, or the map, is nothing but rounding.
+  bool decided;
+  int width, height;  // of the image as decoded
+  // kGradCat: all blocks; kOcclusion: those beside the path; otherwise none. The root first, each
+  // after its parent, siblings in the order of quadrants.
+  std::vector<Region> tree;
+  // Places in `tree` of the chosen regions, from the root to the leaf.
+  std::vector<int> path;
+  // kGradCat: of each level's tokens, from level L-1 down to 1; kOcclusion: none; otherwise one.
+  std::vector<HeatMap> maps;
 };
 
 // A NesT with its labels and its preprocessing. Calls may come from any threads at once: they queue
@@ -71,6 +133,17 @@ class NESTVIT_API Model {
   std::vector<Prediction> classify(const std::filesystem::path& image, int topk = 5) const;
   std::vector<Prediction> classify(std::span<const std::byte> encoded, int topk = 5) const;
   std::vector<Prediction> classify(const ImageView& image, int topk = 5) const;
+
+  // Why class `index` (-1: the most probable) is found in the image, rather than class `against`
+  // (-1: compared with none). Needs Options::explain. Always in f32, whatever the dtype. Threads
+  // change no bit. Throws UsageError, which is an Error, for a class or a level that the model does
+  // not have.
+  Explanation explain(const std::filesystem::path& image, int index = -1, int against = -1,
+                      const ExplainOptions& options = {}) const;
+  Explanation explain(std::span<const std::byte> encoded, int index = -1, int against = -1,
+                      const ExplainOptions& options = {}) const;
+  Explanation explain(const ImageView& image, int index = -1, int against = -1,
+                      const ExplainOptions& options = {}) const;
 
   // Logits [B, K] of prepared images [B, channels, S, S], normalised; no softmax. B is
   // input.size() / (channels * S * S), which must come out even.

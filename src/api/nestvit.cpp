@@ -2,7 +2,11 @@
 #include <fmt/format.h>
 #include <nestvit/nestvit.h>
 
+#include <optional>
+
+#include "api/explanation.h"
 #include "base/file.h"
+#include "explain/explainer.h"
 #include "image/transform.h"
 #include "metrics/metrics.h"
 #include "runtime/engine.h"
@@ -25,9 +29,32 @@ EngineOptions engine_options(const Options& options) {
   return engine;
 }
 
-Sample sample_of(std::string name) {
+Sample sample_of(const std::filesystem::path& image) {
+  const auto file = MappedFile::open(image);
   Sample sample;
-  sample.name = std::move(name);
+  sample.name = image.string();
+  sample.encoded.assign(file->bytes().begin(), file->bytes().end());
+  return sample;
+}
+
+Sample sample_of(std::span<const std::byte> encoded) {
+  if (encoded.empty()) throw Error("the image is empty", "give the bytes of a JPEG, PNG or WebP");
+  Sample sample;
+  sample.name = "the image";
+  sample.encoded.assign(encoded.begin(), encoded.end());
+  return sample;
+}
+
+Sample sample_of(const ImageView& image) {
+  if (!image.pixels || image.height < 1 || image.width < 1 ||
+      (image.channels != 1 && image.channels != 3))
+    throw Error(fmt::format("an image of {} x {} pixels of {} channels cannot be prepared",
+                            image.height, image.width, image.channels),
+                "give 8-bit pixels of 1 channel (grey) or 3 (RGB)");
+  Sample sample;
+  sample.name = "the image";
+  sample.image = {image.height, image.width, image.channels, {}};
+  sample.image.pixels.assign(image.pixels, image.pixels + sample.image.size());
   return sample;
 }
 
@@ -41,13 +68,15 @@ struct Model::Impl {
   NestConfig config;
   Preprocessing preprocessing;
   std::vector<std::string> labels;
-  Engine engine;
+  std::optional<Explainer> explainer;  // with Options::explain
+  std::optional<Engine> engine;        // without it, and for types that the explainer lacks
 
-  Impl(const LoadedModel& model, const EngineOptions& options)
-      : config(model.config),
-        preprocessing(model.preprocessing),
-        labels(model.labels),
-        engine(model, options) {}
+  Impl(const LoadedModel& model, const Options& options)
+      : config(model.config), preprocessing(model.preprocessing), labels(model.labels) {
+    if (options.explain) explainer.emplace(model, options.threads);
+    if (!explainer || options.dtype != NumberType::kF32)
+      engine.emplace(model, engine_options(options));
+  }
 
   // [channels, S, S]
   std::vector<float> prepared(const Sample& sample) const {
@@ -66,7 +95,8 @@ struct Model::Impl {
                       input.size(), image, config.in_channels, config.image_size,
                       config.image_size),
           "prepare() makes the input of one image");
-    return engine.run(input, static_cast<int>(input.size() / image)).logits;
+    const auto batch = static_cast<int>(input.size() / image);
+    return engine ? engine->run(input, batch).logits : explainer->engine().logits(input, batch);
   }
 
   std::vector<Prediction> predictions(std::span<const float> input, int topk) const {
@@ -80,6 +110,13 @@ struct Model::Impl {
     }
     return result;
   }
+
+  Explanation explain(const Sample& sample, const ExplainRequest& request) const {
+    if (!explainer)
+      throw Error("the model was loaded without what explain() computes with",
+                  "load it with Options::explain");
+    return to_public(explainer->explain(sample, request).at(0));
+  }
 };
 
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -88,39 +125,36 @@ Model::Model(Model&&) noexcept = default;
 Model& Model::operator=(Model&&) noexcept = default;
 
 Model Model::load(const std::filesystem::path& path, const Options& options) {
-  return Model(std::make_unique<Impl>(read_model(path, options), engine_options(options)));
+  return Model(std::make_unique<Impl>(read_model(path, options), options));
 }
 
 std::vector<Prediction> Model::classify(const std::filesystem::path& image, int topk) const {
-  const auto file = MappedFile::open(image);
-  Sample sample = sample_of(image.string());
-  sample.encoded.assign(file->bytes().begin(), file->bytes().end());
-  return impl_->predictions(impl_->prepared(sample), topk);
+  return impl_->predictions(impl_->prepared(sample_of(image)), topk);
 }
-
 std::vector<Prediction> Model::classify(std::span<const std::byte> encoded, int topk) const {
-  if (encoded.empty()) throw Error("the image is empty", "give the bytes of a JPEG, PNG or WebP");
-  Sample sample = sample_of("the image");
-  sample.encoded.assign(encoded.begin(), encoded.end());
-  return impl_->predictions(impl_->prepared(sample), topk);
+  return impl_->predictions(impl_->prepared(sample_of(encoded)), topk);
 }
-
 std::vector<Prediction> Model::classify(const ImageView& image, int topk) const {
   return impl_->predictions(prepare(image), topk);
+}
+
+Explanation Model::explain(const std::filesystem::path& image, int index, int against,
+                           const ExplainOptions& options) const {
+  return impl_->explain(sample_of(image), to_request(index, against, options));
+}
+Explanation Model::explain(std::span<const std::byte> encoded, int index, int against,
+                           const ExplainOptions& options) const {
+  return impl_->explain(sample_of(encoded), to_request(index, against, options));
+}
+Explanation Model::explain(const ImageView& image, int index, int against,
+                           const ExplainOptions& options) const {
+  return impl_->explain(sample_of(image), to_request(index, against, options));
 }
 
 std::vector<float> Model::run(std::span<const float> input) const { return impl_->logits(input); }
 
 std::vector<float> Model::prepare(const ImageView& image) const {
-  if (!image.pixels || image.height < 1 || image.width < 1 ||
-      (image.channels != 1 && image.channels != 3))
-    throw Error(fmt::format("an image of {} x {} pixels of {} channels cannot be prepared",
-                            image.height, image.width, image.channels),
-                "give 8-bit pixels of 1 channel (grey) or 3 (RGB)");
-  Sample sample = sample_of("the image");
-  sample.image = {image.height, image.width, image.channels, {}};
-  sample.image.pixels.assign(image.pixels, image.pixels + sample.image.size());
-  return impl_->prepared(sample);
+  return impl_->prepared(sample_of(image));
 }
 
 int Model::channels() const { return impl_->config.in_channels; }

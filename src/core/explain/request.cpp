@@ -104,6 +104,8 @@ void check_request(const ExplainRequest& request, const NestConfig& config) {
     if (std::count(request.classes.begin(), request.classes.end(), *request.against) > 0)
       throw UsageError(fmt::format("class {} cannot be explained against itself", *request.against),
                        "name another class");
+    if (config.num_classes == 1)
+      throw UsageError("class 0 is the model's only one", "leave out the class to compare with");
     if (request.target == TargetKind::kLogProbability)
       throw UsageError("the difference of two log-probabilities is that of their logits",
                        "leave out the log-probability, or the class to compare with");

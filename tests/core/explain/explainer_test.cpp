@@ -398,6 +398,12 @@ TEST(Explainer, WrongRequestsAreUsageErrors) {
   const Explainer flat(model_of(small_nest(1, 4)), 1);
   expect_error<UsageError>([&] { flat.explain(kPhoto, of_method(ExplainMethod::kLayerCam)); },
                            {"one level"});
+  NestConfig one_class = small_nest(2, 2);
+  one_class.num_classes = 1;
+  const Explainer lonely(model_of(one_class), 1);
+  ExplainRequest rival;
+  rival.against = 0;
+  expect_error<UsageError>([&] { lonely.explain(kPhoto, rival); }, {"class 0", "only one"});
 }
 
 TEST(Explainer, WhatIsNotFiniteIsAnErrorThatNamesTheImage) {

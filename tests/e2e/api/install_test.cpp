@@ -16,7 +16,7 @@ class Install : public CliTest {
   }
 };
 
-TEST_F(Install, TheExampleOfTheDocsBuildsAndAnswers) {
+TEST_F(Install, TheExamplesOfTheDocsBuildAndAnswer) {
   const Outcome built = shell("cmake -S '" NESTVIT_SOURCE_DIR
                               "/docs/example' -B build -G Ninja "
                               "-DCMAKE_PREFIX_PATH=\"$PWD/prefix\" && cmake --build build");
@@ -24,6 +24,9 @@ TEST_F(Install, TheExampleOfTheDocsBuildsAndAnswers) {
   const Outcome answer = shell("build/classify model red.png");
   EXPECT_EQ(answer.code, 0) << answer.err;
   EXPECT_THAT(answer.out, HasSubstr("red.png\n  "));
+  const Outcome why = shell("build/explain model red.png");
+  EXPECT_EQ(why.code, 0) << why.err;
+  EXPECT_THAT(why.out, HasSubstr("\n  level 0: "));
   const Outcome failed = shell("build/classify model nothing.png");
   EXPECT_EQ(failed.code, 1);
   EXPECT_THAT(failed.err, HasSubstr("nothing.png"));
