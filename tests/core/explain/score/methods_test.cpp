@@ -122,8 +122,9 @@ TEST(MethodMaps, AreTheExplainers) {
     request.classes = {1};
     request.method = method;
     const std::vector<ExplanationRecord> all = explainer.explain(sample, request);
-    const auto row = std::find_if(tiny.context.methods.begin(), tiny.context.methods.end(),
-                                  [&](const ScoredMethod& m) { return m.name == name; });
+    const auto row =
+        std::find_if(tiny.context.methods.begin(), tiny.context.methods.end(),
+                     [wanted = name](const ScoredMethod& m) { return m.name == wanted; });
     const MethodMap& ours = maps[0].methods[row - tiny.context.methods.begin()];
     EXPECT_EQ(ours.map.values, all.at(0).maps.back().values);  // of a tree: level 1's
     if (all[0].tree) {
