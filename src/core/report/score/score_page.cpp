@@ -15,7 +15,9 @@ namespace {
 
 constexpr const char* kHowToRead =
     "Intervals are 95 % percentile bootstrap intervals of the mean. Differences are paired: the "
-    "same thing under both methods. No method is called better or worse whose interval meets 0.";
+    "same thing under both methods. No method is called better or worse whose interval meets 0, "
+    "nor from fewer "
+    "than 10 pairs.";
 
 std::string number(double value) {
   return std::isfinite(value) ? fmt::format("{:.3f}", value) : "–";

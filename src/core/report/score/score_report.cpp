@@ -68,7 +68,7 @@ std::string verdict_of(const std::vector<Estimate>& differences,
   std::vector<std::string> better, worse;
   for (size_t c = 0; c < differences.size(); ++c) {
     const Estimate& difference = differences[c];
-    if (difference.count == 0 || difference.interval.meets(0)) continue;
+    if (difference.count < kFewestForVerdict || difference.interval.meets(0)) continue;
     ((difference.mean > 0) == higher_is_better ? better : worse).push_back(controls[c]);
   }
   std::vector<std::string> parts;

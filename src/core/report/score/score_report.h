@@ -2,6 +2,7 @@
 // numbers per table, and the curves as CSV and SVG.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -32,6 +33,9 @@ struct ScoreReport {
   std::vector<std::string> controls = {"random", "centre"};
   BootstrapOptions bootstrap;
 };
+
+// Two images that agree make an interval beside 0, and nothing else.
+inline constexpr int64_t kFewestForVerdict = 10;
 
 // A method's row for a measure.
 struct ScoreRow {

@@ -66,6 +66,14 @@ TEST(ScoreRows, LowerMayBeBetter) {
             "worse than random and centre");
 }
 
+TEST(ScoreRows, FewImagesAreNoClaim) {
+  ScoreTable table = table_of(true);
+  for (std::vector<double>& method : table.values[0]) method.resize(9);
+  table.names.resize(9);
+  EXPECT_FALSE(score_rows(table, 0, kControls, {})[0].differences[0].interval.meets(0));
+  EXPECT_EQ(score_rows(table, 0, kControls, {})[0].verdict, "no difference shown");
+}
+
 TEST(ScoreRows, UndefinedValuesAreNoClaim) {
   ScoreTable table = table_of(true);
   for (double& value : table.values[0][0]) value = kNan;
