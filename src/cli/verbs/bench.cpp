@@ -15,6 +15,7 @@
 #include "cli/model/model_source.h"
 #include "cli/program/exec.h"
 #include "cli/program/options.h"
+#include "cli/verbs/bench_gradients.h"
 #include "cli/verbs/verbs.h"
 #include "kernels/dispatch.h"
 #include "model/architecture.h"
@@ -30,7 +31,7 @@ struct BenchOptions {
   ModelSource model;
   std::string batches = "1,8", threads, dtypes = "f32", against;
   int rounds = 5;
-  bool csv = false, profile = false, explain = false;
+  bool csv = false, profile = false, explain = false, gradients = false;
 };
 
 struct Case {
@@ -225,16 +226,24 @@ int bench(const BenchOptions& options, const Invocation& invocation) {
     throw UsageError(
         "--profile and --csv exclude each other: a profile has no comma-separated lines",
         "leave one of them out");
+  if (options.gradients && (options.csv || options.profile || options.dtypes != "f32"))
+    throw UsageError("--gradients goes with neither --csv, --profile nor --dtype",
+                     "gradients are f32");
   const LoadedModel model = model_of(options, invocation);
   if (options.explain) {
     explain(model, options);
     return 0;
   }
   const std::string available = fmt::format("{}", thread_count(0));
+  const std::vector<int> threads_asked =
+      numbers(options.threads.empty() ? available : options.threads, "--threads");
+  if (options.gradients) {
+    bench_gradients(model, {numbers(options.batches, "--batch"), threads_asked, options.rounds});
+    return 0;
+  }
   std::vector<Case> settings;  // peaks are measured before any engine's threads exist
   for (const NumberType precision : precisions(options.dtypes))
-    for (const int threads :
-         numbers(options.threads.empty() ? available : options.threads, "--threads"))
+    for (const int threads : threads_asked)
       settings.push_back({1, threads, precision, {}, product_peak(threads, precision), {}, {}});
   std::vector<Case> cases;
   for (Case& setting : settings) {
@@ -285,6 +294,9 @@ nestvit bench --model out/best --batch 1,8,32 --threads 1,2 --csv
     add_flag(
         app, "--profile", &options->profile,
         "Also where the time goes: each kind of work of each level, all layers of it together.");
+    add_flag(app, "--gradients", &options->gradients,
+             "Instead: how long the gradients for an explanation's tree take beside the forward, "
+             "after a check of both.");
     add_flag(app, "--explain", &options->explain,
              "Instead: the implementation of each type here, that of the convolutions, and the "
              "type that --dtype auto takes.");
