@@ -33,6 +33,18 @@ TEST_F(BenchCli, NamesAndPathsAndTheFieldsOfANesT) {
   EXPECT_THAT(outcome.out, HasSubstr("f32  threads 1 batch  1:"));
 }
 
+TEST_F(BenchCli, GradientsBesideTheForward) {
+  save("model", tiny_model());
+  const Outcome outcome =
+      nestvit("bench --model model --batch 1,3 --threads 1,2 --rounds 1 --gradients");
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* setting : {"threads 1 batch  1:", "threads 2 batch  3:", "times as long"})
+    EXPECT_THAT(outcome.out, HasSubstr(setting));
+  for (const char* other : {"--csv", "--profile", "--dtype int8"})
+    expect_failure(nestvit(std::string("bench --model model --gradients ") + other), 2,
+                   {"--gradients"});
+}
+
 TEST_F(BenchCli, ProfileNamesThePartsOfEachLevel) {
   save("model", tiny_model());
   const Outcome outcome = nestvit("bench --model model --batch 2 --threads 2 --rounds 1 --profile");
