@@ -242,7 +242,8 @@ norms::Backward Backward::norm_of(const PackedNorm& norm, const Level& level, co
   return {.norm = norm,
           .constant = conservative(),
           .x = {x, rows_of(level), level.width},
-          .groups = group_gradients_.data() + at(slot, 4 * level.width)};
+          .groups = norm.kind == Norm::kGroup ? group_gradients_.data() + at(slot, 4 * level.width)
+                                              : nullptr};
 }
 
 void Backward::measure(const PackedNorm& norm, const Level& level, const float* x) {
