@@ -148,8 +148,8 @@ struct Shape {
   double mlp_ratio;
 };
 
-TEST(Gradients, EqualReferenceForManyGeometries) {
-  const std::vector<Shape> shapes = {
+const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all = {
       {"one level", 12, 3, 3, 3, 4, {2}, {20}, {5}, 4},
       {"blocks of one token", 8, 3, 2, 1, 1, {1, 1, 1, 1}, {8, 8, 8, 8}, {2, 2, 2, 2}, 4},
       {"odd blocks", 42, 1, 7, 3, 7, {1, 1}, {12, 30}, {3, 5}, 1.5},
@@ -159,25 +159,41 @@ TEST(Gradients, EqualReferenceForManyGeometries) {
       {"wide", 28, 3, 5, 2, 7, {1, 2}, {96, 192}, {3, 6}, 3},
       {"odd blocks with groups", 18, 1, 7, 3, 3, {1, 1}, {64, 128}, {1, 4}, 1.5},
   };
-  for (const Shape& shape : shapes)
-    for (const Norm norm : {Norm::kLayer, Norm::kBatch, Norm::kGroup})
-      for (const Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
-        NestConfig config;
-        config.image_size = shape.image;
-        config.in_channels = shape.channels;
-        config.num_classes = shape.classes;
-        config.init_patch_embed_size = shape.token;
-        config.patch_size = shape.block;
-        config.num_layers_per_block = shape.depths;
-        config.embed_dims = shape.widths;
-        config.level_heads = shape.heads;
-        config.mlp_ratio = shape.mlp_ratio;
-        config.norm_type = norm;
-        config.attn_type = attention;
-        if (norm == Norm::kGroup && shape.widths[0] != 64) continue;
-        expect_equals_reference(random_model(config, 7), shape.what);
-      }
+  return all;
 }
+
+// A test each: under the sanitizers a wide one takes minutes.
+class GradientsOfShape : public ::testing::TestWithParam<int> {};
+
+TEST_P(GradientsOfShape, EqualReference) {
+  const Shape& shape = shapes().at(static_cast<size_t>(GetParam()));
+  for (const Norm norm : {Norm::kLayer, Norm::kBatch, Norm::kGroup})
+    for (const Attention attention : {Attention::kMultiHead, Attention::kMultiQuery}) {
+      NestConfig config;
+      config.image_size = shape.image;
+      config.in_channels = shape.channels;
+      config.num_classes = shape.classes;
+      config.init_patch_embed_size = shape.token;
+      config.patch_size = shape.block;
+      config.num_layers_per_block = shape.depths;
+      config.embed_dims = shape.widths;
+      config.level_heads = shape.heads;
+      config.mlp_ratio = shape.mlp_ratio;
+      config.norm_type = norm;
+      config.attn_type = attention;
+      if (norm == Norm::kGroup && shape.widths[0] != 64) continue;
+      expect_equals_reference(random_model(config, 7), shape.what);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, GradientsOfShape,
+                         ::testing::Range(0, static_cast<int>(shapes().size())),
+                         [](const auto& shape) {
+                           std::string name = shapes()[static_cast<size_t>(shape.param)].what;
+                           for (char& c : name)
+                             if (c == ' ' || c == ',') c = '_';
+                           return name;
+                         });
 
 // The smallest net that has every part; wide enough for two channels to a group.
 NestConfig tiny_config(Norm norm, Attention attention) {
